@@ -1,0 +1,1 @@
+"""One thin file per DVC stage: read params, call pipeline, write outputs."""
