@@ -1,0 +1,96 @@
+"""What people see on the terminal: progress with time left, one-line errors, a summary at the end."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from pipeline.errors import Interrupted, SteadyflowError
+
+T = TypeVar("T")
+console = Console(highlight=False, soft_wrap=True)
+_LINE_SECONDS = 10.0  # without a terminal: one line so often
+
+
+def say(text: str) -> None:
+    """Print one line for people (rich markup is not interpreted)."""
+    console.print(text, markup=False)
+
+
+def warn(text: str) -> None:
+    """Print one line of warning on standard error."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+def progress(items: Iterable[T], what: str, total: int | None = None, start: int = 0) -> Iterator[T]:
+    """Yield ``items`` while showing a bar with time left (on a terminal) or a line every ten seconds.
+
+    ``total`` is the number of items when ``items`` has no length; ``start`` counts items done earlier.
+    """
+    if total is None:
+        total = start + len(items)  # type: ignore[arg-type]
+    if console.is_terminal:
+        yield from _bar(items, what, total, start)
+    else:
+        yield from _lines(items, what, total, start)
+
+
+def _bar(items: Iterable[T], what: str, total: int, start: int) -> Iterator[T]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console) as bar:
+        task = bar.add_task(what, total=total, completed=start)
+        for item in items:
+            yield item
+            bar.advance(task)
+
+
+def _lines(items: Iterable[T], what: str, total: int, start: int) -> Iterator[T]:
+    began = spoke = time.monotonic()
+    for done, item in enumerate(items, start + 1):
+        yield item
+        now = time.monotonic()
+        if now - spoke >= _LINE_SECONDS and done < total:
+            left = (now - began) / (done - start) * (total - done)
+            say(f"{what}: {done}/{total}, {left:.0f} s left")
+            spoke = now
+
+
+def quiet_libraries() -> None:
+    """Keep warnings of libraries from drowning what a stage says; errors still show."""
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network at import
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    warnings.simplefilter("ignore")
+    for name in ("alembic", "mlflow", "ray", "matplotlib"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def run_main(main: Callable[[], None]) -> None:
+    """Run an entry point: a user's mistake is one line and exit code 2, an interruption 130, success 0."""
+    quiet_libraries()
+    try:
+        main()
+    except Interrupted as stop:
+        print(f"stopped: {stop}", file=sys.stderr, flush=True)
+        sys.exit(130)
+    except SteadyflowError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped: the same command continues where it can", file=sys.stderr, flush=True)
+        sys.exit(130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" for {error.filename}" if error.filename else ""
+        print(f"error: no disk space left{where}; free some and run the same command again", file=sys.stderr)
+        sys.exit(2)
