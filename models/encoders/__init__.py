@@ -1,0 +1,1 @@
+"""Encoders g(y): degraded image to the features that every level of a flow is conditioned on."""

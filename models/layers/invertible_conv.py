@@ -1,0 +1,68 @@
+"""Invertible 1x1 convolutions: learned (Glow) and fixed orthogonal (paper A, A.3, for 8x)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.bijection import Bijection
+
+
+def _random_orthogonal(channels: int) -> Tensor:
+    return torch.linalg.qr(torch.randn(channels, channels))[0]
+
+
+def _mix(x: Tensor, weight: Tensor) -> Tensor:
+    with torch.autocast(x.device.type, enabled=False):
+        x = x if x.dtype == torch.float64 else x.float()
+        return F.conv2d(x, weight.to(x.dtype)[:, :, None, None])
+
+
+class InvertibleConv1x1(Bijection):
+    """y = W x at every pixel with a learned W (C x C, no LU), started orthogonal.
+
+    log_det = H * W * log |det W|. The inverse of W is computed in float64.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(_random_orthogonal(channels))
+
+    def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
+        """Mix the channels; see the contract."""
+        return _mix(x, self.weight), self._log_det(x)
+
+    def inverse(self, z: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
+        """Unmix the channels; see the contract. A singular W gives inf or NaN, not an exception."""
+        return _mix(z, torch.linalg.inv_ex(self.weight.double())[0]), -self._log_det(z)
+
+    def _log_det(self, x: Tensor) -> Tensor:
+        weight = self.weight if self.weight.dtype == torch.float64 else self.weight.float()
+        return (torch.linalg.slogdet(weight)[1] * (x.shape[2] * x.shape[3])).expand(x.shape[0])
+
+
+class FixedOrthogonalConv1x1(Bijection):
+    """y = Q x with a fixed random orthogonal Q: inverse Q^T, log_det 0, nothing to learn."""
+
+    weight: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", _random_orthogonal(channels))
+
+    def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
+        """Rotate the channels; see the contract."""
+        return _mix(x, self.weight), x.new_zeros(x.shape[0])
+
+    def inverse(self, z: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
+        """Rotate back; see the contract."""
+        return _mix(z, self.weight.T), z.new_zeros(z.shape[0])
+
+
+PERMUTATIONS: dict[str, type[Bijection]] = {
+    "learned": InvertibleConv1x1,
+    "fixed_orthogonal": FixedOrthogonalConv1x1,
+}

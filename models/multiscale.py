@@ -1,0 +1,65 @@
+"""The multi-scale flow that SRFlow, NCSR, LLFlow and paper A share, at any size.
+
+level l = squeeze, 2 x (actnorm, 1x1), K x step, then a split if l is in ``splits``
+step    = actnorm, 1x1, injector, (noise coupling), coupling
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from models.bijection import At, Bijection, Chain
+from models.layers.actnorm import ActNorm
+from models.layers.coupling import Coupling, Injector
+from models.layers.invertible_conv import PERMUTATIONS
+from models.layers.split import Split
+from models.layers.squeeze import Squeeze
+from models.transforms import Transform
+
+_TRANSITION_STEPS = 2  # SRFlow: two steps without coupling after each squeeze
+NOISE_CHANNELS = 3
+
+
+def multiscale_flow(
+    transform: Transform,
+    levels: int,
+    steps: int,
+    hidden: int,
+    feature_channels: int,
+    splits: Collection[int] = (),
+    noise_steps: Sequence[int] = (),
+    permutation: str = "learned",
+    channels: int = 3,
+) -> Chain:
+    """Return the flow from ``(B, channels, H, W)`` to ``(B, channels * 4^L, H / 2^L, W / 2^L)``.
+
+    It is conditioned by ``share({level: {"encoder": ..., "noise": ...}})``, level 1 the finest.
+    ``noise_steps[l - 1]``: how many of the last steps of level l also see the noise map (NCSR's S).
+    Raises ValueError for an impossible combination of sizes.
+    """
+    if noise_steps and len(noise_steps) != levels:
+        raise ValueError(f"noise_steps {list(noise_steps)} must have one entry per level ({levels})")
+    if any(not 0 <= count <= steps for count in noise_steps):
+        raise ValueError(f"noise_steps {list(noise_steps)} must lie in 0..steps ({steps})")
+
+    def level(index: int, width: int) -> Chain:
+        width *= 4
+        noisy = noise_steps[index - 1] if noise_steps else 0
+        layers: list[Bijection] = [Squeeze()]
+        for _ in range(_TRANSITION_STEPS):
+            layers += [ActNorm(width), PERMUTATIONS[permutation](width)]
+        for step in range(steps):
+            layers += [ActNorm(width), PERMUTATIONS[permutation](width)]
+            layers += [Injector(width, transform, feature_channels, hidden)]
+            if step >= steps - noisy:
+                layers += [Coupling(width, transform, NOISE_CHANNELS, hidden, reads="noise")]
+            layers += [Coupling(width, transform, feature_channels, hidden)]
+        chain: list[Bijection] = [At(index, Chain(layers))]
+        if index < levels:
+            if index in splits:
+                chain += [Split(width, level(index + 1, width // 2), factor=2 ** (levels - index))]
+            else:
+                chain += [level(index + 1, width)]
+        return Chain(chain)
+
+    return level(1, channels)

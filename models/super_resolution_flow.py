@@ -1,0 +1,113 @@
+"""The FS-NCSR-style super-resolution flow of paper A: p(HR | LR) by frequency separation and noise conditioning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.bijection import Bijection
+from models.encoders.rrdb import RRDBEncoder
+from models.multiscale import NOISE_CHANNELS, multiscale_flow
+from models.transforms import Transform
+
+
+class SuperResolutionCondition(NamedTuple):
+    """What all draws of one LR batch have in common."""
+
+    base: Tensor  # (B, 3, H, W), the enlarged LR image that the flow's output is added to
+    shared: Any  # the flow's condition
+
+
+class SuperResolutionFlow(Bijection):
+    """HR image ``(B, 3, H, W)`` in [0, 1] to latent ``(B, 3 * 4^L, H / 2^L, W / 2^L)``, N(0, I) when trained.
+
+    Frequency separation (FS-NCSR): the flow models HR - up(LR), up = bicubic. Noise conditioning (NCSR):
+    in training, HR and LR carry noise, and the noise-conditional layers see the noise map; for restoring,
+    the map is zero. ``encoder``: channels, blocks, growth, taps of the RRDB encoder.
+    """
+
+    def __init__(
+        self,
+        transform: Transform,
+        scale: int,
+        levels: int,
+        steps: int,
+        hidden: int,
+        noise_steps: Sequence[int],
+        permutation: str,
+        encoder: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        if scale / 2**levels not in (0.5, 1.0):
+            raise ValueError(
+                f"scale {scale} goes with {scale.bit_length() - 1} or {scale.bit_length()} levels, got {levels}"
+            )
+        self.scale = scale
+        self.levels = levels
+        self.encoder = RRDBEncoder(**encoder, scale=scale)
+        self.encoder.freeze_head()
+        self.flow = multiscale_flow(
+            transform,
+            levels,
+            steps,
+            hidden,
+            self.encoder.feature_channels,
+            # SRFlow consumes half of the channels after level l where l < L - 1
+            splits=range(1, levels - 1),
+            noise_steps=noise_steps,
+            permutation=permutation,
+        )
+
+    @property
+    def multiple(self) -> int:
+        """LR height and width must be multiples of this."""
+        return max(1, 2**self.levels // self.scale)
+
+    def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """Return (channels, rows, columns) of the latent of an LR image of this size in pixels."""
+        return 3 * 4**self.levels, height * self.scale // 2**self.levels, width * self.scale // 2**self.levels
+
+    def share(
+        self, features: Tensor, noise: Tensor | None = None, lr_noise: Tensor | None = None
+    ) -> SuperResolutionCondition:
+        """Return the condition for LR images ``(B, 3, h, w)`` in [0, 1].
+
+        ``noise`` ``(B, 3, H, W)`` is what was added to HR and ``lr_noise`` ``(B, 3, h, w)`` its downscaled
+        copy, which the encoder sees added to LR; None means no noise.
+        """
+        lr = features
+        seen = lr if lr_noise is None else lr + lr_noise
+        per_level = {
+            level: {"encoder": encoded, "noise": _noise_at(encoded, noise)}
+            for level, encoded in self.encoder(seen, self.levels).items()
+        }
+        base = F.interpolate(lr, scale_factor=self.scale, mode="bicubic", align_corners=False)
+        return SuperResolutionCondition(base, self.flow.share(per_level))
+
+    def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
+        """Encode HR images; see the contract."""
+        result: tuple[Tensor, Tensor] = self.flow(x - condition.base, condition.shared)
+        return result
+
+    def inverse(self, z: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
+        """Decode latents to HR images, un-clamped; see the contract."""
+        residual, log_det = self.flow.inverse(z, condition.shared)
+        return residual + condition.base, log_det
+
+
+def standard_normal_log_prob(z: Tensor) -> Tensor:
+    """Return log N(z; 0, I) per image, ``(B,)``, nats."""
+    constant = 0.5 * torch.log(torch.tensor(2.0 * torch.pi, dtype=torch.float64)).item()
+    return -(0.5 * z.square() + constant).flatten(1).sum(1)
+
+
+def _noise_at(encoded: Tensor, noise: Tensor | None) -> Tensor:
+    """Return the noise map at the size of ``encoded`` (bicubic, as NCSR), or zeros."""
+    size = encoded.shape[2:]
+    if noise is None:
+        return encoded.new_zeros(encoded.shape[0], NOISE_CHANNELS, *size)
+    return F.interpolate(noise, size=size, mode="bicubic", align_corners=False)

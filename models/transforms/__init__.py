@@ -1,0 +1,14 @@
+"""Elementwise transforms c(x; h); to add one: one file, one line here."""
+
+from models.transforms.additive import Additive
+from models.transforms.affine import Affine
+from models.transforms.rational_quadratic_spline import RationalQuadraticSpline
+from models.transforms.transform import Transform
+
+TRANSFORMS: dict[str, type[Transform]] = {
+    "additive": Additive,
+    "affine": Affine,
+    "rational_quadratic_spline": RationalQuadraticSpline,
+}
+
+__all__ = ["TRANSFORMS", "Additive", "Affine", "RationalQuadraticSpline", "Transform"]

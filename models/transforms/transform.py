@@ -1,0 +1,59 @@
+"""The contract of an elementwise transform c(x; h): what a coupling does to each value.
+
+Shapes: x ``(B, C, H, W)``; h ``(B, P * C, H, W)`` with P raw parameters per channel, those of one
+channel side by side (channel c owns h[:, P * c : P * (c + 1)]). A batch of 1 in h broadcasts over x.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Transform(ABC):
+    """A strictly increasing map of the real line for each value, given raw parameters.
+
+    Raw parameters are unbounded; all zeros give a map close to the identity. Computed in float32 at
+    least, also under autocast: an inverse in half precision is not the inverse.
+    """
+
+    parameters_per_channel: ClassVar[int]
+
+    @classmethod
+    def options(cls) -> tuple[str, ...]:
+        """Return the names of the numbers that the constructor takes."""
+        return tuple(field.name for field in dataclasses.fields(cls))
+
+    @classmethod
+    def examples(cls) -> list[Self]:
+        """Return the instances that the contract test runs on."""
+        return [cls()]
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``(y, log_derivative)``: y = c(x; h) and log c'(x; h), both shaped as x, nats."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self._forward(_full_precision(x), *self._raw(h))
+
+    def inverse(self, y: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``(x, log_derivative)``: x = c^-1(y; h) and log dx/dy, both shaped as y, nats."""
+        with torch.autocast(y.device.type, enabled=False):
+            return self._inverse(_full_precision(y), *self._raw(h))
+
+    def _raw(self, h: Tensor) -> tuple[Tensor, ...]:
+        per_channel = _full_precision(h).unflatten(1, (-1, self.parameters_per_channel))
+        return per_channel.unbind(2)
+
+    @abstractmethod
+    def _forward(self, x: Tensor, *raw: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    @abstractmethod
+    def _inverse(self, y: Tensor, *raw: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+def _full_precision(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()
