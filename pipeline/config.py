@@ -98,6 +98,7 @@ class TrainingConfig(_Strict):
     batch: pydantic.PositiveInt  # over all workers
     learning_rate: pydantic.PositiveFloat
     betas: tuple[float, float]
+    precision: Literal["float32", "bfloat16"] = "float32"  # of the nets; the flow itself stays in float32
     milestones: list[float]  # fractions of the steps at which the learning rate is halved
     noise_std: pydantic.NonNegativeFloat  # sigma ~ U(0, noise_std) of the noise conditioning
     clip_norm: pydantic.PositiveFloat | None  # None: no clipping
@@ -174,9 +175,11 @@ def load_params(path: Path | str = PARAMS_FILE) -> Params:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path} is missing; run from the folder that holds it") from None
+    except yaml.MarkedYAMLError as error:
+        where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{path}{where}: not valid YAML ({error.problem})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = f", line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
-        raise ConfigError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)})") from None
+        raise ConfigError(f"{path}: not valid YAML ({error})") from None
     try:
         params = Params.model_validate(raw)
     except pydantic.ValidationError as error:
