@@ -12,8 +12,16 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
+from pipeline import timings
 from pipeline.errors import Interrupted, SteadyflowError
 
 T = TypeVar("T")
@@ -94,3 +102,4 @@ def run_main(main: Callable[[], None]) -> None:
         where = f" for {error.filename}" if error.filename else ""
         print(f"error: no disk space left{where}; free some and run the same command again", file=sys.stderr)
         sys.exit(2)
+    timings.record()

@@ -1,0 +1,40 @@
+"""How long each stage of a run took: one line per finished stage in ``.runs/timings.jsonl``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from pathlib import Path
+
+import psutil
+
+_FILE = Path(".runs") / "timings.jsonl"
+
+
+def record() -> None:
+    """Append this process's stage and its age in seconds (imports included); outside of DVC do nothing."""
+    stage = os.environ.get("DVC_STAGE")
+    if not stage:
+        return
+    line = json.dumps({"stage": stage, "seconds": time.time() - psutil.Process().create_time()})
+    with contextlib.suppress(OSError):  # a full disk: the stage itself says so
+        _FILE.parent.mkdir(exist_ok=True)
+        with _FILE.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def position(root: Path) -> int:
+    """Return the length of the record in bytes: what ``since`` takes to read later lines only."""
+    path = root / _FILE
+    return path.stat().st_size if path.exists() else 0
+
+
+def since(root: Path, start: int) -> list[tuple[str, float]]:
+    """Return stage and seconds of every stage that ended after ``position`` returned ``start``."""
+    path = root / _FILE
+    if not path.exists():
+        return []
+    lines = path.read_bytes()[start:].decode().splitlines()
+    return [(entry["stage"], entry["seconds"]) for entry in map(json.loads, lines)]
