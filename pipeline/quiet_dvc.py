@@ -1,0 +1,77 @@
+"""DVC without its chatter: ``python -m pipeline.quiet_dvc repro`` is ``dvc repro`` for people.
+
+What stays: which stage runs, what the stage prints, warnings about the pipeline, and DVC's errors,
+except where the stage has already said in one line what is wrong. The exit code is the failed stage's.
+SIGTERM goes to the running stage alone, so that it can save its state; DVC would leave it orphaned.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import signal
+import sys
+from types import FrameType
+
+import psutil
+
+# With --quiet DVC is silent, its errors included; these loggers keep a voice of their own.
+_VOICES = {"dvc.stage.run": logging.INFO, "dvc.cli": logging.ERROR, "dvc.repo.reproduce": logging.WARNING}
+_SPOKEN = (2, 130)  # exit codes of pipeline.console.run_main: the stage has printed its one line
+_SHELLS = ("sh", "dash", "bash", "zsh", "ksh", "fish")
+
+
+class _StageFailures(logging.Filter):
+    """Remembers the exit code of the stage that failed; hides the record if the stage has spoken."""
+
+    status = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether DVC's record of an error adds something."""
+        error = record.exc_info[1] if record.exc_info else None
+        while error is not None:
+            # DVC keeps the status in the text alone: "failed to run: <command>, exited with <status>"
+            if match := re.search(r"exited with (-?\d+)$", str(error)):
+                status = int(match[1])
+                self.status = 128 - status if status < 0 else status
+            error = error.__cause__
+        return self.status not in _SPOKEN
+
+
+def _stage_processes() -> list[psutil.Process]:
+    """Return the running stage's process (not its workers, which it ends itself)."""
+    stages: list[psutil.Process] = []
+    for child in psutil.Process().children():
+        grandchildren = child.children() if child.name() in _SHELLS else []
+        stages += grandchildren or [child]
+    return stages
+
+
+def _pass_on(signum: int, frame: FrameType | None) -> None:
+    stages = _stage_processes()
+    if not stages:
+        raise KeyboardInterrupt  # DVC itself is at work and stops in order
+    for stage in stages:
+        stage.send_signal(signum)
+
+
+def main() -> int:
+    """Run DVC with this process's arguments; return the exit code."""
+    from dvc.cli import main as dvc
+
+    arguments = sys.argv[1:]
+    if not {"-v", "--verbose", "-q", "--quiet"}.intersection(arguments):
+        arguments.append("--quiet")
+        for name, level in _VOICES.items():
+            logging.getLogger(name).setLevel(level)
+    failures = _StageFailures()
+    logging.getLogger("dvc.cli").addFilter(failures)
+    signal.signal(signal.SIGTERM, _pass_on)
+    return dvc(arguments) and (failures.status or 1)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # while DVC was still being imported
+        sys.exit(130)
