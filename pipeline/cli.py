@@ -1,0 +1,205 @@
+"""``steadyflow``: the command line. Modules that import torch are loaded by the command that needs them."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pipeline import timings
+from pipeline.console import run_main, say
+from pipeline.errors import DataError
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong use is one line and exit code 2, without the usage text."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see: {self.prog} --help\n")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
+    return value
+
+
+def _temperature(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number >= 0")
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port (1 to 65535)")
+    return value
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; ``arguments.command`` is the function that runs one."""
+    parser = _Parser(
+        prog="steadyflow",
+        description="Train conditional normalizing flows for image restoration; audit them for exploding inverses.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def add(name: str, function: Any, text: str, **options: Any) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text, **options)
+        command.set_defaults(command=function)
+        return command
+
+    add(
+        "repro",
+        _repro,
+        "run every stage that is not up to date",
+        epilog="Other options go to dvc repro as they are.",
+    )
+    add("check", _check, "say whether params.yaml is valid and where the pictures come from")
+    add("summary", _summary, "print the comparison of the last run")
+
+    ui = add("ui", _ui, "show the runs in MLflow")
+    ui.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    ui.add_argument("--port", type=_port, default=5000, help="default: 5000")
+
+    sample = add("sample", _sample, "restore one picture with a trained model")
+    sample.add_argument(
+        "--model", type=Path, required=True, help="a model folder, e.g. artifacts/df2k_x4/affine/model"
+    )
+    sample.add_argument("--input", type=Path, required=True, help="the degraded picture")
+    sample.add_argument(
+        "--out", type=Path, default=Path("restored"), help="folder for the draws (default: restored)"
+    )
+    sample.add_argument("--draws", type=_positive, default=4, help="default: 4")
+    sample.add_argument("--temperature", type=_temperature, default=0.9, help="default: 0.9")
+    sample.add_argument("--seed", type=int, default=10, help="default: 10")
+
+    stability = add("stability", _stability, "audit a trained model for exploding inverses")
+    stability.add_argument("--model", type=Path, required=True, help="a model folder")
+    stability.add_argument("--out", type=Path, required=True, help="folder for the findings")
+    return parser
+
+
+def _repro(arguments: argparse.Namespace, options: list[str]) -> int:
+    from pipeline.config import load_params
+
+    root = Path.cwd()
+    params = load_params()
+    start = timings.position(root)
+    code = _run_dvc(options)
+    took = timings.since(root, start)
+    if code:
+        return code
+    from pipeline.reporting.tables import print_summary
+
+    print_summary(root, params)
+    if not took:
+        say("nothing to do: every stage is up to date")
+        return 0
+    width = max(len(stage) for stage, _ in took)
+    say("\nminutes per stage")
+    for stage, seconds in [*took, ("in all", sum(seconds for _, seconds in took))]:
+        say(f"  {stage:{width}}  {seconds / 60:6.1f}")
+    return 0
+
+
+def _run_dvc(options: list[str]) -> int:
+    """Run ``dvc repro`` of this environment to its end, also when told to stop; return the exit code.
+
+    Ctrl-C reaches every process of the terminal, so the stage is already saving its state: wait for it.
+    SIGTERM reaches this process alone and is passed on. Stages start as ``python``: this interpreter.
+    """
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    told: list[int] = []
+    dvc: list[subprocess.Popen[bytes]] = []
+
+    def stop(signum: int, frame: object) -> None:
+        told.append(signum)
+        if signum == signal.SIGTERM and dvc:
+            dvc[0].send_signal(signum)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        command = [sys.executable, "-m", "pipeline.quiet_dvc", "repro", *options]
+        dvc.append(subprocess.Popen(command, env={**os.environ, "PATH": path}))
+        code = dvc[0].wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 130 if told and code else code
+
+
+def _check(arguments: argparse.Namespace, options: list[str]) -> int:
+    from pipeline.config import load_params
+
+    params = load_params()
+    for name, dataset in params.datasets.items():
+        if dataset.source != "demo" and not Path(dataset.source).expanduser().is_dir():
+            raise DataError(
+                f"params.yaml: datasets.{name}.source '{dataset.source}' is not a folder; "
+                "write the path of one, or demo for the photographs that come with the installation"
+            )
+    say(f"params.yaml is valid: profile {params.profile}")
+    say(f"  tasks     {', '.join(params.tasks)}")
+    say(f"  variants  {', '.join(params.variants)}")
+    for name, dataset in params.datasets.items():
+        where = "photographs that come with the installation" if dataset.source == "demo" else dataset.source
+        say(f"  pictures  {name}: {where}")
+    return 0
+
+
+def _summary(arguments: argparse.Namespace, options: list[str]) -> int:
+    from pipeline.config import load_params
+    from pipeline.reporting.tables import print_summary
+
+    print_summary(Path.cwd(), load_params())
+    return 0
+
+
+def _ui(arguments: argparse.Namespace, options: list[str]) -> int:
+    from pipeline.tracking import serve_ui
+
+    serve_ui(Path.cwd(), arguments.host, arguments.port)
+    return 0
+
+
+def _sample(arguments: argparse.Namespace, options: list[str]) -> int:
+    from pipeline.inference import restore_file
+
+    restore_file(
+        arguments.model, arguments.input, arguments.out, arguments.draws, arguments.temperature, arguments.seed
+    )
+    return 0
+
+
+def _stability(arguments: argparse.Namespace, options: list[str]) -> int:
+    from pipeline.stability import audit_model
+
+    audit_model(arguments.model, arguments.out)
+    return 0
+
+
+def run() -> None:
+    """Parse the command line, run its command and leave with its exit code."""
+    parser = build_parser()
+    arguments, options = parser.parse_known_args()
+    if options and arguments.command is not _repro:
+        parser.error(f"unknown: {' '.join(options)}")
+    sys.exit(arguments.command(arguments, options))
+
+
+def main() -> None:
+    """Entry point of ``steadyflow``."""
+    run_main(run)
+
+
+if __name__ == "__main__":
+    main()
