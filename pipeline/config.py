@@ -36,6 +36,7 @@ class DatasetConfig(_Strict):
     """Where the pictures of one data set are: ``demo``, or a folder that the user owns."""
 
     source: str = "demo"
+    allow_partial: bool = False  # go on without what a complete source would have
 
 
 class Task(_Strict):

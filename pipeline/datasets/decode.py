@@ -1,0 +1,107 @@
+"""Read a picture file as 8-bit RGB: convert where nothing can be lost, refuse where somebody must decide.
+
+Only the pixel decoders of common photograph formats are admitted, so a file cannot reach the interpreters that
+Pillow has for others (PostScript, for one).
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageFile, ImageOps
+
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+LARGEST = 100_000_000  # pixels: more than any camera's photograph, less than what fills a machine's memory
+
+_REFUSED_MODES = {
+    "CMYK": "CMYK: its colours depend on a printing profile; convert it to RGB yourself",
+    "YCbCr": "YCbCr, not RGB; convert it yourself",
+    "LAB": "Lab, not RGB; convert it yourself",
+    "HSV": "HSV, not RGB; convert it yourself",
+}
+_SAFE_MODES = {"RGB": "", "L": "grey", "1": "black and white", "P": "palette"}
+_ALPHA_MODES = {"RGBA", "LA", "PA", "La", "RGBa", "RGBX"}
+_ORIENTATION = ExifTags.Base.Orientation
+
+
+class Unreadable(Exception):
+    """A picture that is refused; the text says why, without the picture's name."""
+
+
+class Decoded(NamedTuple):
+    """``pixels`` are ``(H, W, 3)`` uint8; ``note`` names the conversions made, empty if there was none."""
+
+    pixels: NDArray[np.uint8]
+    note: str
+
+
+def decode(content: Path | bytes) -> Decoded:
+    """Return the picture in a file, or in the bytes of one, as 8-bit RGB; Unreadable says why it is refused.
+
+    Converted: grey, black and white, palette, alpha that is opaque everywhere, rotation by an EXIF tag (pixels
+    are turned, none is interpolated). Refused: more than 8 bits, CMYK and other colour spaces, transparency,
+    several frames, truncated or unknown files, more than ``LARGEST`` pixels.
+    """
+    stream = io.BytesIO(content) if isinstance(content, bytes) else content
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # broken EXIF blocks and the like; errors still end the reading
+            with Image.open(stream, formats=FORMATS) as image:
+                return _convert(image)
+    except FileNotFoundError:
+        raise Unreadable("does not exist") from None
+    except Image.DecompressionBombError:
+        raise Unreadable(_too_large(None)) from None
+    except Image.UnidentifiedImageError:
+        raise Unreadable(f"not a picture of a known format ({', '.join(FORMATS)})") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise on damage
+        raise Unreadable(f"cannot be decoded, truncated or damaged ({error})") from None
+
+
+def _convert(image: ImageFile.ImageFile) -> Decoded:
+    if image.width * image.height > LARGEST:
+        raise Unreadable(_too_large(image.size))
+    if image.mode in _REFUSED_MODES:
+        raise Unreadable(_REFUSED_MODES[image.mode])
+    if _bits(image) > 8:
+        raise Unreadable(
+            f"{_bits(image)} bits per channel; convert it to 8 bits yourself (you choose the rounding)"
+        )
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":  # a JPEG with previews behind the photograph
+        raise Unreadable(f"{frames} frames; give one picture per file")
+    notes = [_SAFE_MODES[image.mode]] if image.mode in _SAFE_MODES else []
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    image.load()
+    upright: Image.Image = image
+    if orientation != 1:
+        upright = ImageOps.exif_transpose(image)
+        notes.append("turned by its EXIF tag")
+    if upright.mode in _ALPHA_MODES or upright.has_transparency_data:
+        upright = upright.convert("RGBA")
+        if upright.getextrema()[3] != (255, 255):
+            raise Unreadable(
+                "transparent pixels have no colour of their own; put the picture on a background yourself"
+            )
+        notes.append("opaque alpha dropped")
+    elif upright.mode not in _SAFE_MODES:
+        raise Unreadable(f"pixel mode {upright.mode}; convert it to 8-bit RGB yourself")
+    pixels = np.asarray(upright.convert("RGB"))
+    return Decoded(pixels, ", ".join(note for note in notes if note))
+
+
+def _bits(image: ImageFile.ImageFile) -> int:
+    """Return the bits per channel in the file; Pillow reads 16-bit RGB as 8-bit without a word."""
+    if image.mode in ("I", "F"):
+        return 32
+    return 16 if image.mode.startswith("I;16") or any("16" in str(tile.args) for tile in image.tile) else 8
+
+
+def _too_large(size: tuple[int, int] | None) -> str:
+    which = f"{size[0]} x {size[1]}: " if size else ""
+    return f"{which}more than {LARGEST // 10**6} million pixels; cut it into parts"
