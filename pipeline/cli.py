@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; ``arguments.command`` is the function that runs one."""
     parser = _Parser(
         prog="steadyflow",
-        description="Train conditional normalizing flows for image restoration; audit them for exploding inverses.",
+        description="Train conditional normalizing flows for image restoration and audit their stability.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
 

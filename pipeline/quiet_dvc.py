@@ -7,10 +7,13 @@ SIGTERM goes to the running stage alone, so that it can save its state; DVC woul
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import re
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 import psutil
@@ -55,11 +58,38 @@ def _pass_on(signum: int, frame: FrameType | None) -> None:
         stage.send_signal(signum)
 
 
+def _drop_stale_locks(file: Path) -> None:
+    """Delete DVC's record of who reads and writes if none of its processes runs any more.
+
+    DVC drops entries of dead processes itself, but takes for alive a killed process that nobody has
+    reaped (usual in containers) and a stranger that was given the same number.
+    """
+    if file.exists() and not any(_is_dvc(int(pid)) for pid in re.findall(r'"pid": (\d+)', file.read_text())):
+        file.unlink(missing_ok=True)
+
+
+def _is_dvc(pid: int) -> bool:
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and any("dvc" in part for part in process.cmdline())
+    except psutil.AccessDenied:
+        return True
+    except psutil.NoSuchProcess:
+        return False
+
+
 def main() -> int:
     """Run DVC with this process's arguments; return the exit code."""
+    from dvc.cli import DvcParserError, parse_args
     from dvc.cli import main as dvc
 
     arguments = sys.argv[1:]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # DVC prints its help below the error
+            parse_args(arguments)
+    except DvcParserError:
+        return 2
+    _drop_stale_locks(Path(".dvc") / "tmp" / "rwlock")
     if not {"-v", "--verbose", "-q", "--quiet"}.intersection(arguments):
         arguments.append("--quiet")
         for name, level in _VOICES.items():
