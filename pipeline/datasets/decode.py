@@ -84,7 +84,7 @@ def _convert(image: ImageFile.ImageFile) -> Decoded:
         notes.append("turned by its EXIF tag")
     if upright.mode in _ALPHA_MODES or upright.has_transparency_data:
         upright = upright.convert("RGBA")
-        if upright.getextrema()[3] != (255, 255):
+        if upright.getchannel("A").getextrema() != (255, 255):
             raise Unreadable(
                 "transparent pixels have no colour of their own; put the picture on a background yourself"
             )
@@ -99,7 +99,8 @@ def _bits(image: ImageFile.ImageFile) -> int:
     """Return the bits per channel in the file; Pillow reads 16-bit RGB as 8-bit without a word."""
     if image.mode in ("I", "F"):
         return 32
-    return 16 if image.mode.startswith("I;16") or any("16" in str(tile.args) for tile in image.tile) else 8
+    layouts = [tile.args if isinstance(tile.args, str) else (tile.args or [""])[0] for tile in image.tile]
+    return 16 if any(";16" in str(layout) for layout in (image.mode, *layouts)) else 8
 
 
 def _too_large(size: tuple[int, int] | None) -> str:
