@@ -1,0 +1,163 @@
+"""The journal of a run: everything to be tracked is on disk first, and is sent to a tracking server from there.
+
+An event is one JSON line. Per destination the journal remembers how far it was acknowledged, so that a server
+which was down, or another one that is set later, receives what it lacks. Delivery is at least once: an event
+whose acknowledgement was lost is sent again, and every kind of event may be repeated without harm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from pipeline.files import read_json, write_json
+
+EVENTS_FILE = "tracking.jsonl"
+SENT_FILE = "tracking_sent.json"
+
+
+class Journal:
+    """Append-only events of one run in ``folder``, and what each destination has acknowledged.
+
+    Several processes may append at a time (one ``write`` per line); ``sending`` keeps their deliveries apart.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / EVENTS_FILE
+        self._last: dict[str, tuple[int | None, float]] = {}  # metric -> its last step and value
+        self._files: dict[tuple[str, str], tuple[str, int]] = {}  # kind, name -> last content, how many so far
+        folder.mkdir(parents=True, exist_ok=True)
+        self._close_torn_line()
+        for _, event in self.after(0):
+            self._remember(event)
+
+    def append(self, kind: str, **content: Any) -> None:
+        """Append one event with the time (ms since 1970) at which it happened."""
+        line = json.dumps(
+            {"kind": kind, "time": int(time.time() * 1000), **content}, sort_keys=True, default=_plain
+        )
+        with self.path.open("ab") as file:
+            file.write(line.encode() + b"\n")
+
+    def append_metrics(self, values: Mapping[str, float | None], step: int | None) -> None:
+        """Append the points that are new: after a resume, steps that were journaled before are left out.
+
+        None (a value that could not be computed) is left out; without a step, so is an unchanged value.
+        """
+        fresh = {
+            name: float(value)
+            for name, value in values.items()
+            if value is not None and self._new(name, value, step)
+        }
+        if fresh:
+            self.append("metrics", step=step, values={name: strict(value) for name, value in fresh.items()})
+            self._last.update({name: (step, value) for name, value in fresh.items()})
+
+    def append_file(self, kind: str, name: str, path: Path, relative_to: Path) -> None:
+        """Append a file or folder by its path, with a hash of its content; unchanged content is left out."""
+        content, (last, count) = fingerprint(path), self._files.get((kind, name), ("", 0))
+        if content != last:
+            stored = path.relative_to(relative_to) if path.is_relative_to(relative_to) else path
+            self.append(kind, name=name, path=str(stored), fingerprint=content, step=count)
+            self._files[kind, name] = (content, count + 1)
+
+    def after(self, offset: int) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (offset behind the event, event) for every whole line after byte ``offset``."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            for line in iter(file.readline, b""):
+                if not line.endswith(b"\n"):
+                    return  # another process is writing it
+                event = _parse(line)
+                if event is not None:
+                    yield file.tell(), event
+
+    def sent(self, destination: str, run_id: str) -> int:
+        """Return how many bytes of the journal the run ``run_id`` at ``destination`` has received."""
+        entry = self._sent().get(destination, {})
+        return int(entry["offset"]) if entry.get("run_id") == run_id else 0
+
+    def acknowledge(self, destination: str, run_id: str, offset: int) -> None:
+        """Remember that the run at ``destination`` has received everything before byte ``offset``."""
+        write_json(self.folder / SENT_FILE, {**self._sent(), destination: {"run_id": run_id, "offset": offset}})
+
+    @contextlib.contextmanager
+    def sending(self) -> Iterator[None]:
+        """Hold the right to send; other processes wait."""
+        with locked(self.folder / "tracking.lock"):
+            yield
+
+    def _sent(self) -> dict[str, Any]:
+        try:
+            return dict(read_json(self.folder / SENT_FILE))
+        except (FileNotFoundError, ValueError):
+            return {}  # everything is sent once more
+
+    def _new(self, name: str, value: float, step: int | None) -> bool:
+        if name not in self._last:
+            return True
+        last_step, last_value = self._last[name]
+        if step is None or last_step is None:
+            return (step, float(value)) != (last_step, last_value)
+        return step > last_step
+
+    def _remember(self, event: dict[str, Any]) -> None:
+        if event["kind"] == "metrics":
+            self._last.update({name: (event["step"], float(value)) for name, value in event["values"].items()})
+        elif "fingerprint" in event:
+            self._files[event["kind"], event["name"]] = (event["fingerprint"], event["step"] + 1)
+
+    def _close_torn_line(self) -> None:
+        """A killed process may have left half a line: end it, so that the next event starts on its own."""
+        if self.path.exists() and (size := self.path.stat().st_size):
+            with self.path.open("rb+") as file:
+                file.seek(size - 1)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock between processes on ``path`` (made if missing)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path):
+        yield
+
+
+def fingerprint(path: Path) -> str:
+    """Return a hash of a file's content, or of the names and contents below a folder."""
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            digest.update(str(file.relative_to(path)).encode() + b"\0")
+            with file.open("rb") as content:
+                digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(line))
+    except ValueError:
+        return None  # torn by a crash
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of numpy and torch become Python's; paths and the like become text."""
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def strict(value: Any) -> Any:
+    """Return ``value``; NaN and infinity become text, which JSON can hold and ``float`` reads."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
