@@ -165,7 +165,7 @@ def _summary(arguments: argparse.Namespace, options: list[str]) -> int:
 
 
 def _ui(arguments: argparse.Namespace, options: list[str]) -> int:
-    from pipeline.tracking import serve_ui
+    from pipeline.ui import serve_ui
 
     serve_ui(Path.cwd(), arguments.host, arguments.port)
     return 0
