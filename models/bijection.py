@@ -25,7 +25,11 @@ class Bijection(nn.Module, ABC):
     as well: it receives the encoder's features and returns whatever depends on them alone, so that
     this part is computed once per image and reused for every draw and temperature. A condition that
     was shared for one image (batch 1) broadcasts over a batch of draws of that image.
+
+    ``label`` names a layer for people, such as "level 2 step 3 coupling"; containers have none.
     """
+
+    label: str = ""
 
     def share(self, features: Any) -> Any:
         """Return the condition that ``forward`` and ``inverse`` take; None for an unconditional layer."""

@@ -7,6 +7,7 @@ step    = actnorm, 1x1, injector, (noise coupling), coupling
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import TypeVar
 
 from models.bijection import At, Bijection, Chain
 from models.layers.actnorm import ActNorm
@@ -15,6 +16,8 @@ from models.layers.invertible_conv import PERMUTATIONS
 from models.layers.split import Split
 from models.layers.squeeze import Squeeze
 from models.transforms import Transform
+
+T = TypeVar("T", bound=Bijection)
 
 _TRANSITION_STEPS = 2  # SRFlow: two steps without coupling after each squeeze
 NOISE_CHANNELS = 3
@@ -42,24 +45,37 @@ def multiscale_flow(
     if any(not 0 <= count <= steps for count in noise_steps):
         raise ValueError(f"noise_steps {list(noise_steps)} must lie in 0..steps ({steps})")
 
+    def step(width: int, sees_noise: bool) -> list[tuple[str, Bijection]]:
+        layers: list[tuple[str, Bijection]] = [
+            ("actnorm", ActNorm(width)),
+            ("1x1", PERMUTATIONS[permutation](width)),
+            ("injector", Injector(width, transform, feature_channels, hidden)),
+        ]
+        if sees_noise:
+            layers += [("noise coupling", Coupling(width, transform, NOISE_CHANNELS, hidden, reads="noise"))]
+        return [*layers, ("coupling", Coupling(width, transform, feature_channels, hidden))]
+
     def level(index: int, width: int) -> Chain:
         width *= 4
         noisy = noise_steps[index - 1] if noise_steps else 0
-        layers: list[Bijection] = [Squeeze()]
-        for _ in range(_TRANSITION_STEPS):
-            layers += [ActNorm(width), PERMUTATIONS[permutation](width)]
-        for step in range(steps):
-            layers += [ActNorm(width), PERMUTATIONS[permutation](width)]
-            layers += [Injector(width, transform, feature_channels, hidden)]
-            if step >= steps - noisy:
-                layers += [Coupling(width, transform, NOISE_CHANNELS, hidden, reads="noise")]
-            layers += [Coupling(width, transform, feature_channels, hidden)]
+        layers: list[Bijection] = [_labelled(Squeeze(), f"level {index} squeeze")]
+        for number in range(1, _TRANSITION_STEPS + 1):
+            layers += [_labelled(ActNorm(width), f"level {index} transition {number} actnorm")]
+            layers += [_labelled(PERMUTATIONS[permutation](width), f"level {index} transition {number} 1x1")]
+        for number in range(1, steps + 1):
+            named = step(width, number > steps - noisy)
+            layers += [_labelled(layer, f"level {index} step {number} {name}") for name, layer in named]
         chain: list[Bijection] = [At(index, Chain(layers))]
         if index < levels:
+            rest: Bijection = level(index + 1, width // 2 if index in splits else width)
             if index in splits:
-                chain += [Split(width, level(index + 1, width // 2), factor=2 ** (levels - index))]
-            else:
-                chain += [level(index + 1, width)]
+                rest = _labelled(Split(width, rest, factor=2 ** (levels - index)), f"level {index} split")
+            chain += [rest]
         return Chain(chain)
 
     return level(1, channels)
+
+
+def _labelled(layer: T, label: str) -> T:
+    layer.label = label
+    return layer

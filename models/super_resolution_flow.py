@@ -1,4 +1,4 @@
-"""The FS-NCSR-style super-resolution flow of paper A: p(HR | LR) by frequency separation and noise conditioning."""
+"""Paper A's super-resolution flow (FS-NCSR): p(HR | LR) by frequency separation and noise conditioning."""
 
 from __future__ import annotations
 

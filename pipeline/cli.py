@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline import timings
-from pipeline.console import run_main, say
-from pipeline.errors import DataError
+from pipeline.console import run_main, say, warn
+from pipeline.errors import ConfigError, nearest
 
 
 class _Parser(argparse.ArgumentParser):
@@ -71,13 +71,9 @@ def build_parser() -> argparse.ArgumentParser:
     ui.add_argument("--port", type=_port, default=5000, help="default: 5000")
 
     sample = add("sample", _sample, "restore one picture with a trained model")
-    sample.add_argument(
-        "--model", type=Path, required=True, help="a model folder, e.g. artifacts/df2k_x4/affine/model"
-    )
+    sample.add_argument("--model", type=Path, required=True, help="a model folder, e.g. artifacts/df2k_x4/affine/model")
     sample.add_argument("--input", type=Path, required=True, help="the degraded picture")
-    sample.add_argument(
-        "--out", type=Path, default=Path("restored"), help="folder for the draws (default: restored)"
-    )
+    sample.add_argument("--out", type=Path, default=Path("restored"), help="folder for the draws (default: restored)")
     sample.add_argument("--draws", type=_positive, default=4, help="default: 4")
     sample.add_argument("--temperature", type=_temperature, default=0.9, help="default: 0.9")
     sample.add_argument("--seed", type=int, default=10, help="default: 10")
@@ -139,28 +135,29 @@ def _run_dvc(options: list[str]) -> int:
 
 def _check(arguments: argparse.Namespace, options: list[str]) -> int:
     from pipeline.config import load_params
+    from pipeline.datasets import DATASETS
 
     params = load_params()
-    for name, dataset in params.datasets.items():
-        if dataset.source != "demo" and not Path(dataset.source).expanduser().is_dir():
-            raise DataError(
-                f"params.yaml: datasets.{name}.source '{dataset.source}' is not a folder; "
-                "write the path of one, or demo for the photographs that come with the installation"
-            )
-    say(f"params.yaml is valid: profile {params.profile}")
-    say(f"  tasks     {', '.join(params.tasks)}")
-    say(f"  variants  {', '.join(params.variants)}")
-    for name, dataset in params.datasets.items():
-        where = "photographs that come with the installation" if dataset.source == "demo" else dataset.source
-        say(f"  pictures  {name}: {where}")
+    say(f"params.yaml is valid: profile {params.profile}, variants {', '.join(params.variants)}")
+    for task in params.tasks:
+        name, source = params.task(task).dataset, params.dataset(task).source
+        if name not in DATASETS:
+            raise ConfigError(f"params.yaml: tasks.{task}.dataset '{name}' does not exist; {nearest(name, DATASETS)}")
+        listing = DATASETS[name].splits(source, Path.cwd())
+        count = {split: sum(p.split == split for p in listing.pictures) for split in ("train", "validation")}
+        say(f"{task}: {name} from {source}, {count['train']} for training and {count['validation']} held out")
+        for remark in [*listing.faults, *(f"missing: {what}" for what in listing.missing)]:
+            warn(remark)
     return 0
 
 
 def _summary(arguments: argparse.Namespace, options: list[str]) -> int:
     from pipeline.config import load_params
+
+    params = load_params()
     from pipeline.reporting.tables import print_summary
 
-    print_summary(Path.cwd(), load_params())
+    print_summary(Path.cwd(), params)
     return 0
 
 
@@ -172,7 +169,7 @@ def _ui(arguments: argparse.Namespace, options: list[str]) -> int:
 
 
 def _sample(arguments: argparse.Namespace, options: list[str]) -> int:
-    from pipeline.inference import restore_file
+    from pipeline.inference.restore import restore_file
 
     restore_file(
         arguments.model, arguments.input, arguments.out, arguments.draws, arguments.temperature, arguments.seed
@@ -181,7 +178,7 @@ def _sample(arguments: argparse.Namespace, options: list[str]) -> int:
 
 
 def _stability(arguments: argparse.Namespace, options: list[str]) -> int:
-    from pipeline.stability import audit_model
+    from pipeline.stability.audit import audit_model
 
     audit_model(arguments.model, arguments.out)
     return 0

@@ -19,18 +19,17 @@ class DenseBlock(nn.Module):
     def __init__(self, channels: int, growth: int) -> None:
         super().__init__()
         widths = [growth] * 4 + [channels]
-        self.convs = nn.ModuleList(
-            nn.Conv2d(channels + i * growth, width, 3, padding=1) for i, width in enumerate(widths)
-        )
-        for conv in self.convs:
-            nn.init.kaiming_normal_(conv.weight)  # type: ignore[arg-type]
-            conv.weight.data.mul_(_INIT)  # type: ignore[operator, union-attr]
+        convs = [nn.Conv2d(channels + i * growth, width, 3, padding=1) for i, width in enumerate(widths)]
+        for conv in convs:
+            nn.init.kaiming_normal_(conv.weight)
+            conv.weight.data.mul_(_INIT)
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        self.convs = nn.ModuleList(convs)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` to the same shape."""
         seen = x
-        for conv in self.convs[:-1]:  # type: ignore[index]
+        for conv in list(self.convs)[:-1]:
             seen = torch.cat([seen, F.leaky_relu(conv(seen), 0.2)], 1)
         update: Tensor = self.convs[-1](seen)
         return x + _RESIDUAL * update
@@ -99,7 +98,7 @@ class RRDBEncoder(nn.Module):
 
     def freeze_head(self) -> None:
         """Stop gradients for the parts that no level reads: a flow has no use for them, DDP would wait."""
-        for module in (*self.ups[len(self._ups_for_levels()) :], self.hr_conv, self.last):  # type: ignore[misc]
+        for module in (*list(self.ups)[len(self._ups_for_levels()) :], self.hr_conv, self.last):
             module.requires_grad_(False)
 
     def _ups_for_levels(self) -> list[nn.Module]:

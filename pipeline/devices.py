@@ -1,0 +1,24 @@
+"""Which device and how many threads a stage computes with."""
+
+from __future__ import annotations
+
+import torch
+
+from pipeline.config import RuntimeConfig
+from pipeline.errors import ConfigError
+
+
+def choose_device(runtime: RuntimeConfig) -> torch.device:
+    """Return the device of ``runtime.device``; ``auto`` is the first GPU, else the CPU. Sets the threads."""
+    if runtime.threads != "auto":
+        torch.set_num_threads(runtime.threads)
+    if runtime.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(runtime.device)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        where = f"params.yaml: runtime.device '{runtime.device}'"
+        raise ConfigError(f"{where} cannot be used ({reason}); try auto") from None
+    return device

@@ -1,0 +1,118 @@
+"""A model folder: weights.safetensors and config.json, all that sampling, auditing and shipping need."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+
+from models.encoders.rrdb import RRDBEncoder
+from models.super_resolution_flow import SuperResolutionFlow
+from models.transforms import TRANSFORMS
+from pipeline.errors import CheckpointError, nearest
+from pipeline.files import atomic_path, read_json, write_json
+
+_WEIGHTS, _CONFIG, _FORMAT = "weights.safetensors", "config.json", 1
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """What it takes to build a network anew; see docs/architecture.md for the file."""
+
+    kind: str  # a key of KINDS
+    task: str
+    variant: str
+    profile: str
+    scale: int
+    network: dict[str, Any]
+    transform: dict[str, Any]  # {"name": a key of TRANSFORMS, "options": {...}}
+    run_key: str = ""
+    step: int = 0
+
+
+def _super_resolution(config: ModelConfig) -> nn.Module:
+    transform = TRANSFORMS[config.transform["name"]](**config.transform["options"])
+    return SuperResolutionFlow(transform, scale=config.scale, **config.network)
+
+
+def _encoder(config: ModelConfig) -> nn.Module:
+    return RRDBEncoder(**config.network, scale=config.scale)
+
+
+KINDS = {"super_resolution": _super_resolution, "rrdb_encoder": _encoder}
+
+
+def build(config: ModelConfig) -> Any:
+    """Return a freshly initialized network. Raises CheckpointError for a kind that does not exist."""
+    if config.kind not in KINDS:
+        raise CheckpointError(f"model kind '{config.kind}' does not exist; {nearest(config.kind, KINDS)}")
+    return KINDS[config.kind](config)
+
+
+def save_model(folder: Path, network: nn.Module, config: ModelConfig) -> Path:
+    """Write ``network`` and its configuration to ``folder``; return it."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    with atomic_path(folder / _WEIGHTS) as temporary:
+        safetensors.torch.save_file(tensors, temporary)
+    write_json(folder / _CONFIG, {"format": _FORMAT, **dataclasses.asdict(config)})
+    return folder
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """Return the configuration of a model folder. Raises CheckpointError if it is none."""
+    try:
+        content = read_json(folder / _CONFIG)
+        if content.pop("format") != _FORMAT:
+            raise CheckpointError(f"{folder / _CONFIG} is of another format than {_FORMAT}; train or import it anew")
+        return ModelConfig(**content)
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} is no model folder ({_CONFIG} is missing)") from None
+    except (ValueError, TypeError, KeyError, AttributeError, UnicodeDecodeError):
+        raise CheckpointError(f"{folder / _CONFIG} cannot be read as a model's configuration") from None
+
+
+def load_model(folder: Path, device: torch.device | str = "cpu", expect: Mapping[str, str] | None = None) -> Any:
+    """Return the network of a model folder, in eval mode, with its configuration as ``network.config``.
+
+    ``expect``: values that its configuration must have, such as ``{"variant": "affine"}``. Raises
+    CheckpointError for a damaged folder, unexpected values, and weights of another network.
+    """
+    config = read_config(folder)
+    for field, value in (expect or {}).items():
+        if getattr(config, field) != value:
+            raise CheckpointError(f"{folder} holds {field} '{getattr(config, field)}', but '{value}' was asked for")
+    network = build(config)
+    try:
+        tensors = safetensors.torch.load_file(folder / _WEIGHTS, device=str(device))
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder / _WEIGHTS} is missing; train or import the model anew") from None
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(f"{folder / _WEIGHTS} cannot be read ({error}); train or import the model anew") from None
+    _check_weights(folder, network.state_dict(), tensors)
+    network.load_state_dict(tensors)
+    network.config = config
+    return network.to(device).eval()
+
+
+def _check_weights(folder: Path, wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> None:
+    missing, unknown = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
+    shapes = [name for name in wanted if name in found and wanted[name].shape != found[name].shape]
+    faults = []
+    if missing:
+        faults.append(f"{len(missing)} tensors are missing (such as {missing[0]})")
+    if unknown:
+        faults.append(f"{len(unknown)} are unknown (such as {unknown[0]})")
+    if shapes:
+        name = shapes[0]
+        faults.append(
+            f"{len(shapes)} have another shape (such as {name}: {tuple(found[name].shape)} instead of "
+            f"{tuple(wanted[name].shape)})"
+        )
+    if faults:
+        raise CheckpointError(f"{folder / _WEIGHTS} is of another network than {_CONFIG} says: {'; '.join(faults)}")

@@ -1,0 +1,75 @@
+"""Run every analysis on a network and write what they found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.datasets.degradations import low_resolution
+from pipeline.files import write_csv, write_json
+from pipeline.inference.pictures import to_tensor, write_png
+from pipeline.stability import ANALYSES
+from pipeline.stability.analysis import Subject
+from pipeline.stability.stress import stress_inputs
+
+
+def audit(
+    network: Any,
+    crops: Sequence[tuple[str, np.ndarray]],
+    folder: Path,
+    draws: int,
+    temperature: float,
+    stress_size: int,
+    seed: int,
+    device: torch.device,
+) -> dict[str, Any]:
+    """Audit ``network`` on HR crops ``(H, W, 3)`` uint8 and on stress inputs; write ``folder``, return the summary."""
+    pictures = []
+    for name, pixels in crops:
+        reference = to_tensor(pixels).to(device)
+        pictures.append((name, reference.float() / 255.0, low_resolution(reference, network.scale)))
+    stress = stress_inputs(stress_size, seed, [lr for _, _, lr in pictures], device)
+    subject = Subject(network, pictures, stress, draws, temperature, seed)
+    numbers: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+    for analysis, run in ANALYSES.items():
+        found = run(subject)
+        numbers[analysis] = found.numbers
+        reasons |= {f"{analysis}.{name}": text for name, text in found.reasons.items()}
+        for file, (columns, rows) in found.tables.items():
+            write_csv(folder / file, columns, rows)
+        for file, picture in found.pictures.items():
+            write_png(folder / file, picture)
+    config = network.config
+    described = {
+        "task": config.task,
+        "variant": config.variant,
+        "profile": config.profile,
+        "run_key": config.run_key,
+    }
+    summary = {**described, "analyses": numbers, "reasons": reasons}
+    write_json(folder / "summary.json", summary)
+    return summary
+
+
+def audit_model(model: Path, out: Path, draws: int = 4, stress_size: int = 40, seed: int = 10) -> dict[str, Any]:
+    """Audit a model folder on the photographs that come with the dependencies; write ``out``, return the summary."""
+    from pipeline.datasets import DATASETS
+    from pipeline.datasets.decode import decode
+    from pipeline.model_folder import load_model
+
+    network = load_model(model)
+    multiple = network.scale * network.multiple
+    side = 160 - 160 % multiple
+    held_out = [source for source in DATASETS["df2k"].demo().pictures if source.split == "validation"]
+    crops = [(source.id, _centre(decode(source.content).pixels, side)) for source in held_out]
+    return audit(network, crops, out, draws, 0.9, stress_size, seed, torch.device("cpu"))
+
+
+def _centre(pixels: np.ndarray, side: int) -> np.ndarray:
+    top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
+    return pixels[top : top + side, left : left + side]

@@ -1,0 +1,232 @@
+"""The two trainings of a super-resolution task, as functions that run on every worker.
+
+A job is a plain dictionary, so that it can travel to workers on other machines; paths in it are absolute.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from pipeline.config import Params, load_params
+from pipeline.datasets.loading import CropLoader, validation_crops
+from pipeline.datasets.shards import Pictures
+from pipeline.devices import choose_device
+from pipeline.errors import DataError
+from pipeline.layout import encoder_folder, manifest_path, run_folder, variant_folder
+from pipeline.model_folder import ModelConfig, build, load_model, save_model
+from pipeline.seeds import seed_of
+from pipeline.tracking import open_run
+from pipeline.training.batches import training_batches
+from pipeline.training.checkpoints import CheckpointStore
+from pipeline.training.loop import Hooks, Outcome, Plan, Row, fit
+from pipeline.training.objectives import EncoderL1, NegativeLogLikelihood
+from pipeline.training.outputs import write_training
+from pipeline.training.run_key import run_key
+from pipeline.training.stopping import stop_requests
+
+Report = Callable[[Row], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """Which training to run; ``variant`` is None for the encoder's pretraining."""
+
+    root: str
+    task: str
+    variant: str | None
+
+
+def run_job(job: dict[str, Any], report: Report) -> None:
+    """Run a Job (as a dictionary) on this worker; ``report`` is called after each validation."""
+    chosen = Job(**job)
+    root = Path(chosen.root)
+    params = load_params(root / "params.yaml")
+    if chosen.variant is None:
+        _pretrain(root, params, chosen.task)
+    else:
+        _train(root, params, chosen.task, chosen.variant, report)
+
+
+def encoder_config(params: Params, task: str) -> ModelConfig:
+    """Return what the encoder of ``task`` is built from."""
+    return ModelConfig(
+        kind="rrdb_encoder",
+        task=task,
+        variant="encoder",
+        profile=params.profile,
+        scale=params.task(task).scale,
+        network=params.settings(task).network.encoder.model_dump(),
+        transform={},
+    )
+
+
+def flow_config(params: Params, task: str, variant: str) -> ModelConfig:
+    """Return what the flow of ``task`` x ``variant`` is built from."""
+    chosen = params.variant(variant)
+    return ModelConfig(
+        kind=params.task(task).kind,
+        task=task,
+        variant=variant,
+        profile=params.profile,
+        scale=params.task(task).scale,
+        network=params.settings(task).network.model_dump(),
+        transform={"name": chosen.transform, "options": dict(chosen.options)},
+    )
+
+
+def _pretrain(root: Path, params: Params, task: str) -> None:
+    settings = params.settings(task)
+    config = encoder_config(params, task)
+    pretraining = settings.pretraining
+    plan = _plan(params, f"pretrain {task}", **pretraining.model_dump(exclude={"batch"}), ema_decay=0.99)
+    key = run_key(root, {**_described(config, params, task), "plan": pretraining.model_dump()}, _inputs(root, task))
+    device = _seeded_device(params, "encoder", task)
+    objective = EncoderL1(build(config))
+    store = _store(task, "encoder", key)
+    with stop_requests() as should_stop:
+        outcome = fit(
+            objective,
+            plan,
+            _batches(params, root, task, pretraining.batch, 0.0, device),
+            store,
+            device,
+            Hooks(should_stop=should_stop),
+        )
+    if _is_first():
+        folder = encoder_folder(root, task)
+        save_model(folder, outcome.network, dataclasses.replace(config, run_key=key, step=plan.steps))
+        write_training(folder, outcome, loss_name="l1")
+        store.finish()
+
+
+def _train(root: Path, params: Params, task: str, variant: str, report: Report) -> None:
+    settings, training = params.settings(task), params.settings(task).training
+    config = flow_config(params, task, variant)
+    plan = _plan(params, f"train {task} {variant}", **training.model_dump(exclude={"batch", "noise_std"}))
+    encoder = encoder_folder(root, task)
+    inputs = [*_inputs(root, task), encoder / "weights.safetensors"]
+    if not inputs[-1].exists():
+        raise DataError(f"{inputs[-1]} is missing; run `dvc repro pretrain@{task}` first")
+    described = {**_described(config, params, task), "plan": training.model_dump(), "sampling": None}
+    key = run_key(root, described, inputs)
+    device = _seeded_device(params, "flow", task)
+    network = build(config)
+    network.encoder.load_state_dict(load_model(encoder, device="cpu", expect={"task": task}).state_dict())
+    objective = NegativeLogLikelihood(network)
+    pictures = Pictures(manifest_path(root, task), "validation")
+    crops = validation_crops(pictures, settings.data.crop * 2, settings.data.validation_crops, _multiple(params, task))
+    validate = _validator(crops, params.task(task).scale, device)
+    batches = _batches(params, root, task, training.batch, training.noise_std, device)
+    store = _store(task, variant, key)
+
+    def work(log: Callable[[int, Row], None]) -> Outcome:
+        with stop_requests() as should_stop:
+            return fit(objective, plan, batches, store, device, Hooks(log, validate, report, should_stop))
+
+    if not _is_first():
+        work(lambda step, row: None)
+        return
+    with open_run(root, task, variant, key, params, "train") as run:
+        run.params({**_flat(described), "parameters": _count(network)})
+        outcome = work(lambda step, row: run.metrics(_named(row), step=step))
+        folder = variant_folder(root, task, variant)
+        final = dataclasses.replace(config, run_key=key, step=plan.steps)
+        save_model(folder / "model", outcome.network, final)
+        summary = write_training(
+            folder / "training", outcome, loss_name="nll", config=final, parameters=_count(network)
+        )
+        run.metrics({f"train/{name}": value for name, value in summary.items() if isinstance(value, int | float)})
+        run.artifact(folder / "model", "model")
+        run.artifact(folder / "training", "training")
+    store.finish()
+
+
+def _plan(params: Params, what: str, **schedule: Any) -> Plan:
+    runtime = params.runtime
+    return Plan(what=what, log_every=runtime.log_every, checkpoint_seconds=runtime.checkpoint_seconds, **schedule)
+
+
+def _described(config: ModelConfig, params: Params, task: str) -> dict[str, Any]:
+    return {**dataclasses.asdict(config), "data": params.settings(task).data.model_dump(), "seed": params.seed}
+
+
+def _inputs(root: Path, task: str) -> list[Path]:
+    manifest = manifest_path(root, task)
+    if not manifest.exists():
+        raise DataError(f"{manifest} is missing; run `dvc repro prepare@{task}` first")
+    return [manifest]
+
+
+def _store(task: str, variant: str, key: str) -> CheckpointStore:
+    store = CheckpointStore(run_folder(task, variant, key))
+    if store.done and _is_first():
+        store.restart()
+    return store
+
+
+def _seeded_device(params: Params, what: str, task: str) -> torch.device:
+    """Seed the initialization of weights (the same on every rank and for every variant); return the device."""
+    torch.manual_seed(seed_of(what, task, params.seed))
+    return choose_device(params.runtime)
+
+
+def _batches(
+    params: Params, root: Path, task: str, batch: int, noise_std: float, device: torch.device
+) -> Callable[[int, int], Any]:
+    data, scale = params.settings(task).data, params.task(task).scale
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    pictures = Pictures(manifest_path(root, task), "train")
+    loader = CropLoader(pictures, data.crop, batch, params.seed, data.flips, data.rotations, rank, world)
+    return lambda start, stop: training_batches(loader, start, stop, scale, noise_std, params.seed, device)
+
+
+def _validator(crops: list[Any], scale: int, device: torch.device) -> Callable[[nn.Module], Row]:
+    """Return a function from a network to its mean nll on held-out crops, without noise."""
+    from pipeline.datasets.degradations import low_resolution
+
+    pixels = [torch.from_numpy(image).permute(2, 0, 1)[None].to(device) for _, image in crops]
+
+    @torch.no_grad()
+    def validate(network: nn.Module) -> Row:
+        objective = NegativeLogLikelihood(network)  # type: ignore[arg-type]
+        values = [float(objective(image.float() / 255.0, low_resolution(image, scale))) for image in pixels]
+        nll = sum(values) / len(values)
+        return {"validation_nll": nll, "validation_bits_per_dim": nll / 3.0}
+
+    return validate
+
+
+def _multiple(params: Params, task: str) -> int:
+    """Return what HR sizes must be a multiple of: the scale, and what the squeezes need."""
+    return max(params.task(task).scale, 2 ** params.settings(task).network.levels)
+
+
+def _named(row: Row) -> Row:
+    names = {
+        "loss": "train/nll",
+        "validation_nll": "validation/nll",
+        "validation_bits_per_dim": "validation/bits_per_dim",
+    }
+    return {names.get(name, f"train/{name}"): value for name, value in row.items() if name != "step"}
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _count(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def _is_first() -> bool:
+    return not dist.is_initialized() or dist.get_rank() == 0

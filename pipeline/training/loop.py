@@ -1,0 +1,240 @@
+"""The training loop: plain torch, the same for one process and for many under torch.distributed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
+
+from models.layers.actnorm import initializing
+from pipeline.console import progress
+from pipeline.errors import DivergenceError, Interrupted
+from pipeline.training.checkpoints import CheckpointStore
+from pipeline.training.schedule import learning_rate_at
+
+Row = dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How to train: sizes and schedule (see pipeline/config.py for the units)."""
+
+    what: str
+    steps: int
+    learning_rate: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    milestones: Sequence[float] = ()
+    clip_norm: float | None = None
+    ema_decay: float = 0.0
+    nonfinite_limit: int = 0
+    precision: str = "float32"
+    log_every: int = 10
+    validation_every: int = 0
+    checkpoint_seconds: float = 30.0
+
+
+@dataclasses.dataclass
+class Hooks:
+    """What the surroundings want to know. All are called on every rank, except ``log`` on rank 0 alone."""
+
+    log: Callable[[int, Row], None] = lambda step, row: None
+    validate: Callable[[nn.Module], Row] | None = None  # gets the averaged network; rank 0 alone
+    report: Callable[[Row], None] = lambda row: None
+    should_stop: Callable[[], bool] = lambda: False
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What training leaves behind."""
+
+    network: nn.Module  # the averaged network, or the last one where nothing is averaged
+    history: list[Row]
+    validation: list[Row]
+    skipped_steps: int
+    seconds: float
+
+
+class Trainer:
+    """Everything that changes while training, so that one checkpoint can hold it."""
+
+    def __init__(self, objective: nn.Module, plan: Plan, store: CheckpointStore, device: torch.device) -> None:
+        self.objective, self.plan, self.store, self.device = objective.to(device), plan, store, device
+        self.parameters = [p for p in objective.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=plan.learning_rate, betas=plan.betas)
+        self.average: AveragedModel | None = None
+        self.step = self.skipped = 0
+        self.seconds = 0.0
+        self.history: list[Row] = []
+        self.validation: list[Row] = []
+
+    def resume(self) -> bool:
+        """Load the newest checkpoint; return whether there was one."""
+        state = self.store.load(self.device)
+        if state is None:
+            return False
+        self.objective.load_state_dict(state["objective"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if state["average"] is not None:
+            self._start_average()
+            self.average.load_state_dict(state["average"])  # type: ignore[union-attr]
+        self.step, self.skipped, self.seconds = state["step"], state["skipped"], state["seconds"]
+        self.history, self.validation = state["history"], state["validation"]
+        if len(state["rng"]) == _world_size():
+            torch.set_rng_state(state["rng"][_rank()].cpu())
+        return True
+
+    def start(self, batch: Sequence[Tensor | None]) -> None:
+        """Set the ActNorm layers from the first batch, then start the average."""
+        with initializing(self.objective):
+            self.objective(*batch)
+        self._start_average()
+
+    def _start_average(self) -> None:
+        if self.plan.ema_decay > 0:
+            self.average = AveragedModel(self.objective.network, multi_avg_fn=self._blend)  # type: ignore[arg-type]
+
+    def _blend(self, averaged: Any, current: Any, count: Any) -> None:
+        # A short run would otherwise stay near its first weights: the decay grows as (1 + n) / (10 + n).
+        n = float(count)
+        torch._foreach_lerp_(averaged, current, 1.0 - min(self.plan.ema_decay, (1 + n) / (10 + n)))
+
+    def save(self) -> None:
+        """Write a checkpoint (rank 0; all ranks hand in their random state)."""
+        rng: list[Any] = [torch.get_rng_state()]
+        if _world_size() > 1:
+            rng = [None] * _world_size()
+            dist.all_gather_object(rng, torch.get_rng_state())
+        if _rank() == 0:
+            self.store.save(
+                {
+                    "objective": self.objective.state_dict(),
+                    "average": self.average.state_dict() if self.average else None,
+                    "optimizer": self.optimizer.state_dict(),
+                    "step": self.step,
+                    "skipped": self.skipped,
+                    "seconds": self.seconds,
+                    "history": self.history,
+                    "validation": self.validation,
+                    "rng": rng,
+                }
+            )
+
+    def averaged_network(self) -> nn.Module:
+        """Return the network to validate and to hand over."""
+        network: nn.Module = self.average.module if self.average else self.objective.network  # type: ignore[assignment]
+        return network
+
+    def update(self, model: nn.Module, batch: Sequence[Tensor | None]) -> tuple[float, float]:
+        """Take one optimizer step; return the global mean loss and the gradient norm.
+
+        A step whose loss or gradient is not finite on any rank changes nothing and is counted; past the
+        limit it raises DivergenceError.
+        """
+        plan = self.plan
+        rate = learning_rate_at(self.step, plan.steps, plan.learning_rate, plan.milestones)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
+            loss = model(*batch)
+        loss.backward()  # averages the gradients over the ranks, so the norm is the same on all
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, plan.clip_norm or math.inf)
+        mean = loss.detach().float()
+        if _world_size() > 1:
+            dist.all_reduce(mean)
+            mean /= _world_size()
+        value, size = float(mean), float(norm)
+        if math.isfinite(value) and math.isfinite(size):
+            self.optimizer.step()
+            if self.average:
+                self.average.update_parameters(self.objective.network)  # type: ignore[arg-type]
+        else:
+            self.skipped += 1
+            if self.skipped > plan.nonfinite_limit:
+                raise DivergenceError(
+                    f"{plan.what}: {self.skipped} steps had a non-finite loss or gradient (the last is step "
+                    f"{self.step}, loss {value}, gradient norm {size}); lower the learning rate or clip_norm, "
+                    f"or raise nonfinite_limit ({plan.nonfinite_limit})"
+                )
+        return value, size
+
+
+def fit(
+    objective: nn.Module,
+    plan: Plan,
+    batches: Callable[[int, int], Iterable[Sequence[Tensor | None]]],
+    store: CheckpointStore,
+    device: torch.device,
+    hooks: Hooks,
+) -> Outcome:
+    """Train ``objective`` (whose ``network`` is handed over) and return the outcome.
+
+    ``batches(start, stop)`` yields the batches of these steps. Goes on from the newest checkpoint of
+    ``store``. Raises Interrupted (after saving) when told to stop, DivergenceError past the limit.
+    """
+    trainer = Trainer(objective, plan, store, device)
+    if not trainer.resume():
+        first = next(iter(batches(0, 1)))
+        trainer.start(first)
+    model = DistributedDataParallel(trainer.objective) if _world_size() > 1 else trainer.objective
+    clock = saved = time.monotonic()
+    steps = range(trainer.step, plan.steps)
+    feed = zip(steps, batches(trainer.step, plan.steps), strict=True)
+    shown = progress(feed, plan.what, plan.steps, trainer.step) if _rank() == 0 else feed
+    for step, batch in shown:
+        loss, norm = trainer.update(model, batch)
+        trainer.step = step + 1
+        now = time.monotonic()
+        trainer.seconds, clock = trainer.seconds + now - clock, now
+        if trainer.step % plan.log_every == 0 or trainer.step == plan.steps:
+            rate = trainer.optimizer.param_groups[0]["lr"]
+            row = {"step": trainer.step, "loss": loss, "learning_rate": rate, "gradient_norm": norm}
+            row |= {"seconds": round(trainer.seconds, 2), "skipped_steps": trainer.skipped}
+            trainer.history.append(row)
+            if _rank() == 0:
+                hooks.log(trainer.step, row)
+        _validate(trainer, hooks)
+        stop = _any_rank(hooks.should_stop(), device)
+        late = _any_rank(now - saved >= plan.checkpoint_seconds, device)  # clocks of ranks differ: all or none
+        if stop or late or trainer.step == plan.steps:
+            trainer.save()
+            saved = now
+        if stop and trainer.step < plan.steps:
+            raise Interrupted(f"{plan.what} is saved at step {trainer.step}; the same command goes on from there")
+    return Outcome(trainer.averaged_network(), trainer.history, trainer.validation, trainer.skipped, trainer.seconds)
+
+
+def _validate(trainer: Trainer, hooks: Hooks) -> None:
+    plan = trainer.plan
+    due = plan.validation_every and trainer.step % plan.validation_every == 0
+    if hooks.validate is None or not (due or trainer.step == plan.steps):
+        return
+    if _rank() == 0:
+        row = {"step": float(trainer.step), **hooks.validate(trainer.averaged_network())}
+        trainer.validation.append(row)
+        hooks.log(trainer.step, row)
+    hooks.report(trainer.validation[-1] if trainer.validation else {})
+
+
+def _rank() -> int:
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def _world_size() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def _any_rank(flag: bool, device: torch.device) -> bool:
+    if _world_size() == 1:
+        return flag
+    value = torch.tensor(float(flag), device=device)
+    dist.all_reduce(value)
+    return bool(value > 0)

@@ -1,0 +1,10 @@
+"""The learning rate as a pure function of the step, so that a resume needs no scheduler state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def learning_rate_at(step: int, steps: int, base: float, milestones: Sequence[float]) -> float:
+    """Return ``base`` halved at each passed milestone (fractions of ``steps``; SRFlow and paper A, A.3)."""
+    return base * 0.5 ** sum(step >= fraction * steps for fraction in milestones)

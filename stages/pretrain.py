@@ -1,0 +1,23 @@
+"""Train the encoder of a task with an L1 loss; all variants of the task start from it."""
+
+from __future__ import annotations
+
+from pipeline.config import load_params
+from pipeline.console import run_main, say
+from pipeline.layout import encoder_folder, project_root
+from pipeline.training.jobs import Job
+from pipeline.training.ray_train import launch
+from stages.arguments import parse
+
+
+def main() -> None:
+    """Read params, train, write ``artifacts/<task>/encoder``."""
+    arguments = parse(__doc__ or "", variant=False)
+    root, params = project_root(), load_params()
+    params.task(arguments.task)
+    launch(Job(str(root), arguments.task, None), params.runtime)
+    say(f"encoder of {arguments.task}: {encoder_folder(root, arguments.task).relative_to(root)}")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,55 @@
+"""Draw restorations of the held-out pictures of a task x variant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.config import load_params
+from pipeline.console import run_main, say
+from pipeline.datasets.loading import validation_crops
+from pipeline.datasets.shards import Pictures
+from pipeline.devices import choose_device
+from pipeline.inference.restore import restore_crops
+from pipeline.layout import manifest_path, project_root, variant_folder
+from pipeline.model_folder import load_model
+from pipeline.tracking import open_run
+from stages.arguments import parse
+
+
+def main() -> None:
+    """Read params, sample, write ``artifacts/<task>/<variant>/samples``."""
+    arguments = parse(__doc__ or "")
+    root, params = project_root(), load_params()
+    task, variant = arguments.task, arguments.variant
+    settings = params.settings(task)
+    device = choose_device(params.runtime)
+    folder = variant_folder(root, task, variant)
+    network = load_model(folder / "model", device, expect={"task": task, "variant": variant})
+    multiple = network.scale * network.multiple
+    crops = validation_crops(
+        Pictures(manifest_path(root, task), "validation"),
+        settings.data.validation_crop,
+        settings.data.validation_crops,
+        multiple,
+    )
+    sampling = settings.sampling
+    content = restore_crops(
+        network,
+        crops,
+        folder / "samples",
+        sampling.draws,
+        sampling.temperature,
+        sampling.quantization,
+        params.seed,
+        device,
+    )
+    with open_run(root, task, variant, network.config.run_key, params, "sample") as run:
+        run.params({f"sampling.{name}": value for name, value in sampling.model_dump().items()})
+        for picture in content["pictures"]:
+            file = Path(picture["draws"][0]["file"])
+            run.image(folder / "samples" / file, f"samples/{picture['id']}.png")
+    say(f"{task} {variant}: {len(crops)} pictures x {sampling.draws} draws in {(folder / 'samples').relative_to(root)}")
+
+
+if __name__ == "__main__":
+    run_main(main)

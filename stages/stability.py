@@ -1,0 +1,57 @@
+"""Audit the flow of a task x variant on held-out pictures and on stress inputs."""
+
+from __future__ import annotations
+
+from pipeline.config import load_params
+from pipeline.console import run_main, say
+from pipeline.datasets.loading import validation_crops
+from pipeline.datasets.shards import Pictures
+from pipeline.devices import choose_device
+from pipeline.layout import manifest_path, project_root, variant_folder
+from pipeline.model_folder import load_model
+from pipeline.stability.audit import audit
+from pipeline.tracking import open_run
+from stages.arguments import parse
+
+
+def main() -> None:
+    """Read params, audit, write ``artifacts/<task>/<variant>/stability``."""
+    arguments = parse(__doc__ or "")
+    root, params = project_root(), load_params()
+    task, variant = arguments.task, arguments.variant
+    settings = params.settings(task)
+    device = choose_device(params.runtime)
+    folder = variant_folder(root, task, variant)
+    network = load_model(folder / "model", device, expect={"task": task, "variant": variant})
+    pictures = Pictures(manifest_path(root, task), "validation")
+    multiple = network.scale * network.multiple
+    crops = validation_crops(pictures, settings.data.validation_crop, settings.data.validation_crops, multiple)
+    limits = settings.stability
+    summary = audit(
+        network,
+        crops[:: max(1, len(crops) // limits.pictures)][: limits.pictures],
+        folder / "stability",
+        limits.draws,
+        settings.sampling.temperature,
+        limits.stress_size,
+        params.seed,
+        device,
+    )
+    numbers = {
+        f"stability/{analysis}.{name}": value
+        for analysis, values in summary["analyses"].items()
+        for name, value in values.items()
+        if value is not None
+    }
+    with open_run(root, task, variant, network.config.run_key, params, "stability") as run:
+        run.metrics(numbers)
+        run.artifact(folder / "stability", "stability")
+    bad = summary["analyses"]["bad_pixels"]
+    say(
+        f"{task} {variant}: bad pixels {bad['bad_share_in_distribution']:.2%} on photographs, "
+        f"{bad['bad_share_stress']:.2%} on stress inputs"
+    )
+
+
+if __name__ == "__main__":
+    run_main(main)
