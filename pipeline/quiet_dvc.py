@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import re
 import signal
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 
@@ -21,6 +23,7 @@ import psutil
 # With --quiet DVC is silent, its errors included; these loggers keep a voice of their own.
 _VOICES = {"dvc.stage.run": logging.INFO, "dvc.cli": logging.ERROR, "dvc.repo.reproduce": logging.WARNING}
 _SPOKEN = (2, 130)  # exit codes of pipeline.console.run_main: the stage has printed its one line
+_SAME_SIGNAL = 2.0  # seconds: one sent to the whole process group comes twice
 _SHELLS = ("sh", "dash", "bash", "zsh", "ksh", "fish")
 
 
@@ -50,12 +53,21 @@ def _stage_processes() -> list[psutil.Process]:
     return stages
 
 
-def _pass_on(signum: int, frame: FrameType | None) -> None:
-    stages = _stage_processes()
-    if not stages:
-        raise KeyboardInterrupt  # DVC itself is at work and stops in order
-    for stage in stages:
-        stage.send_signal(signum)
+class _PassOn:
+    """Signal handler: gives a signal to the stage, once if it comes both directly and from the parent."""
+
+    last = -math.inf  # time of the last one, s
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        """Pass ``signum`` on; without a running stage stop DVC, which is then at work itself."""
+        if time.monotonic() - self.last < _SAME_SIGNAL:
+            return
+        self.last = time.monotonic()
+        stages = _stage_processes()
+        if not stages:
+            raise KeyboardInterrupt
+        for stage in stages:
+            stage.send_signal(signum)
 
 
 def _drop_stale_locks(file: Path) -> None:
@@ -96,7 +108,7 @@ def main() -> int:
             logging.getLogger(name).setLevel(level)
     failures = _StageFailures()
     logging.getLogger("dvc.cli").addFilter(failures)
-    signal.signal(signal.SIGTERM, _pass_on)
+    signal.signal(signal.SIGTERM, _PassOn())
     return dvc(arguments) and (failures.status or 1)
 
 
