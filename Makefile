@@ -2,6 +2,7 @@
 # Another interpreter: make repro PYTHON=python3.12
 
 PYTHON ?= python3
+PORT ?= 5000
 # Relative paths only: the checkout may lie in a folder with spaces in its name.
 PY := .venv/bin/python
 # Made when the installation has ended; older than what it was made from, it is done again.
@@ -35,8 +36,8 @@ format: $(STAMP) ## put code into the project's style
 check: $(STAMP) ## say whether params.yaml is valid and where the pictures come from
 	@exec $(PY) -m pipeline.cli check
 
-ui: $(STAMP) ## show the runs in MLflow on http://127.0.0.1:5000
-	@exec $(PY) -m pipeline.cli ui
+ui: $(STAMP) ## show the runs in MLflow on http://127.0.0.1:5000; PORT=5001 for another port
+	@exec $(PY) -m pipeline.cli ui --port $(PORT)
 
 report: ## say where the report is
 	@test -f artifacts/report/report.html || { echo "error: there is no report yet; make one with: make repro" >&2; exit 2; }
