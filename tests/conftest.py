@@ -1,0 +1,35 @@
+"""Every test starts from the same seeds, few threads, no telemetry, and no server of the developer's own."""
+
+import os
+import random
+import sys
+
+import hypothesis
+import pytest
+
+# Before the first import of torch, ray or mlflow: they read these once.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.update(
+    MPLBACKEND="Agg",
+    MLFLOW_DISABLE_TELEMETRY="true",
+    NO_ALBUMENTATIONS_UPDATE="1",
+    RAY_AUTH_MODE="disabled",  # else a local cluster writes a token into the home folder
+    RAY_TRAIN_ENABLE_PREEMPTION_WATCHER="0",  # a test cluster is never preempted
+    RAY_TRAIN_METRICS_ENABLED="0",
+    RAY_USAGE_STATS_ENABLED="0",
+)
+for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "DVC_STAGE", "DVC_ROOT"):
+    os.environ.pop(name, None)
+
+hypothesis.settings.register_profile("steadyflow", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("steadyflow")
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+    """Seed the generators of the libraries that a test module has imported."""
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
