@@ -18,7 +18,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network at
 import albumentations
 
 Pixels = NDArray[np.uint8]
-_QUARTER_TURNS = (0, 1, 3)  # 0, 90 and 270 degrees; a half turn would put the sky below too often
+_QUARTER_TURNS = (0, 1, 3)  # 0, 90 and 270 degrees, as in the published training (no half turn)
 
 
 class _QuarterTurn(albumentations.RandomRotate90):
@@ -32,9 +32,7 @@ class Augmentation:
     def __init__(self, flips: bool, rotations: bool) -> None:
         chosen = [albumentations.HorizontalFlip(p=0.5)] * flips + [_QuarterTurn(p=1.0)] * rotations
         # The two sides of a pair may differ in size (high and low resolution); a flip or a turn fits both.
-        self._compose = albumentations.Compose(
-            chosen, additional_targets={"other": "image"}, is_check_shapes=False
-        )
+        self._compose = albumentations.Compose(chosen, additional_targets={"other": "image"}, is_check_shapes=False)
         self._does_nothing = not chosen
 
     def __call__(self, name: tuple[str | int, ...], *sides: Pixels) -> tuple[Pixels, ...]:

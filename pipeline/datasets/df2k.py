@@ -64,9 +64,7 @@ class DF2K(DataSet):
             if not path.is_file():
                 faults.append(f"{package}/{file} is not in the installed {package}; install scikit-image < 0.28")
             pictures.append(PictureSource(path.stem, split, f"{package}/{file}", path))
-        return Listing(
-            pictures, faults, notes=["demo: photographs inside scikit-image and scikit-learn, not DF2K"]
-        )
+        return Listing(pictures, faults, notes=["demo: photographs inside scikit-image and scikit-learn, not DF2K"])
 
     def folder(self, path: Path) -> Listing:
         """Return the PNG files of the three folders; numbers that a complete set has are missing if absent."""

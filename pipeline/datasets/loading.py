@@ -90,9 +90,7 @@ class CropLoader:
         if epoch not in self._orders:
             shuffled = np.random.default_rng((self._seed, epoch)).permutation(self._occurrences)
             # A batch may span two epochs; older orders are not asked for again.
-            self._orders = {key: order for key, order in self._orders.items() if key == epoch - 1} | {
-                epoch: shuffled
-            }
+            self._orders = {key: order for key, order in self._orders.items() if key == epoch - 1} | {epoch: shuffled}
         return self._orders[epoch]
 
     def batches(self, start: int, stop: int) -> Iterator[torch.Tensor]:
@@ -149,9 +147,7 @@ def validation_crops(
     for index, name in enumerate(pictures.ids):
         full = pictures.shape(index)
         if min(full) < multiple:
-            raise DataError(
-                f"picture '{name}' of {full[0]} x {full[1]} is smaller than {multiple}, which is needed"
-            )
+            raise DataError(f"picture '{name}' of {full[0]} x {full[1]} is smaller than {multiple}, which is needed")
         height, width = (min(crop, side) // multiple * multiple for side in full)
         places = _places(full, (height, width), per_picture)
         for number, (top, left) in enumerate(places, 1):

@@ -39,9 +39,7 @@ def prepare(task: str, params: Params, root: Path, shard_bytes: int = SHARD_BYTE
     faults = _listing_faults(data_set, listing, source.allow_partial)
     writer = ShardWriter(_working_folder(root, task), _fingerprints(listing.pictures), shard_bytes)
     try:
-        faults += _store(
-            listing.pictures, writer, params.settings(task).data.crop, f"prepare {task}", bool(faults)
-        )
+        faults += _store(listing.pictures, writer, params.settings(task).data.crop, f"prepare {task}", bool(faults))
         if faults:
             raise DataError(_all_of(faults, f"datasets.{name}.source '{source.source}'"))
         written = writer.finish()
@@ -93,14 +91,11 @@ def _fingerprints(pictures: Sequence[PictureSource]) -> list[str]:
     return texts
 
 
-def _store(
-    pictures: Sequence[PictureSource], writer: ShardWriter, crop: int, what: str, only_check: bool
-) -> list[str]:
+def _store(pictures: Sequence[PictureSource], writer: ShardWriter, crop: int, what: str, only_check: bool) -> list[str]:
     """Decode what is not yet stored, store it until the first fault, and check the rest; return the faults."""
     done = len(writer.written)
     stored = [
-        _size_fault(s, w.picture.height, w.picture.width, crop)
-        for s, w in zip(pictures, writer.written, strict=False)
+        _size_fault(s, w.picture.height, w.picture.width, crop) for s, w in zip(pictures, writer.written, strict=False)
     ]
     faults = [fault for fault in stored if fault]
     decoded = progress(_decode_in_order(pictures[done:]), what, total=len(pictures), start=done)
