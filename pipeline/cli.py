@@ -171,9 +171,10 @@ def _ui(arguments: argparse.Namespace, options: list[str]) -> int:
 def _sample(arguments: argparse.Namespace, options: list[str]) -> int:
     from pipeline.inference.restore import restore_file
 
-    restore_file(
+    written = restore_file(
         arguments.model, arguments.input, arguments.out, arguments.draws, arguments.temperature, arguments.seed
     )
+    say(f"{len(written)} draws in {arguments.out}")
     return 0
 
 
@@ -181,6 +182,7 @@ def _stability(arguments: argparse.Namespace, options: list[str]) -> int:
     from pipeline.stability.audit import audit_model
 
     audit_model(arguments.model, arguments.out)
+    say(f"findings in {arguments.out}")
     return 0
 
 

@@ -44,9 +44,7 @@ RUN = "import sys; from pipeline.cli import _run_dvc; sys.exit(_run_dvc(sys.argv
 def steadyflow(*arguments, cwd=ROOT):
     command = [sys.executable, "-m", "pipeline.cli", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        command, check=False, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120
-    )
+    return subprocess.run(command, check=False, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
 
 
 def test_building_the_parser_loads_nothing_heavy():
@@ -126,14 +124,19 @@ def test_check_names_a_missing_source(tmp_path):
             "restore_file",
             (Path("m"), Path("i.png"), Path("restored"), 4, 0.9, 10),
         ),
-        (["stability", "--model", "m", "--out", "o"], "pipeline.stability", "audit_model", (Path("m"), Path("o"))),
+        (
+            ["stability", "--model", "m", "--out", "o"],
+            "pipeline.stability.audit",
+            "audit_model",
+            (Path("m"), Path("o")),
+        ),
     ],
 )
 def test_commands_call_the_pipeline(tmp_path, monkeypatch, arguments, module, function, given):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["steadyflow", *arguments])
     got = []
-    monkeypatch.setattr(f"{module}.{function}", lambda *values: got.extend(values))
+    monkeypatch.setattr(f"{module}.{function}", lambda *values: got.extend(values) or [])
     with pytest.raises(SystemExit) as left:
         cli.main()
     assert left.value.code == 0
@@ -249,9 +252,7 @@ def test_locks_of_the_dead_are_dropped_and_others_kept(tmp_path):
     try:
         time.sleep(0.5)  # a zombie now: it has ended and nobody has asked for its code
         for process, stays in ((dead, False), (alive, True)):
-            lock.write_text(
-                f'{{"write": {{"x": {{"pid": {process.pid}, "cmd": "dvc repro"}}}}}}', encoding="utf-8"
-            )
+            lock.write_text(f'{{"write": {{"x": {{"pid": {process.pid}, "cmd": "dvc repro"}}}}}}', encoding="utf-8")
             quiet_dvc._drop_stale_locks(lock)
             assert lock.exists() == stays
     finally:
