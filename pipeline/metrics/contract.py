@@ -1,0 +1,116 @@
+"""What a metric is: a number per picture, how the numbers of all pictures become one, and which way is better."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pipeline.metrics.perceptual import LpipsNet
+
+T = TypeVar("T")
+Pixels = NDArray[np.uint8]
+
+
+class NotComputable(Exception):
+    """The metric has no value for this picture; the text is the reason that stands beside the null."""
+
+
+@dataclass(frozen=True)
+class DrawStatistics:
+    """What sample wrote down about one draw before clamping it to [0, 1] (docs/architecture.md, samples.json)."""
+
+    nonfinite_values: int  # NaN or infinite
+    outside_values: int  # finite, outside [-0.5, 1.5]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One reference picture and its restorations, as they were written.
+
+    ``reference`` is ``(H, W, 3)`` uint8 RGB, ``draws`` ``(M, H, W, 3)`` uint8; ``statistics`` has M entries, None
+    for a restoration that never was anything but 8-bit (bicubic). ``lpips`` is the network, or why there is none.
+    """
+
+    name: str
+    reference: Pixels
+    draws: Pixels
+    scale: int
+    statistics: tuple[DrawStatistics, ...] | None
+    lpips: LpipsNet | str
+    _results: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.reference.dtype != np.uint8 or self.draws.dtype != np.uint8:
+            raise ValueError(f"{self.name}: metrics take uint8, got {self.reference.dtype} and {self.draws.dtype}")
+        if self.draws.ndim != 4 or self.draws.shape[1:] != self.reference.shape or self.reference.shape[-1] != 3:
+            raise ValueError(f"{self.name}: draws {self.draws.shape} do not match {self.reference.shape}")
+        if self.statistics is not None and len(self.statistics) != len(self.draws):
+            raise ValueError(f"{self.name}: {len(self.statistics)} statistics of {len(self.draws)} draws")
+
+    def once(self, compute: Callable[[Picture], T]) -> T:
+        """Return ``compute(self)``, computed at most once: several metrics build on the same LPIPS maps."""
+        if compute not in self._results:
+            self._results[compute] = compute(self)
+        return self._results[compute]
+
+
+def example() -> tuple[Picture, Picture]:
+    """Return a well and a badly restored picture, 64x64, scale 4, two draws each: noise of 2 and of 40 levels."""
+    rows, columns = np.mgrid[0:64, 0:64] / 64
+    waves = [np.sin(9 * rows + 4 * k) * np.cos(7 * columns * (k + 1)) for k in range(3)]
+    reference = (127.5 + 100 * np.stack(waves, axis=-1)).astype(np.uint8)
+    return _noisy(reference, 2.0, outside=0), _noisy(reference, 40.0, outside=7)
+
+
+def _noisy(reference: Pixels, sigma: float, outside: int) -> Picture:
+    noise = np.random.default_rng(7).normal(0.0, sigma, (2, *reference.shape))
+    draws = (reference + noise).round().clip(0, 255).astype(np.uint8)
+    return Picture("waves", reference, draws, 4, (DrawStatistics(0, outside), DrawStatistics(0, 0)), _example_lpips())
+
+
+def _example_lpips() -> LpipsNet | str:
+    from pipeline.errors import DataError
+    from pipeline.metrics.perceptual import load_lpips
+
+    try:
+        return load_lpips()
+    except DataError as error:
+        return str(error)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One column of the evaluation.
+
+    ``per_picture`` returns a finite number or raises NotComputable; ``summarise`` turns those of all pictures into
+    the one that stands in metrics.json. ``example`` returns a better and a worse picture.
+    """
+
+    name: str
+    title: str
+    unit: str
+    better: Literal["higher", "lower", "target:1"]
+    per_picture: Callable[[Picture], float]
+    summarise: Callable[[Sequence[float]], float]
+    example: Callable[[], tuple[Picture, Picture]] = example
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the arithmetic mean."""
+    return math.fsum(values) / len(values)
+
+
+def smallest(values: Sequence[float]) -> float:
+    """Return the smallest value."""
+    return float(min(values))
+
+
+def total(values: Sequence[float]) -> float:
+    """Return the sum: of zeros and ones, a count."""
+    return math.fsum(values)
