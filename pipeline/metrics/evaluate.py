@@ -1,0 +1,109 @@
+"""All metrics of all pictures of one task x variant, and the same for bicubic enlargement beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.console import progress
+from pipeline.errors import DataError
+from pipeline.files import write_csv, write_json
+from pipeline.metrics import METRICS
+from pipeline.metrics.contract import NotComputable, Picture
+from pipeline.metrics.perceptual import LpipsNet, load_lpips
+from pipeline.metrics.samples import SampledPicture, Samples, load_samples, read_picture
+
+if TYPE_CHECKING:
+    import torch
+
+Row = dict[str, Any]  # "picture" and one number or None per metric
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What evaluation/ holds; a metric that has no value is None and has its reason in ``reasons``.
+
+    The reason of a missing value of the bicubic baseline stands under ``bicubic.<metric>``.
+    """
+
+    samples: Samples
+    per_picture: list[Row]
+    metrics: dict[str, float | None]
+    bicubic: dict[str, float | None]
+    reasons: dict[str, str]
+
+    def write(self, folder: Path) -> None:
+        """Write ``metrics.json`` and ``per_picture.csv`` as docs/architecture.md says."""
+        write_csv(folder / "per_picture.csv", ["picture", *METRICS], self.per_picture)
+        content = {
+            "task": self.samples.task,
+            "variant": self.samples.variant,
+            "profile": self.samples.profile,
+            "run_key": self.samples.run_key,
+            "pictures": len(self.per_picture),
+            "draws": len(self.samples.pictures[0].draws),
+            "metrics": self.metrics,
+            "bicubic": self.bicubic,
+            "reasons": self.reasons,
+        }
+        write_json(folder / "metrics.json", content)
+
+
+def evaluate(folder: Path, task: str, variant: str, device: torch.device | str = "cpu") -> Evaluation:
+    """Return every metric of the draws in ``folder`` (the output of the sample stage).
+
+    Raises DataError if the samples are missing, damaged or of another task or variant. Where LPIPS' weights cannot
+    be had, what builds on them is None with the reason.
+    """
+    samples = load_samples(folder, task, variant)
+    lpips = _lpips_or_reason(device)
+    reasons: dict[str, str] = {}
+    rows, bicubic_rows = [], []
+    for entry in progress(samples.pictures, f"evaluate {task} {variant}"):
+        drawn, bicubic = _read(folder, entry, samples.scale, lpips)
+        rows.append(_row(drawn, reasons, ""))
+        bicubic_rows.append(_row(bicubic, reasons, "bicubic."))
+    return Evaluation(samples, rows, _summary(rows), _summary(bicubic_rows), reasons)
+
+
+def _lpips_or_reason(device: torch.device | str) -> LpipsNet | str:
+    try:
+        return load_lpips("alex", device)
+    except DataError as error:
+        return f"LPIPS' weights are not to be had: {error}"
+
+
+def _read(folder: Path, entry: SampledPicture, scale: int, lpips: LpipsNet | str) -> tuple[Picture, Picture]:
+    """Return the draws of one picture, and its bicubic enlargement as if it were a single draw."""
+    reference = read_picture(folder, entry.reference)
+    draws = np.stack([read_picture(folder, draw.file, like=reference) for draw in entry.draws])
+    bicubic = read_picture(folder, entry.bicubic, like=reference)[None]
+    statistics = tuple(draw.statistics() for draw in entry.draws)
+    return (
+        Picture(entry.id, reference, draws, scale, statistics, lpips),
+        Picture(entry.id, reference, bicubic, scale, None, lpips),
+    )
+
+
+def _row(picture: Picture, reasons: dict[str, str], prefix: str) -> Row:
+    row: Row = {"picture": picture.name}
+    for name, metric in METRICS.items():
+        try:
+            row[name] = metric.per_picture(picture)
+        except NotComputable as reason:
+            row[name] = None
+            reasons.setdefault(prefix + name, f"{picture.name}: {reason}")
+    return row
+
+
+def _summary(rows: list[Row]) -> dict[str, float | None]:
+    """Return one value per metric; None if any picture lacks it, since a mean over fewer would not compare."""
+    columns: Mapping[str, list[float | None]] = {name: [row[name] for row in rows] for name in METRICS}
+    return {
+        name: None if any(value is None for value in values) else METRICS[name].summarise(values)  # type: ignore[arg-type]
+        for name, values in columns.items()
+    }

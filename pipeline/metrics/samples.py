@@ -1,0 +1,91 @@
+"""Read what the sample stage wrote: samples.json and its pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydantic
+
+from pipeline.datasets.decode import Unreadable, decode
+from pipeline.errors import DataError
+from pipeline.metrics.contract import DrawStatistics, Pixels
+
+SAMPLES_FILE = "samples.json"
+
+
+class _Entry(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True)
+
+
+class Draw(_Entry):
+    """One draw: its file and what was counted before clamping."""
+
+    file: str
+    nonfinite_values: pydantic.NonNegativeInt
+    outside_values: pydantic.NonNegativeInt
+
+    def statistics(self) -> DrawStatistics:
+        """Return the counts alone."""
+        return DrawStatistics(self.nonfinite_values, self.outside_values)
+
+
+class SampledPicture(_Entry):
+    """One held-out picture; files are relative to the samples folder."""
+
+    id: str
+    reference: str
+    bicubic: str
+    draws: list[Draw] = pydantic.Field(min_length=1)
+
+
+class Samples(_Entry):
+    """The content of samples.json that the metrics need."""
+
+    task: str
+    variant: str
+    profile: str
+    run_key: str
+    scale: pydantic.PositiveInt
+    pictures: list[SampledPicture] = pydantic.Field(min_length=1)
+
+
+def load_samples(folder: Path, task: str, variant: str) -> Samples:
+    """Return the content of ``folder/samples.json``.
+
+    Raises DataError if it is missing, malformed, of another task or variant, or has unequal numbers of draws.
+    """
+    path = folder / SAMPLES_FILE
+    try:
+        samples = Samples.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; run the sample stage of {task} {variant} first") from None
+    except pydantic.ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"]) or "file"
+        raise DataError(f"{path}: {where}: {fault['msg']}; run the sample stage again") from None
+    if (samples.task, samples.variant) != (task, variant):
+        raise DataError(
+            f"{path} holds draws of {samples.task} {samples.variant}, not of {task} {variant}; "
+            "run the sample stage again"
+        )
+    if len(counts := {len(picture.draws) for picture in samples.pictures}) > 1:
+        raise DataError(f"{path}: pictures have {sorted(counts)} draws, all need as many; run the sample stage again")
+    return samples
+
+
+def read_picture(folder: Path, file: str, like: Pixels | None = None) -> Pixels:
+    """Return ``folder/file`` as ``(H, W, 3)`` uint8.
+
+    Raises DataError if it leads out of ``folder``, cannot be read, or has not the shape of ``like``.
+    """
+    path = folder / file
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"{folder / SAMPLES_FILE}: '{file}' lies outside of {folder}")
+    try:
+        pixels = decode(path).pixels
+    except Unreadable as error:
+        raise DataError(f"{path}: {error}; run the sample stage again") from None
+    if like is not None and pixels.shape != like.shape:
+        raise DataError(f"{path} has shape {pixels.shape}, its reference {like.shape}; run the sample stage again")
+    return np.ascontiguousarray(pixels)

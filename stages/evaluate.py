@@ -1,0 +1,36 @@
+"""Measure the draws of a task x variant: metrics.json, per_picture.csv, and the same in MLflow."""
+
+from __future__ import annotations
+
+from pipeline.config import load_params
+from pipeline.console import run_main, say
+from pipeline.devices import choose_device
+from pipeline.layout import project_root, variant_folder
+from pipeline.metrics.evaluate import evaluate
+from pipeline.tracking import open_run
+from stages.arguments import parse
+
+
+def main() -> None:
+    """Read params and samples, write ``artifacts/<task>/<variant>/evaluation``, log it to the run."""
+    arguments = parse(__doc__ or "")
+    root, params = project_root(), load_params()
+    task, variant = arguments.task, arguments.variant
+    params.task(task)
+    params.variant(variant)
+    folder = variant_folder(root, task, variant)
+    evaluation = evaluate(folder / "samples", task, variant, choose_device(params.runtime))
+    evaluation.write(folder / "evaluation")
+    with open_run(root, task, variant, evaluation.samples.run_key, params, "evaluate") as run:
+        run.metrics({f"sr/{name}": value for name, value in evaluation.metrics.items()})
+        run.metrics({f"sr_bicubic/{name}": value for name, value in evaluation.bicubic.items()})
+        run.table("per_picture", evaluation.per_picture)
+        run.artifact(folder / "evaluation", "evaluation")
+    for name, reason in sorted(evaluation.reasons.items()):
+        if not name.startswith("bicubic."):
+            say(f"{name} has no value: {reason}")
+    say(f"{task} {variant}: " + ", ".join(f"{k} {v:.4g}" for k, v in evaluation.metrics.items() if v is not None))
+
+
+if __name__ == "__main__":
+    run_main(main)
