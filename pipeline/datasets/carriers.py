@@ -117,9 +117,7 @@ def carrier_file(name: str, member: str) -> Path:
         raise DataError(f"carrier {name} ({carrier.filename}) has no member '{member}'; wanted: {carrier.wanted}")
     expected = carrier.members.get(member)
     if expected and _sha256(path) != expected:
-        raise DataError(
-            f"{path} is damaged (its SHA-256 is not {expected}); delete {carrier_folder(name)} and rerun"
-        )
+        raise DataError(f"{path} is damaged (its SHA-256 is not {expected}); delete {carrier_folder(name)} and rerun")
     return path
 
 
@@ -209,9 +207,7 @@ def _refuse_unsafe(carrier: Carrier, entries: Iterator[tuple[str, int]] | list[t
             raise DataError(f"{carrier.filename} holds the unsafe member name {name!r}; nothing was unpacked")
         total += size
         if total > carrier.unpacked:
-            raise DataError(
-                f"{carrier.filename} unpacks to more than {carrier.unpacked} bytes; nothing was unpacked"
-            )
+            raise DataError(f"{carrier.filename} unpacks to more than {carrier.unpacked} bytes; nothing was unpacked")
 
 
 def _sha256(path: Path) -> str:

@@ -83,9 +83,7 @@ def download(archive: Archive, target: Path) -> None:
 
 def pip_settings() -> dict[str, str]:
     """Return pip's settings in force (``index-url``, ``find-links``, ...), environment variables first."""
-    asked = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
-    )
+    asked = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     settings: dict[str, str] = {}
     for wanted in ("global.", "install.", "download."):  # the later section wins
         for line in asked.stdout.splitlines():
