@@ -1,0 +1,111 @@
+"""Reads what the stages left under ``artifacts/``; what is not there is named, never made up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Params
+from pipeline.errors import DataError
+from pipeline.files import read_csv, read_json
+from pipeline.layout import manifest_path, variant_folder
+
+# stage -> the file that says it is done
+STAGE_FILES = {
+    "train": "training/summary.json",
+    "sample": "samples/samples.json",
+    "evaluate": "evaluation/metrics.json",
+    "stability": "stability/summary.json",
+}
+Rows = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class VariantResults:
+    """The findings of one task x variant; a stage that has not run is ``None`` or has no rows."""
+
+    task: str
+    variant: str
+    folder: Path
+    training: dict[str, Any] | None
+    curve: Rows
+    validation: Rows
+    samples: dict[str, Any] | None
+    evaluation: dict[str, Any] | None
+    stability: dict[str, Any] | None
+    feature_variance: Rows
+    stress: Rows
+
+    @property
+    def missing(self) -> list[str]:
+        """Return the names of the stages that have not run yet."""
+        found = (self.training, self.samples, self.evaluation, self.stability)
+        return [stage for stage, content in zip(STAGE_FILES, found, strict=True) if content is None]
+
+    @property
+    def profiles(self) -> set[str]:
+        """Return the profiles under which the findings were made."""
+        found = (self.training, self.samples, self.evaluation, self.stability)
+        return {content["profile"] for content in found if content is not None}
+
+    @property
+    def run_key(self) -> str | None:
+        """Return the run key of the training, None if there is none."""
+        return self.training["run_key"] if self.training else None
+
+
+@dataclass(frozen=True)
+class TaskResults:
+    """All variants of one task, in the order of params.yaml, and where the pictures come from."""
+
+    task: str
+    variants: dict[str, VariantResults]
+    manifest: dict[str, Any] | None
+
+
+def load_results(root: Path, params: Params) -> list[TaskResults]:
+    """Return what is there for all tasks and variants of ``params``.
+
+    Raises DataError for a file that cannot be read.
+    """
+    return [
+        TaskResults(
+            task,
+            {variant: _variant_results(root, task, variant) for variant in params.variants},
+            _read(read_json, manifest_path(root, task)),
+        )
+        for task in params.tasks
+    ]
+
+
+def number(text: str | None) -> float:
+    """Return a CSV field as a number; an empty field is NaN."""
+    return float(text) if text else float("nan")
+
+
+def _variant_results(root: Path, task: str, variant: str) -> VariantResults:
+    folder = variant_folder(root, task, variant)
+    return VariantResults(
+        task=task,
+        variant=variant,
+        folder=folder,
+        training=_read(read_json, folder / STAGE_FILES["train"]),
+        curve=_read(read_csv, folder / "training" / "curve.csv") or [],
+        validation=_read(read_csv, folder / "training" / "validation.csv") or [],
+        samples=_read(read_json, folder / STAGE_FILES["sample"]),
+        evaluation=_read(read_json, folder / STAGE_FILES["evaluate"]),
+        stability=_read(read_json, folder / STAGE_FILES["stability"]),
+        feature_variance=_read(read_csv, folder / "stability" / "feature_variance.csv") or [],
+        stress=_read(read_csv, folder / "stability" / "stress.csv") or [],
+    )
+
+
+def _read(reader: Callable[[Path], Any], path: Path) -> Any:
+    try:
+        return reader(path)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise DataError(f"{path} is damaged ({error}); delete it and run the same command again") from None
