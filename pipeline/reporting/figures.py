@@ -1,0 +1,161 @@
+"""The plots of the report and of MLflow: pure functions of rows, each returns a matplotlib Figure.
+
+Colours are the Okabe-Ito set, which people with any kind of colour vision can tell apart; a variant keeps its
+colour in every plot.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.reporting.results import Rows, number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+IN_DISTRIBUTION = "in_distribution"
+_CONDITION_TITLES = {IN_DISTRIBUTION: "held-out photographs"}
+_VARIANT_COLOURS = {"affine": "#D55E00", "bounded": "#E69F00", "rq_spline": "#0072B2", "certified_spline": "#009E73"}
+_SPARE_COLOURS = ("#CC79A7", "#56B4E9", "#7F7F7F", "#000000")
+_KIND_COLOURS = ("#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#8C6D31", "#7F7F7F")
+_LINE_STYLES = ("-", "--", ":", "-.")
+_POINTS = 600  # per line: more cannot be seen
+_STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+}
+
+
+def variant_colours(variants: Sequence[str]) -> dict[str, str]:
+    """Return one colour per variant; the papers' variants have fixed ones."""
+    spare = [name for name in variants if name not in _VARIANT_COLOURS]
+    own = {name: _SPARE_COLOURS[i % len(_SPARE_COLOURS)] for i, name in enumerate(spare)}
+    return {name: _VARIANT_COLOURS.get(name) or own[name] for name in variants}
+
+
+def training_curves(curves: Mapping[str, Rows], validations: Mapping[str, Rows], title: str = "") -> Figure:
+    """Plot nll (bits per dimension; training faint, held-out crops strong) and gradient norm against steps."""
+    figure, (left, right) = _subplots(1, 2, (9.6, 3.4))
+    colours = variant_colours(list(curves))
+    for variant, colour in colours.items():
+        step, bits = _columns(curves[variant], "step", "bits_per_dim")
+        left.plot(step, bits, color=colour, alpha=0.35, linewidth=1)
+        step, bits = _columns(validations.get(variant, []), "step", "bits_per_dim")
+        left.plot(step, bits, color=colour, marker="o", markersize=3, linewidth=1.6, label=variant)
+        step, norm = _columns(curves[variant], "step", "gradient_norm")
+        right.plot(step, norm, color=colour, linewidth=1, label=variant)
+    left.set(title="Negative log-likelihood", xlabel="optimiser step", ylabel="bits per dimension")
+    left.legend(title="held-out crops (faint: training)", title_fontsize=8)
+    right.set(title="Gradient norm before clipping", xlabel="optimiser step", ylabel="L2 norm", yscale="log")
+    figure.suptitle(title)
+    return figure
+
+
+def feature_variance(rows: Mapping[str, Rows], title: str = "") -> Figure:
+    """Plot the variance after every layer of the inverse pass (paper A, Fig. 3), one panel per variant.
+
+    Stress inputs of one kind share a colour. A cross on the upper edge marks a variance that is not finite.
+    """
+    figure, axes = _subplots(1, len(rows), (max(4.8, 3.3 * len(rows)), 3.9), sharey=True)
+    conditions = list(dict.fromkeys(row["condition"] for table in rows.values() for row in table))
+    styles = _kind_styles([kind_of(condition) for condition in conditions])
+    for axis, (variant, table) in zip(axes, rows.items(), strict=True):
+        for condition in conditions:
+            style = styles[kind_of(condition)]
+            layer, variance = _columns([row for row in table if row["condition"] == condition], "index", "variance")
+            shown = np.where(np.isfinite(variance) & (variance > 0), variance, np.nan)
+            axis.plot(layer, shown, **style)
+            _mark_nonfinite(axis, layer[~np.isfinite(variance)], style["color"])
+        axis.set(title=variant, xlabel="layer of the inverse pass", yscale="log")
+    axes[0].set_ylabel("variance of the features (log scale)")
+    handles = [axes[0].plot([], [], **style)[0] for style in styles.values()]
+    names = [_CONDITION_TITLES.get(kind, kind.replace("_", " ")) for kind in styles]
+    figure.legend(handles, names, loc="outside lower center", ncols=min(5, max(1, len(names))), fontsize=8)
+    figure.suptitle(title)
+    return figure
+
+
+def kind_of(condition: str) -> str:
+    """Return the kind of a stress input: its name without the number at its end."""
+    return re.sub(r"_\d+$", "", condition)
+
+
+def stress_shares(shares: Mapping[str, Mapping[str, float]], title: str = "") -> Figure:
+    """Plot the share of bad pixels (percent) per stress input and variant; ``shares[variant][input]`` in [0, 1]."""
+    names = list(dict.fromkeys(name for table in shares.values() for name in table))
+    figure, (axis,) = _subplots(1, 1, (max(5.0, 0.9 * len(names) + 2), 3.2))
+    width = 0.8 / max(1, len(shares))
+    for i, (variant, colour) in enumerate(variant_colours(list(shares)).items()):
+        heights = [100 * shares[variant].get(name, float("nan")) for name in names]
+        axis.bar(np.arange(len(names)) + i * width, heights, width, color=colour, label=variant)
+    axis.set_xticks(np.arange(len(names)) + width * (len(shares) - 1) / 2, names, rotation=30, ha="right")
+    axis.set(title="Bad pixels on stress inputs", ylabel="share of bad pixels (%)", ylim=(0, 100))
+    axis.legend(ncols=len(shares), fontsize=8)
+    figure.suptitle(title)
+    return figure
+
+
+def to_png(figure: Figure, dots_per_inch: int = 150) -> bytes:
+    """Return ``figure`` as PNG bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dots_per_inch, facecolor="white")
+    return buffer.getvalue()
+
+
+def _subplots(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, list[Axes]]:
+    """Make a figure without pyplot, whose global state would keep every figure alive."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(rows, columns, squeeze=False, **options)
+    return figure, list(axes.ravel())
+
+
+def _columns(rows: Rows, x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return two columns as numbers, thinned to what can be seen."""
+    thinned = rows[:: max(1, len(rows) // _POINTS)]
+    return np.array([number(row[x]) for row in thinned]), np.array([number(row[y]) for row in thinned])
+
+
+def _kind_styles(kinds: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return one look per kind of input: in-distribution first, black and strong, stress inputs by colour and dash."""
+    stress = [kind for kind in dict.fromkeys(kinds) if kind != IN_DISTRIBUTION]
+    count = len(_KIND_COLOURS)
+    styles: dict[str, dict[str, Any]] = {
+        kind: {
+            "color": _KIND_COLOURS[i % count],
+            "linestyle": _LINE_STYLES[i // count % len(_LINE_STYLES)],
+            "linewidth": 1.0,
+        }
+        for i, kind in enumerate(stress)
+    }
+    return {IN_DISTRIBUTION: {"color": "black", "linewidth": 2.2, "zorder": 5}, **styles}
+
+
+def _mark_nonfinite(axis: Axes, layers: np.ndarray, colour: str) -> None:
+    axis.plot(
+        layers,
+        np.full(len(layers), 0.99),
+        linestyle="none",
+        marker="x",
+        markersize=4,
+        color=colour,
+        transform=axis.get_xaxis_transform(),
+    )
