@@ -1,0 +1,338 @@
+"""The report and the tables, from a small tree of artifacts written here by hand."""
+
+import csv
+import html.parser
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.config import Params
+from pipeline.errors import DataError
+from pipeline.files import write_csv, write_json
+from pipeline.metrics import METRICS
+from pipeline.reporting import figures, tables
+from pipeline.reporting.paper_figures import PAPER_TABLES
+from pipeline.reporting.pictures import difference_map
+from pipeline.reporting.report import build_report, task_figures
+from pipeline.reporting.results import load_results
+from pipeline.reporting.tables import Row, comparison, print_summary, show
+
+VARIANTS = ("affine", "bounded", "rq_spline")
+HOSTILE = "<script>alert(1)</script>'\"&"
+
+
+def make_params(profile="demo", variants=VARIANTS):
+    return Params.model_validate(
+        {
+            "profile": profile,
+            "seed": 10,
+            "tasks": {"df2k_x4": {"kind": "super_resolution", "dataset": "df2k", "scale": 4}},
+            "variants": {name: {"transform": "affine", "options": {"eps": 1e-4}} for name in variants},
+            "datasets": {"df2k": {}},
+            "profiles": {},
+        }
+    )
+
+
+def write_png(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def write_variant(root, variant, strength=0, photographs=None, profile="demo", draws=4):
+    """Write what all stages leave for one variant; ``strength`` makes it worse, ``photographs`` are id -> pixels."""
+    random = np.random.default_rng(strength)
+    folder = root / "artifacts" / "df2k_x4" / variant
+    head = {"task": "df2k_x4", "variant": variant, "profile": profile, "run_key": f"key{strength}"}
+    numbers = {"steps": 400, "minutes": 2.5, "parameters": 1_234_567, "skipped_steps": strength}
+    bits = {"nll": -6.0, "bits_per_dim": -2.0, "validation_nll": -5.7, "validation_bits_per_dim": -1.9 - 0.1 * strength}
+    write_json(folder / "training" / "summary.json", {**head, **numbers, **bits})
+    curve = [
+        {"step": s, "bits_per_dim": 2 * np.exp(-s / 80) - 2 + 0.1 * random.normal(), "gradient_norm": 30 / (1 + s / 50)}
+        for s in range(0, 400, 20)
+    ]
+    write_csv(folder / "training" / "curve.csv", ["step", "bits_per_dim", "gradient_norm"], curve)
+    validation = [{"step": s, "nll": 1.0, "bits_per_dim": 2 * np.exp(-s / 80) - 1.9} for s in (100, 200, 300, 400)]
+    write_csv(folder / "training" / "validation.csv", ["step", "nll", "bits_per_dim"], validation)
+    entries = []
+    for index, (name, pixels) in enumerate((photographs or {"cat": plain_photograph()}).items()):
+        entries.append(write_samples(folder / "samples", f"p{index}", name, pixels, draws, 8 + 4 * strength, random))
+    write_json(folder / "samples" / "samples.json", {**head, "scale": 4, "temperature": 0.9, "pictures": entries})
+    metrics = {name: 10.0 + strength for name in METRICS}
+    metrics["lpips"] = None
+    write_json(
+        folder / "evaluation" / "metrics.json",
+        {
+            **head,
+            "pictures": len(entries),
+            "draws": draws,
+            "metrics": metrics,
+            "reasons": {"lpips": f"no weights for {variant}"},
+            "bicubic": {name: 1.0 for name in METRICS},
+        },
+    )
+    write_stability(folder / "stability", head, strength)
+    return folder
+
+
+def plain_photograph():
+    return np.tile(np.arange(64, dtype=np.uint8)[:, None, None] * 3, (1, 64, 3))
+
+
+def write_samples(folder, sub, name, pixels, draws, noise, random):
+    small = pixels[::4, ::4]
+    write_png(folder / sub / "reference.png", pixels)
+    write_png(folder / sub / "input.png", small)
+    write_png(
+        folder / sub / "bicubic.png", np.repeat(np.repeat(small, 4, 0), 4, 1)[: pixels.shape[0], : pixels.shape[1]]
+    )
+    files = []
+    for draw in range(draws):
+        noisy = pixels + random.normal(0, noise, pixels.shape)
+        write_png(folder / sub / f"draw_{draw:02}.png", noisy.clip(0, 255).astype(np.uint8))
+        bad = {"nonfinite_values": 0, "outside_values": 30 if draw == 1 and noise > 10 else 0}
+        files.append(
+            {"file": f"{sub}/draw_{draw:02}.png", "minimum": 0.0, "maximum": 1.0, "values": pixels.size, **bad}
+        )
+    named = {kind: f"{sub}/{kind}.png" for kind in ("reference", "input", "bicubic")}
+    return {"id": name, **named, "draws": files}
+
+
+def write_stability(folder, head, strength):
+    kinds = ("uniform_noise", "binary_noise", "checkerboard", "saturated")
+    names = [f"{kind}_{i}" for kind in kinds for i in (1, 2)]
+    growth = {"in_distribution": 0.02, **{name: 0.1 * strength * (i + 1) for i, name in enumerate(names)}}
+    rows = [
+        {"index": i, "layer": f"layer {i}", "condition": condition, "variance": float(np.exp(rate * i))}
+        for condition, rate in growth.items()
+        for i in range(40)
+    ]
+    rows[-1]["variance"] = None if strength else rows[-1]["variance"]
+    write_csv(folder / "feature_variance.csv", ["index", "layer", "condition", "variance"], rows)
+    columns = ["name", "kind", "bad_share", "nonfinite_values", "values", "largest"]
+    stress = [
+        {
+            "name": name,
+            "kind": name[:-2],
+            "bad_share": min(1.0, 0.1 * strength * i),
+            "nonfinite_values": 7 * strength,
+            "values": 1000,
+            "largest": 10.0**strength if i else None,
+        }
+        for i, name in enumerate(names)
+    ]
+    write_csv(folder / "stress.csv", columns, stress)
+    for name in names:
+        write_png(folder / "stress" / f"{name}.png", np.full((40, 80, 3), 100, np.uint8))
+    analyses = {
+        "bad_pixels": {"bad_share_stress": 0.2 * strength, "bad_share_in_distribution": 0.0},
+        "brand_new": {"some_number": 3.5},
+    }
+    write_json(folder / "summary.json", {**head, "analyses": analyses, "reasons": {}})
+
+
+@pytest.fixture
+def root(tmp_path):
+    for strength, variant in enumerate(VARIANTS):
+        write_variant(tmp_path, variant, strength)
+    manifest = {
+        "licence": "free",
+        "notes": ["A note."],
+        "demo": True,
+        "pictures": [{"id": "a", "split": "train"}, {"id": "cat", "split": "validation"}],
+    }
+    write_json(tmp_path / "data" / "prepared" / "df2k_x4" / "manifest.json", manifest)
+    return tmp_path
+
+
+class Page(html.parser.HTMLParser):
+    """Collects tags, the addresses that they name, and their text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.addresses, self.texts, self.open = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.addresses += [v for k, v in attrs if k in {"src", "href", "srcset", "action", "data", "poster"}]
+        if tag not in {"meta", "img", "br"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> closes something else"
+
+    def handle_data(self, data):
+        self.texts.append(data.strip())
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+
+def page_of(root, params=None):
+    return build_report(root, params or make_params()).read_text(encoding="utf-8")
+
+
+def test_the_page_needs_nothing_but_itself(root):
+    text = page_of(root)
+    page = Page(text)
+    assert page.open == []
+    assert page.addresses and all(re.match(r"data:image/(png|jpeg);base64,|#", address) for address in page.addresses)
+    assert "script" not in page.tags and "link" not in page.tags and "@import" not in text and "url(" not in text
+    assert len(text) < 8_000_000
+
+
+def test_the_page_shows_every_section(root):
+    text = Page(page_of(root)).text
+    for part in (
+        "Comparison",
+        "Held-out photographs",
+        "Training",
+        "Variance of the features",
+        "Stress inputs",
+        "Glossary",
+    ):
+        assert part in text
+    assert "1 photographs for training" in text and "A note." in text
+    assert "where 4 draws differ" in text and "paper A, Table 1, DIV2K 4x" in text and "3 of 100" in text
+    assert "not yet run" not in text
+
+
+def test_every_figure_of_ours_is_labelled_with_the_profile(root):
+    text = page_of(root)
+    headings = re.findall(r"<h3>.*?</h3>|<h4>.*?</h4>", text)
+    assert len(headings) >= 6 and all("demo profile" in heading for heading in headings)
+    for variant in VARIANTS:
+        write_variant(root, variant, 1, profile="paper")
+    assert "demo profile" not in page_of(root, make_params("paper"))
+
+
+def test_a_hostile_picture_name_stays_text(root):
+    write_variant(root, "affine", 0, {HOSTILE: plain_photograph()})
+    text = page_of(root)
+    assert "<script>" not in text and HOSTILE in Page(text).text
+
+
+def test_a_hostile_variant_and_reason_stay_text(root):
+    write_variant(root, "evil<b>", 1)
+    text = page_of(root, make_params(variants=("affine", "evil<b>")))
+    assert "evil<b>" not in text and "evil&lt;b&gt;" in text
+
+
+def test_a_picture_outside_of_the_artifacts_is_refused(root):
+    path = root / "artifacts" / "df2k_x4" / "affine" / "samples" / "samples.json"
+    samples = json.loads(path.read_text())
+    samples["pictures"][0]["reference"] = "../../../../data/secret.png"
+    path.write_text(json.dumps(samples))
+    with pytest.raises(DataError, match="outside of this folder"):
+        build_report(root, make_params())
+
+
+def test_what_has_not_run_is_named_and_not_invented(root):
+    (root / "artifacts" / "df2k_x4" / "bounded" / "evaluation" / "metrics.json").unlink()
+    params = make_params(variants=(*VARIANTS, "newcomer"))
+    text = Page(page_of(root, params)).text
+    assert "bounded: not yet run: evaluate" in text
+    assert "newcomer: not yet run: train, sample, evaluate, stability" in text
+    psnr = next(row for row in comparison(root, params) if row.name == "psnr")
+    assert psnr.values == {"affine": 10.0, "bounded": None, "rq_spline": 12.0, "newcomer": None}
+
+
+def test_nothing_at_all_still_makes_a_page(tmp_path, capsys):
+    assert "affine: not yet run: train, sample, evaluate, stability" in Page(page_of(tmp_path)).text
+    print_summary(tmp_path, make_params())
+    assert "not yet run" in capsys.readouterr().out
+
+
+def test_findings_of_another_profile_are_pointed_out(root):
+    write_variant(root, "affine", 0, profile="smoke")
+    assert "affine: figures of another profile (smoke)" in Page(page_of(root)).text
+
+
+def test_a_damaged_file_is_one_clear_line(root):
+    (root / "artifacts" / "df2k_x4" / "affine" / "training" / "summary.json").write_text("{")
+    with pytest.raises(DataError, match=r"summary.json is damaged.*run the same command again"):
+        comparison(root, make_params())
+
+
+def test_a_missing_value_is_a_dash_with_its_reason(root):
+    lpips = next(row for row in comparison(root, make_params()) if row.name == "lpips")
+    assert lpips.values == dict.fromkeys(VARIANTS) and lpips.best == set()
+    assert "rq_spline, LPIPS (AlexNet, v0.1), mean of the draws: no weights for rq_spline" in Page(page_of(root)).text
+
+
+@pytest.mark.parametrize(
+    ("better", "values", "best"),
+    [
+        ("higher", (1.0, 3.0, 2.0), {"bounded"}),
+        ("lower", (1.0, 3.0, 1.0), {"affine", "rq_spline"}),
+        ("target:1", (0.5, 1.2, 1.4), {"bounded"}),
+        ("lower", (2.0, 2.0, 2.0), set()),
+        ("lower", (float("nan"), None, 2.0), set()),
+        ("", (1.0, 2.0, 3.0), set()),
+    ],
+)
+def test_the_best_value_of_a_row(better, values, best):
+    row = Row("t", "g", "n", "title", "", better, dict(zip(VARIANTS, values, strict=True)))
+    assert row.best == best
+
+
+def test_comparison_csv_keeps_the_paper_apart(root):
+    build_report(root, make_params())
+    with (root / "artifacts" / "report" / "comparison.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["metric"]: row for row in csv.DictReader(file)}
+    errors = rows["errors_lr_psnr_45"]
+    assert [errors[name] for name in (*VARIANTS, "bicubic")] == ["10.0", "11.0", "12.0", "1.0"]
+    assert [errors[name] for name in tables.PAPER_COLUMNS] == ["3 of 100", "2 of 100", "0 of 100"]
+    assert rows["bad_pixels.bad_share_stress"]["rq_spline"] == "40.0" and rows["lpips"]["affine"] == ""
+    assert set(METRICS) <= set(rows) and "brand_new.some_number" in rows
+
+
+def test_paper_figures_stand_under_real_metrics():
+    assert {name for table in PAPER_TABLES.values() for name in table.rows} <= set(METRICS)
+
+
+def test_the_terminal_summary_ends_with_what_to_type_next(root, capsys):
+    build_report(root, make_params())
+    print_summary(root, make_params())
+    out = capsys.readouterr().out
+    assert all(variant in out for variant in VARIANTS) and "demo profile" in out
+    assert str(root / "artifacts" / "report" / "report.html") in out and "make ui" in out
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "–"), (0.0, "0"), (12.0, "12"), (1234567.0, "1,234,567"), (0.11723, "0.1172"), (3e34, "3e+34"),
+     (1.25e-6, "1.25e-06"), (float("nan"), "nan"), (float("inf"), "inf")],
+)  # fmt: skip
+def test_numbers_as_people_read_them(value, text):
+    assert show(value) == text
+
+
+def test_the_difference_map_is_the_deviation_over_draws():
+    draws = [np.full((2, 3, 3), level, np.uint8) for level in (10, 20)]
+    draws[1][0, 0] = (10, 10, 40)  # channels deviate by 0, 0 and 15 levels
+    levels = difference_map(draws)
+    assert (
+        levels.shape == (2, 3) and levels[1, 1] == 5.0 and levels[0, 0] == 5.0 and difference_map(draws[:1]).max() == 0
+    )
+
+
+def test_figures_are_pngs_whose_axes_are_labelled(root):
+    results = load_results(root, make_params())[0]
+    assert set(task_figures(results, "demo")) == {"training_curves", "feature_variance", "stress_shares"}
+    assert all(png.startswith(b"\x89PNG") for png in task_figures(results, "demo").values())
+    rows = {variant: result.feature_variance for variant, result in results.variants.items()}
+    figure = figures.feature_variance(rows)
+    assert len(figure.axes) == 3 and all(axis.get_yscale() == "log" and axis.get_xlabel() for axis in figure.axes)
+    assert len({axis.get_ylim() for axis in figure.axes}) == 1  # panels can be compared
+
+
+def test_a_variant_keeps_its_colour():
+    colours = figures.variant_colours(["new", "rq_spline", "affine"])
+    assert colours["affine"] == figures.variant_colours(["affine"])["affine"]
+    assert len(set(colours.values())) == 3
