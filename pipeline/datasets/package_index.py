@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from unearth import Link, PackageFinder
 
 _CHUNK = 1 << 20  # bytes; progress counts these as MB
+_CONNECT_SECONDS = 15.0
 _TRUE = {"1", "true", "yes", "on", "y", "t"}
 
 
@@ -112,12 +113,15 @@ def _sources(settings: dict[str, str]) -> Iterator[tuple[str, str]]:
 
 def _finder(settings: dict[str, str], kind: str, location: str) -> PackageFinder:
     """Return a finder that looks at one source alone, so that an unreachable one does not hide the others."""
+    import httpx2
     from unearth import PackageFinder
     from unearth.auth import MultiDomainBasicAuth
     from unearth.fetchers.sync import PyPIClient
 
     trusted = settings.get("trusted-host", "").split()
-    options: dict[str, Any] = {"timeout": float(settings.get("timeout") or settings.get("default-timeout") or 15)}
+    patience = float(settings.get("timeout") or settings.get("default-timeout") or 15)  # seconds, pip's default
+    # an address that never answers must not hold up a stage for as long as a slow download may take
+    options: dict[str, Any] = {"timeout": httpx2.Timeout(patience, connect=min(patience, _CONNECT_SECONDS))}
     if settings.get("cert"):
         options["verify"] = ssl.create_default_context(cafile=settings["cert"])
     if settings.get("client-cert"):
