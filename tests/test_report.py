@@ -1,5 +1,6 @@
 """The report and the tables, from a small tree of artifacts written here by hand."""
 
+import contextlib
 import csv
 import html.parser
 import json
@@ -15,7 +16,7 @@ from pipeline.files import write_csv, write_json
 from pipeline.metrics import METRICS
 from pipeline.reporting import figures, tables
 from pipeline.reporting.paper_figures import PAPER_TABLES
-from pipeline.reporting.pictures import difference_map
+from pipeline.reporting.pictures import difference_map, photographs, stress_pictures
 from pipeline.reporting.report import build_report, task_figures
 from pipeline.reporting.results import load_results
 from pipeline.reporting.tables import Row, comparison, print_summary, show
@@ -332,7 +333,43 @@ def test_figures_are_pngs_whose_axes_are_labelled(root):
     assert len({axis.get_ylim() for axis in figure.axes}) == 1  # panels can be compared
 
 
+def test_pictures_are_left_out_and_counted_where_the_page_would_grow_too_big(root):
+    for variant in VARIANTS:
+        write_variant(root, variant, 1, {name: plain_photograph() for name in "abc"})
+    results = load_results(root, make_params())[0]
+    (first,), count = photographs(results, limit=1)
+    assert (first.name, count) == ("a", 3)
+    assert len(photographs(results, limit=2 * first.size + 5000)[0]) == 2
+    shown, kinds = stress_pictures(results, limit=1)
+    assert list(shown) == ["saturated_2"] and kinds == 4  # the worst of all
+
+
 def test_a_variant_keeps_its_colour():
     colours = figures.variant_colours(["new", "rq_spline", "affine"])
     assert colours["affine"] == figures.variant_colours(["affine"])["affine"]
     assert len(set(colours.values())) == 3
+
+
+def test_the_stage_logs_the_report_to_every_run(root, monkeypatch):
+    from stages import report
+
+    logged = []
+
+    class Recorder:
+        def artifact(self, path, folder=""):
+            logged[-1][1].append(f"{folder}/{path.name}")
+
+        image = artifact
+
+    @contextlib.contextmanager
+    def open_run(root, task, variant, run_key, params, stage):
+        logged.append(((task, variant, run_key, stage), []))
+        yield Recorder()
+
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(report, "open_run", open_run)
+    monkeypatch.setattr(report, "load_params", lambda: make_params(variants=(*VARIANTS, "untrained")))
+    report.main()
+    assert [run for run, _ in logged] == [("df2k_x4", v, f"key{i}", "report") for i, v in enumerate(VARIANTS)]
+    assert logged[0][1][:2] == ["report/report.html", "report/comparison.csv"]
+    assert len(logged[0][1]) == 5  # and three figures

@@ -6,10 +6,11 @@ colour in every plot.
 
 from __future__ import annotations
 
+import functools
 import io
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+P = ParamSpec("P")
 IN_DISTRIBUTION = "in_distribution"
 _CONDITION_TITLES = {IN_DISTRIBUTION: "held-out photographs"}
 _VARIANT_COLOURS = {"affine": "#D55E00", "bounded": "#E69F00", "rq_spline": "#0072B2", "certified_spline": "#009E73"}
@@ -34,9 +36,25 @@ _STYLE = {
     "grid.color": "#DDDDDD",
     "grid.linewidth": 0.6,
     "legend.frameon": False,
+    "axes.axisbelow": True,
     "axes.titlesize": 10,
-    "axes.titleweight": "bold",
+    "figure.titlesize": 10,
+    "figure.titleweight": "bold",
+    "legend.fontsize": 8,
 }
+
+
+def _styled(plot: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw in our style without changing matplotlib's global settings."""
+
+    @functools.wraps(plot)
+    def styled(*arguments: P.args, **options: P.kwargs) -> Figure:
+        import matplotlib as mpl
+
+        with mpl.rc_context(_STYLE):
+            return plot(*arguments, **options)
+
+    return styled
 
 
 def variant_colours(variants: Sequence[str]) -> dict[str, str]:
@@ -46,6 +64,7 @@ def variant_colours(variants: Sequence[str]) -> dict[str, str]:
     return {name: _VARIANT_COLOURS.get(name) or own[name] for name in variants}
 
 
+@_styled
 def training_curves(curves: Mapping[str, Rows], validations: Mapping[str, Rows], title: str = "") -> Figure:
     """Plot nll (bits per dimension; training faint, held-out crops strong) and gradient norm against steps."""
     figure, (left, right) = _subplots(1, 2, (9.6, 3.4))
@@ -58,12 +77,13 @@ def training_curves(curves: Mapping[str, Rows], validations: Mapping[str, Rows],
         step, norm = _columns(curves[variant], "step", "gradient_norm")
         right.plot(step, norm, color=colour, linewidth=1, label=variant)
     left.set(title="Negative log-likelihood", xlabel="optimiser step", ylabel="bits per dimension")
-    left.legend(title="held-out crops (faint: training)", title_fontsize=8)
+    left.legend(title="held-out crops (faint: training)", title_fontsize=8, loc="upper right")
     right.set(title="Gradient norm before clipping", xlabel="optimiser step", ylabel="L2 norm", yscale="log")
     figure.suptitle(title)
     return figure
 
 
+@_styled
 def feature_variance(rows: Mapping[str, Rows], title: str = "") -> Figure:
     """Plot the variance after every layer of the inverse pass (paper A, Fig. 3), one panel per variant.
 
@@ -83,7 +103,7 @@ def feature_variance(rows: Mapping[str, Rows], title: str = "") -> Figure:
     axes[0].set_ylabel("variance of the features (log scale)")
     handles = [axes[0].plot([], [], **style)[0] for style in styles.values()]
     names = [_CONDITION_TITLES.get(kind, kind.replace("_", " ")) for kind in styles]
-    figure.legend(handles, names, loc="outside lower center", ncols=min(5, max(1, len(names))), fontsize=8)
+    figure.legend(handles, names, loc="outside lower center", ncols=min(5, max(1, len(names))))
     figure.suptitle(title)
     return figure
 
@@ -93,18 +113,22 @@ def kind_of(condition: str) -> str:
     return re.sub(r"_\d+$", "", condition)
 
 
+@_styled
 def stress_shares(shares: Mapping[str, Mapping[str, float]], title: str = "") -> Figure:
-    """Plot the share of bad pixels (percent) per stress input and variant; ``shares[variant][input]`` in [0, 1]."""
+    """Plot the share of bad values (percent) per kind of stress input; ``shares[variant][kind]`` in [0, 1]."""
     names = list(dict.fromkeys(name for table in shares.values() for name in table))
-    figure, (axis,) = _subplots(1, 1, (max(5.0, 0.9 * len(names) + 2), 3.2))
+    figure, (axis,) = _subplots(1, 1, (9.6, 3.2))
     width = 0.8 / max(1, len(shares))
     for i, (variant, colour) in enumerate(variant_colours(list(shares)).items()):
         heights = [100 * shares[variant].get(name, float("nan")) for name in names]
-        axis.bar(np.arange(len(names)) + i * width, heights, width, color=colour, label=variant)
-    axis.set_xticks(np.arange(len(names)) + width * (len(shares) - 1) / 2, names, rotation=30, ha="right")
-    axis.set(title="Bad pixels on stress inputs", ylabel="share of bad pixels (%)", ylim=(0, 100))
-    axis.legend(ncols=len(shares), fontsize=8)
-    figure.suptitle(title)
+        bars = axis.bar(np.arange(len(names)) + i * width, heights, width, color=colour, label=variant)
+        axis.bar_label(bars, fmt="%.3g", fontsize=7, padding=1)
+    middle = np.arange(len(names)) + width * (len(shares) - 1) / 2
+    axis.set_xticks(middle, [name.replace("_", " ") for name in names])
+    axis.grid(visible=False, axis="x")
+    axis.set(ylabel="share of bad values (%)", ylim=(0, 108), yticks=range(0, 101, 20))
+    figure.legend(loc="outside lower center", ncols=len(shares))
+    figure.suptitle(f"{title}: bad values on stress inputs".removeprefix(": "))
     return figure
 
 
@@ -117,14 +141,12 @@ def to_png(figure: Figure, dots_per_inch: int = 150) -> bytes:
 
 def _subplots(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, list[Axes]]:
     """Make a figure without pyplot, whose global state would keep every figure alive."""
-    import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.subplots(rows, columns, squeeze=False, **options)
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
     return figure, list(axes.ravel())
 
 

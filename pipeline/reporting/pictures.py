@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIDE = 256  # pixels of a centre crop, shown 1:1: a scaled-down picture would hide artifacts
+STRESS_SIDE = 160
 DRAWS = 3
 _COLOUR_MAP = "magma"
 _LEAST_SCALE = 1.0  # 8-bit levels; a map of nothing but zeros needs a scale too
@@ -63,19 +64,32 @@ def photographs(results: TaskResults, limit: int) -> tuple[list[Photograph], int
     return shown, len(entries)
 
 
-def stress_pictures(results: TaskResults) -> dict[str, dict[str, Shown]]:
-    """Return per kind of stress input, per variant, input beside draw: of the input with most bad values."""
-    rows = [(row, result) for result in results.variants.values() for row in result.stress]
+def stress_pictures(results: TaskResults, limit: int) -> tuple[dict[str, dict[str, Shown]], int]:
+    """Return the worst stress input of each kind and how many kinds there are.
+
+    Per input, per variant: input beside draw. The worst kinds come first, as many as fit into ``limit`` bytes (one
+    at least).
+    """
     worst: dict[str, tuple[float, str]] = {}
-    for row, _ in rows:
-        worst[row["kind"]] = max(worst.get(row["kind"], (-1.0, "")), (number(row["bad_share"]), row["name"]))
+    for result in results.variants.values():
+        for row in result.stress:
+            worst[row["kind"]] = max(worst.get(row["kind"], (-1.0, "")), (number(row["bad_share"]), row["name"]))
     shown: dict[str, dict[str, Shown]] = {}
-    for row, result in rows:
-        if row["name"] == worst[row["kind"]][1]:
-            pixels = _read(result.folder / "stability", f"stress/{row['name']}.png")
-            caption = f"{result.variant}: {100 * number(row['bad_share']):.3g} % bad values"
-            shown.setdefault(row["name"], {})[result.variant] = Shown(_jpeg(pixels), caption)
-    return shown
+    for _, name in sorted(worst.values(), key=lambda entry: -entry[0]):
+        pictures = {variant: _stress(result, name) for variant, result in results.variants.items() if result.stress}
+        limit -= sum(len(picture.uri) for picture in pictures.values())
+        if shown and limit < 0:
+            break
+        shown[name] = pictures
+    return shown, len(worst)
+
+
+def _stress(result: VariantResults, name: str) -> Shown:
+    share = next((number(row["bad_share"]) for row in result.stress if row["name"] == name), float("nan"))
+    pixels = _read(result.folder / "stability", f"stress/{name}.png")
+    halves = np.split(pixels, [pixels.shape[1] // 2], axis=1)
+    beside = np.concatenate([_crop(half, STRESS_SIDE) for half in halves], axis=1)
+    return Shown(_jpeg(beside), f"{result.variant}: {100 * share:.3g} % bad values")
 
 
 def difference_map(draws: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -154,9 +168,9 @@ def _enlarge(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.ui
     return pixels[rows][:, columns]
 
 
-def _crop(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    top, left = (max(0, (side - SIDE) // 2) for side in pixels.shape[:2])
-    return pixels[top : top + SIDE, left : left + SIDE]
+def _crop(pixels: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
+    top, left = (max(0, (length - side) // 2) for length in pixels.shape[:2])
+    return pixels[top : top + side, left : left + side]
 
 
 def _coloured(values: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import Params
-from pipeline.files import write_text
+from pipeline.files import write_bytes, write_text
 from pipeline.reporting import figures
 from pipeline.reporting.paper_figures import PAPER_TABLES
 from pipeline.reporting.pictures import colour_stops, data_uri, photographs, stress_pictures
@@ -14,11 +14,14 @@ from pipeline.reporting.results import TaskResults, load_results, number
 from pipeline.reporting.tables import REPORT_FILE, Row, show, task_rows, write_comparison
 
 TEMPLATE = "report.html.j2"
-_PICTURE_BYTES = 5_000_000  # of all tasks; with figures and stress pictures the page stays under 8 MB
+FIGURES = "figures"
+# Of all tasks together; with the plots the page stays under 8 MB.
+_PHOTOGRAPH_BYTES = 4_000_000
+_STRESS_BYTES = 1_500_000
 
 
 def build_report(root: Path, params: Params) -> Path:
-    """Write ``artifacts/report/report.html`` and ``comparison.csv`` from what the stages left; return the page.
+    """Write ``artifacts/report/``: report.html, comparison.csv and figures/; return the path of the page.
 
     Stages that have not run are named as such. Raises DataError for a file that cannot be read.
     """
@@ -26,8 +29,13 @@ def build_report(root: Path, params: Params) -> Path:
     rows = {task.task: task_rows(task) for task in results}
     page = root / REPORT_FILE
     write_comparison(page.with_name("comparison.csv"), [row for table in rows.values() for row in table], params)
-    limit = _PICTURE_BYTES // max(1, len(results))
-    return write_text(page, _render(params, [_task(task, rows[task.task], params, limit) for task in results]))
+    tasks = []
+    for task in results:
+        plots = task_figures(task, params.profile)
+        for name, png in plots.items():
+            write_bytes(page.with_name(FIGURES) / f"{task.task}_{name}.png", png)
+        tasks.append(_task(task, rows[task.task], params, plots, len(results)))
+    return write_text(page, _render(params, tasks))
 
 
 def task_figures(results: TaskResults, profile: str) -> dict[str, bytes]:
@@ -55,8 +63,9 @@ def _shares(rows: list[dict[str, str]]) -> dict[str, float]:
     return {kind: sum(s * n for s, n in pairs) / sum(n for _, n in pairs) for kind, pairs in values.items()}
 
 
-def _task(results: TaskResults, rows: list[Row], params: Params, limit: int) -> dict[str, Any]:
-    shown, pictures = photographs(results, limit)
+def _task(results: TaskResults, rows: list[Row], params: Params, plots: dict[str, bytes], tasks: int) -> dict[str, Any]:
+    shown, pictures = photographs(results, _PHOTOGRAPH_BYTES // tasks)
+    stressed, kinds = stress_pictures(results, _STRESS_BYTES // tasks)
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(row.group, []).append(row)
@@ -70,9 +79,10 @@ def _task(results: TaskResults, rows: list[Row], params: Params, limit: int) -> 
         "paper": PAPER_TABLES.get(results.task),
         "photographs": shown,
         "photographs_in_all": pictures,
-        "figures": {name: data_uri(png, "png") for name, png in task_figures(results, params.profile).items()},
+        "figures": {name: data_uri(png, "png") for name, png in plots.items()},
         "stress": _stress_table(results),
-        "stress_pictures": stress_pictures(results),
+        "stress_pictures": stressed,
+        "stress_kinds": kinds,
         "run_keys": {variant: result.run_key for variant, result in results.variants.items()},
     }
 
