@@ -42,9 +42,7 @@ class Journal:
 
     def append(self, kind: str, **content: Any) -> None:
         """Append one event with the time (ms since 1970) at which it happened."""
-        line = json.dumps(
-            {"kind": kind, "time": int(time.time() * 1000), **content}, sort_keys=True, default=_plain
-        )
+        line = json.dumps({"kind": kind, "time": int(time.time() * 1000), **content}, sort_keys=True, default=_plain)
         with self.path.open("ab") as file:
             file.write(line.encode() + b"\n")
 
@@ -54,9 +52,7 @@ class Journal:
         None (a value that could not be computed) is left out; without a step, so is an unchanged value.
         """
         fresh = {
-            name: float(value)
-            for name, value in values.items()
-            if value is not None and self._new(name, value, step)
+            name: float(value) for name, value in values.items() if value is not None and self._new(name, value, step)
         }
         if fresh:
             self.append("metrics", step=step, values={name: strict(value) for name, value in fresh.items()})

@@ -33,9 +33,7 @@ def provenance(root: Path, task: str, params: Params, stage: str) -> dict[str, s
 
 def _git(root: Path, *arguments: str) -> str:
     try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=10
-        )
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return ""  # no git, or not a checkout
     return done.stdout.strip()
