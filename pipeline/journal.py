@@ -49,14 +49,19 @@ class Journal:
     def append_metrics(self, values: Mapping[str, float | None], step: int | None) -> None:
         """Append the points that are new: after a resume, steps that were journaled before are left out.
 
-        None (a value that could not be computed) is left out; without a step, so is an unchanged value.
+        None (a value that could not be computed) is left out. A value without a step stands at the last step of its
+        curve, if it has one; it is left out if it repeats the last value.
         """
-        fresh = {
-            name: float(value) for name, value in values.items() if value is not None and self._new(name, value, step)
-        }
-        if fresh:
-            self.append("metrics", step=step, values={name: strict(value) for name, value in fresh.items()})
-            self._last.update({name: (step, value) for name, value in fresh.items()})
+        fresh: dict[int | None, dict[str, float]] = {}
+        for name, value in values.items():
+            last_step, last_value = self._last.get(name, (None, None))
+            at = last_step if step is None else step
+            known = value == last_value if step is None else last_step is not None and step <= last_step
+            if value is not None and not known:
+                fresh.setdefault(at, {})[name] = float(value)
+        for at, points in fresh.items():
+            self.append("metrics", step=at, values={name: strict(value) for name, value in points.items()})
+            self._last.update({name: (at, value) for name, value in points.items()})
 
     def append_file(self, kind: str, name: str, path: Path, relative_to: Path) -> None:
         """Append a file or folder by its path, with a hash of its content; unchanged content is left out."""
@@ -99,14 +104,6 @@ class Journal:
             return dict(read_json(self.folder / SENT_FILE))
         except (FileNotFoundError, ValueError):
             return {}  # everything is sent once more
-
-    def _new(self, name: str, value: float, step: int | None) -> bool:
-        if name not in self._last:
-            return True
-        last_step, last_value = self._last[name]
-        if step is None or last_step is None:
-            return (step, float(value)) != (last_step, last_value)
-        return step > last_step
 
     def _remember(self, event: dict[str, Any]) -> None:
         if event["kind"] == "metrics":

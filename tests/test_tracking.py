@@ -118,11 +118,11 @@ def test_a_later_stage_reopens_the_run_and_repeats_nothing(root):
     with open_affine(root, stage="evaluate") as run:
         run.metrics({"sr/psnr": 30.0})
         run.metrics({"sr/psnr": 30.0})
-        run.metrics({"sr/psnr": 31.0})
+        run.metrics({"sr/psnr": 31.0, "train/lr": 0.3})
         assert run.run_id == first
     client, found = only_run(root)
     assert points(client, found, "train/nll") == [(10, 3.0), (20, 2.0), (30, 1.0)]
-    assert points(client, found, "train/lr") == [(10, 0.1), (20, 0.2)]
+    assert points(client, found, "train/lr") == [(10, 0.1), (20, 0.2), (20, 0.3)]  # the last was without a step
     assert sorted(points(client, found, "sr/psnr")) == [(0, 30.0), (0, 31.0)]
     assert found.data.tags["steadyflow.dvc_stage"] == "evaluate"
 
