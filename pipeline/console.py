@@ -78,6 +78,7 @@ def quiet_libraries() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     warnings.simplefilter("ignore")
+    logging.disable(logging.INFO)  # Ray sets the levels of its loggers anew when it is imported
     for name in ("alembic", "mlflow", "ray", "matplotlib"):
         logging.getLogger(name).setLevel(logging.ERROR)
 

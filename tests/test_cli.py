@@ -135,6 +135,7 @@ def test_check_names_a_missing_source(tmp_path):
 def test_commands_call_the_pipeline(tmp_path, monkeypatch, arguments, module, function, given):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["steadyflow", *arguments])
+    monkeypatch.setattr("pipeline.console.quiet_libraries", lambda: None)  # it would silence later tests
     got = []
     monkeypatch.setattr(f"{module}.{function}", lambda *values: got.extend(values) or [])
     with pytest.raises(SystemExit) as left:
