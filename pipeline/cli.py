@@ -125,7 +125,8 @@ def _run_dvc(options: list[str]) -> int:
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         command = [sys.executable, "-m", "pipeline.quiet_dvc", "repro", *options]
-        dvc.append(subprocess.Popen(command, env={**os.environ, "PATH": path}))
+        # DVC orders equal stages by hash: with a fixed seed a run that goes on takes up the stage it was in.
+        dvc.append(subprocess.Popen(command, env={"PYTHONHASHSEED": "0", **os.environ, "PATH": path}))
         code = dvc[0].wait()
     finally:
         for number, handler in before.items():
