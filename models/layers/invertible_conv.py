@@ -11,10 +11,6 @@ from torch.nn import functional as F
 from models.bijection import Bijection
 
 
-def _random_orthogonal(channels: int) -> Tensor:
-    return torch.linalg.qr(torch.randn(channels, channels))[0]
-
-
 def _mix(x: Tensor, weight: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         x = x if x.dtype == torch.float64 else x.float()
@@ -29,7 +25,7 @@ class InvertibleConv1x1(Bijection):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(_random_orthogonal(channels))
+        self.weight = nn.Parameter(torch.linalg.qr(torch.randn(channels, channels))[0])
 
     def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """Mix the channels; see the contract."""
@@ -51,7 +47,8 @@ class FixedOrthogonalConv1x1(Bijection):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.register_buffer("weight", _random_orthogonal(channels))
+        # float64: orthogonal to rounding also in an audit at that precision, where W^T must be the inverse
+        self.register_buffer("weight", torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))[0])
 
     def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """Rotate the channels; see the contract."""
