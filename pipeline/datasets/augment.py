@@ -1,13 +1,11 @@
-"""Random flips and quarter turns, the same for both sides of a pair; the only file that uses albumentations.
+"""Random flips and quarter turns, the same for all sides of a pair; the only file that uses albumentations.
 
-albumentations is in its last release under a free licence; behind this one function it can be replaced.
+albumentations is in its last release under a free licence; behind this one class it can be replaced.
 """
 
 from __future__ import annotations
 
 import os
-import random
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,31 +19,27 @@ Pixels = NDArray[np.uint8]
 _QUARTER_TURNS = (0, 1, 3)  # 0, 90 and 270 degrees, as in the published training (no half turn)
 
 
-class _QuarterTurn(albumentations.RandomRotate90):
-    def get_params(self) -> dict[str, Any]:
-        return {"factor": self.py_random.choice(_QUARTER_TURNS)}
-
-
 class Augmentation:
     """Horizontal flip with probability 1/2 and a turn by 0, 90 or 270 degrees, each equally likely."""
 
     def __init__(self, flips: bool, rotations: bool) -> None:
-        chosen = [albumentations.HorizontalFlip(p=0.5)] * flips + [_QuarterTurn(p=1.0)] * rotations
-        # The two sides of a pair may differ in size (high and low resolution); a flip or a turn fits both.
-        self._compose = albumentations.Compose(chosen, additional_targets={"other": "image"}, is_check_shapes=False)
-        self._does_nothing = not chosen
+        self._flips, self._rotations = flips, rotations
+        self._flip, self._turn = albumentations.HorizontalFlip(), albumentations.RandomRotate90()
 
     def __call__(self, name: tuple[str | int, ...], *sides: Pixels) -> tuple[Pixels, ...]:
-        """Return one picture, or the two of a pair, ``(H, W, 3)``; what is drawn depends on ``name`` alone.
+        """Return one picture, or those of a pair, ``(H, W, 3)``; what is drawn depends on ``name`` alone.
 
-        The generators are set anew for every sample: a stream that goes on would differ with the number of
-        workers, and after a resume. All transforms share them: ``Compose.set_random_seed`` would give each its
-        own, all seeded alike, and a flip would then decide which turn follows.
+        The sides may differ in size (high and low resolution); all get the same flip and turn. What is returned
+        may be a view of what was given.
+
+        The choice is made from a hash here and only carried out by the library: its ``Compose`` draws from a
+        stream that goes on, which would differ with the number of workers and after a resume, and setting that
+        stream anew for each sample costs ten times what flip and turn do.
         """
-        if self._does_nothing:
-            return sides
-        seed = seed_of("augmentation", *name)
-        self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
-        keys = ("image", "other")[: len(sides)]
-        drawn = self._compose(**dict(zip(keys, sides, strict=True)))
-        return tuple(drawn[key] for key in keys)
+        drawn = seed_of("augmentation", *name)
+        flip, turn = drawn & 1, _QUARTER_TURNS[(drawn >> 1) % len(_QUARTER_TURNS)]
+        if self._flips and flip:
+            sides = tuple(self._flip.apply(side) for side in sides)
+        if self._rotations and turn:
+            sides = tuple(self._turn.apply(side, factor=turn) for side in sides)
+        return sides
