@@ -207,7 +207,8 @@ class Pictures:
         """Return a picture as a read-only view ``(H, W, 3)`` of the shard."""
         picture = self._pictures[index]
         if picture.shard not in self._maps:
-            self._maps[picture.shard] = np.memmap(self._folder / picture.shard, dtype=np.uint8, mode="r")
+            # As a plain array: every slice of a memmap object would cost several microseconds of bookkeeping.
+            self._maps[picture.shard] = np.asarray(np.memmap(self._folder / picture.shard, dtype=np.uint8, mode="r"))
         flat = self._maps[picture.shard][picture.offset : picture.offset + picture.bytes]
         return flat.reshape(picture.height, picture.width, 3)
 
@@ -219,7 +220,7 @@ class Pictures:
                 f"crop {height} x {width} at ({top}, {left}) leaves picture '{self.ids[index]}' "
                 f"of {full_height} x {full_width}"
             )
-        return np.array(self.picture(index)[top : top + height, left : left + width], subok=False)
+        return self.picture(index)[top : top + height, left : left + width].copy()
 
     def verify(self) -> None:
         """Read every picture and compare its hash; DataError names all that differ."""
