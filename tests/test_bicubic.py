@@ -68,6 +68,49 @@ def test_uint8_is_clipped_and_rounded_half_to_even_after_each_dimension():
         assert middle.item() == expected
 
 
+def exact(signal: list[int], factor: Fraction) -> list[int]:
+    """One dimension of 8-bit values in exact fractions, clipped and rounded half to even, sample by sample."""
+
+    def kernel(x: Fraction) -> Fraction:
+        x = abs(x)
+        if x <= 1:
+            return Fraction(3, 2) * x**3 - Fraction(5, 2) * x**2 + 1
+        return -Fraction(1, 2) * x**3 + Fraction(5, 2) * x**2 - 4 * x + 2 if x <= 2 else Fraction(0)
+
+    mirrored = [*signal, *reversed(signal)]
+    values = []
+    for place in range(-int(-len(signal) * factor // 1)):
+        centre = (place + Fraction(1, 2)) / factor - Fraction(1, 2)
+        around = range(int(centre - 2 / factor) - 2, int(centre + 2 / factor) + 3)
+        weights = [kernel(factor * (centre - index)) for index in around]
+        total = sum(w * mirrored[i % len(mirrored)] for w, i in zip(weights, around, strict=True)) / sum(weights)
+        values.append(min(max(round(total), 0), 255))
+    return values
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+@pytest.mark.parametrize("shape", [(24, 32), (19, 45), (33, 8)])
+def test_uint8_mode_equals_exact_fractions(scale, shape):
+    picture = np.random.default_rng((scale, *shape)).integers(0, 256, shape, dtype=np.uint8)
+    picture[:, ::3] = picture[:, ::3] // 128 * 255  # much that overshoots and is clipped between the two passes
+    factor = Fraction(1, scale)
+    rows = np.array([exact(column.tolist(), factor) for column in picture.T]).T
+    expected = np.array([exact(row.tolist(), factor) for row in rows])
+    found = imresize(torch.from_numpy(picture)[None, None], factor)
+    assert found.dtype == torch.uint8
+    assert found[0, 0].tolist() == expected.tolist()
+    assert torch.equal(found, imresize(torch.from_numpy(picture)[None, None], 1 / scale))  # a float as good
+
+
+def test_low_resolution_of_a_batch_is_that_of_each_picture():
+    pictures = torch.randint(0, 256, (5, 3, 48, 40), dtype=torch.uint8)
+    for scale in (2, 4, 8):
+        batch = low_resolution(pictures, scale)
+        assert batch.shape == (5, 3, 48 // scale, 40 // scale)
+        for picture, small in zip(pictures, batch, strict=True):
+            assert torch.equal(low_resolution(picture[None], scale)[0], small)
+
+
 def test_two_roundings_differ_from_one():
     pictures = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     twice = imresize(pictures, 0.25).double()
