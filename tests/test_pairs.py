@@ -10,8 +10,8 @@ import torch
 from pipeline.datasets.equalization import Equalized, equalize
 from pipeline.datasets.loading import CropLoader, validation_crops, validation_pairs
 from pipeline.datasets.manifest import Manifest
-from pipeline.datasets.pairs import Pairs
 from pipeline.datasets.shards import Pictures, ShardWriter
+from pipeline.datasets.sides import Pairs
 from pipeline.errors import ConfigError, DataError
 
 CROP, BATCH = 32, 8

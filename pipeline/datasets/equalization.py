@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from pipeline.datasets.pairs import Side
+    from pipeline.datasets.sides import Side
 
 Pixels = NDArray[np.uint8]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.datasets.ahead import made_ahead
 from pipeline.datasets.augment import Augmentation
-from pipeline.datasets.pairs import Pairs, Side
+from pipeline.datasets.sides import Pairs, Side
 from pipeline.errors import ConfigError, DataError
 
 Pixels = NDArray[np.uint8]
