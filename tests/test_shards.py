@@ -5,6 +5,7 @@ import json
 import pickle
 
 import numpy as np
+import psutil
 import pytest
 
 from pipeline.datasets.manifest import Manifest, Picture, read_manifest, write_manifest
@@ -167,3 +168,52 @@ def test_pairs_share_an_id_and_labels_are_kept(tmp_path, drawn):
         assert np.array_equal(side.picture(0), pixels)
     with pytest.raises(DataError, match="holds no picture of split 'validation'"):
         Pictures(path, "validation")
+
+
+GIBI = 2**30
+
+
+@pytest.fixture
+def vast(tmp_path):
+    """4 GiB of pictures of 10,000 x 10,000 in one shard, holes all of it but for one row."""
+    side, count = 10_000, 14
+    size = 3 * side**2
+    shard = tmp_path / "task" / "shard-00000.bin"
+    shard.parent.mkdir()
+    with shard.open("wb") as file:
+        file.truncate(count * size)
+        file.seek(5 * size + 3 * (6000 * side + 7000))
+        file.write(bytes(range(1, 193)))
+    if shard.stat().st_blocks * 512 > GIBI:
+        pytest.skip("the file system has no sparse files")
+    pictures = [
+        Picture(f"p{n}", "train", "", side, side, "", shard.name, n * size, "target", None) for n in range(count)
+    ]
+    return write_manifest(shard.with_name("manifest.json"), Manifest("task", "set", True, "", [], pictures))
+
+
+def resident():
+    return psutil.Process().memory_info().rss
+
+
+def test_a_crop_of_a_vast_shard_touches_its_own_rows(vast):
+    pictures = Pictures(vast, "train")
+    before = resident()
+    for number in range(40):
+        pictures.crop(number % len(pictures), 100 * number, 4000, 64, 64)
+    assert np.array_equal(pictures.crop(5, 6000, 7000, 1, 64).ravel(), range(1, 193))
+    rows = 40 * 64 * 10_000 * 3
+    assert resident() - before < rows + 50e6 < 0.04 * 4 * GIBI
+
+
+def test_memory_stays_bounded_however_much_is_read(vast, monkeypatch):
+    monkeypatch.setattr("pipeline.datasets.shards._MAPPED_BYTES", 20e6)
+    pictures = Pictures(vast, "train")
+    held = pictures.picture(5)
+    before = resident()
+    grown = []
+    for number in range(120):
+        pictures.crop(number % len(pictures), 75 * number, 0, 64, 10_000)
+        grown.append(resident() - before)
+    assert max(grown) < 70e6 < 120 * 64 * 10_000 * 3
+    assert held[6000, 7000].tolist() == [1, 2, 3]  # a view that somebody holds stays valid
