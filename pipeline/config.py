@@ -37,14 +37,21 @@ class DatasetConfig(_Strict):
 
     source: str = "demo"
     allow_partial: bool = False  # go on without what a complete source would have
+    options: dict[str, str] = {}  # the data set's own (docs/data.md), such as which published split
 
 
 class Task(_Strict):
-    """What is restored: kind of degradation, data set, scale."""
+    """What is restored: kind of degradation, data set, scale (low light has none)."""
 
-    kind: Literal["super_resolution"]
+    kind: Literal["super_resolution", "low_light"]
     dataset: str
-    scale: Literal[4, 8]
+    scale: Literal[1, 4, 8] = 1
+
+    @pydantic.model_validator(mode="after")
+    def _scale_fits_the_kind(self) -> Task:
+        if (self.kind == "super_resolution") == (self.scale == 1):
+            raise ValueError("super_resolution needs scale 4 or 8, low_light has none")
+        return self
 
 
 class VariantConfig(_Strict):

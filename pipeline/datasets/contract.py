@@ -1,20 +1,26 @@
 """What a data set is: a name, its terms, and a listing of its pictures from a folder or a demo source.
 
 To add one: a file with a subclass of ``DataSet`` and one line in ``pipeline.datasets.DATASETS``. A data set
-lists files; it decodes none. Reading, checking and storing them is ``pipeline.datasets.prepare``'s work and
-the same for all.
+lists pictures; it decodes none. Reading and checking them is ``pipeline.datasets.check``'s work, storing them
+``pipeline.datasets.prepare``'s, and both are the same for all.
 """
 
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.datasets.manifest import Role, Split
-from pipeline.errors import DataError
+from pipeline.errors import ConfigError, DataError, nearest
 
 DEMO = "demo"
+Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -22,17 +28,22 @@ class PictureSource:
     """One picture before it is prepared.
 
     ``id`` names it in every later stage (letters, digits, ``-``, ``_`` and ``.``; unique within a role);
-    ``origin`` is where it comes from, relative to the source, for the manifest; ``content`` is its file or the
-    bytes of one. A pair has two sources of the same id: role ``input`` (what a network gets) and role
-    ``target`` (what it should give). Data sets without pairs have targets alone. ``label`` is a class number.
+    ``origin`` is where it comes from, relative to the source, for the manifest; ``content`` is its file, the
+    bytes of one, or its pixels ``(H, W, 3)`` uint8. A pair has two sources of the same id: role ``input`` (what
+    a network gets) and role ``target`` (what it should give). Data sets without pairs have targets alone.
+    ``label`` is a class number.
+
+    ``processing`` is applied to the decoded pixels, ``(H, W, 3)`` to ``(H, W, 3)``; its ``repr`` must say all
+    that its result depends on (a frozen dataclass does). It may raise ``decode.Unreadable``.
     """
 
     id: str
     split: Split
     origin: str
-    content: Path | bytes
+    content: Path | bytes | Pixels
     role: Role = "target"
     label: int | None = None
+    processing: Callable[[Pixels], Pixels] | None = None
 
 
 @dataclass(frozen=True)
@@ -43,38 +54,88 @@ class Listing:
     unless the user set ``allow_partial``. ``notes`` go into the manifest and the report.
     """
 
-    pictures: list[PictureSource]
+    pictures: list[PictureSource] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def add(self, other: Listing) -> None:
+        """Append all that ``other`` lists."""
+        for name, items in vars(other).items():
+            getattr(self, name).extend(items)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a task asks of a source: the ``scale`` of super-resolution (1: none) and the data set's own options."""
+
+    scale: int = 1
+    options: Mapping[str, str] = field(default_factory=dict)
+
 
 class DataSet(abc.ABC):
-    """A data set by name; ``licence`` are the terms of its folder, ``demo_licence`` those of its demo source."""
+    """A data set by name; ``licence`` are the terms of its folder, ``demo_licence`` those of its demo source.
+
+    ``options`` are the keys that ``datasets.<name>.options`` may have in params.yaml, each with what it may be;
+    the first is the default. ``splits_needed`` are the splits that must have pictures. ``published_duplicates``
+    tells that the published set may hold a picture on both sides of its split, which is then a warning.
+    ``overlaps`` names data sets that share scenes with this one, and how.
+    """
 
     name: str
     licence: str
     demo_licence: str
+    options: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    splits_needed: tuple[Split, ...] = ("train", "validation")
+    published_duplicates: bool = False
+    overlaps: ClassVar[Mapping[str, str]] = {}
 
     @abc.abstractmethod
     def demo(self) -> Listing:
-        """Return real pictures that need no folder of the user."""
+        """Return real pictures that need no folder of the user; DataError if they cannot be fetched."""
 
     @abc.abstractmethod
-    def folder(self, path: Path) -> Listing:
+    def folder(self, path: Path, wanted: Wanted) -> Listing:
         """Return the pictures in an existing folder laid out as the class's docstring draws."""
 
-    def splits(self, source: str, root: Path) -> Listing:
+    def option(self, wanted: Wanted, key: str) -> str:
+        """Return the value of option ``key``, by default the first that is allowed."""
+        return wanted.options.get(key, self.options[key][0])
+
+    def splits(self, source: str, root: Path, wanted: Wanted | None = None) -> Listing:
         """Return the pictures of ``source``: ``demo``, or a folder (relative to ``root`` if not absolute).
 
-        DataError if the folder does not exist.
+        DataError if the folder does not exist or the demo source cannot be fetched; ConfigError for an option
+        that the data set has not.
         """
+        wanted = wanted or Wanted()
+        self._check_options(wanted)
         if source == DEMO:
-            return self.demo()
+            try:
+                return self.demo()
+            except DataError as error:
+                raise DataError(
+                    f"sample pictures of {self.name}: {error}; or set datasets.{self.name}.source in params.yaml "
+                    "to a folder of your own"
+                ) from None
         path = root / Path(source).expanduser()
+        if path.is_file():
+            raise DataError(f"datasets.{self.name}.source in params.yaml is the file {source!r}; {_INSTEAD}")
         if not path.is_dir():
             raise DataError(
                 f"datasets.{self.name}.source in params.yaml is '{source}', and there is no such folder; "
                 f"give the folder that holds the pictures, or '{DEMO}' for sample pictures"
             )
-        return self.folder(path)
+        return self.folder(path, wanted)
+
+    def _check_options(self, wanted: Wanted) -> None:
+        for key, value in wanted.options.items():
+            where = f"params.yaml: datasets.{self.name}.options"
+            if key not in self.options:
+                allowed = nearest(key, self.options) if self.options else "this data set has none"
+                raise ConfigError(f"{where}: unknown key '{key}'; {allowed}")
+            if value not in self.options[key]:
+                raise ConfigError(f"{where}.{key} is '{value}'; {nearest(value, self.options[key])}")
+
+
+_INSTEAD = "unpack an archive yourself and give the folder that holds the pictures"

@@ -6,7 +6,9 @@ Pillow has for others (PostScript, for one).
 
 from __future__ import annotations
 
+import errno
 import io
+import stat
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -40,15 +42,23 @@ class Decoded(NamedTuple):
     note: str
 
 
-def decode(content: Path | bytes) -> Decoded:
+def decode(content: Path | bytes | NDArray[np.uint8]) -> Decoded:
     """Return the picture in a file, or in the bytes of one, as 8-bit RGB; Unreadable says why it is refused.
+
+    Pixels that come as an array are only checked: ``(H, W, 3)`` uint8.
 
     Converted: grey, black and white, palette, alpha that is opaque everywhere, rotation by an EXIF tag (pixels
     are turned, none is interpolated). Refused: more than 8 bits, CMYK and other colour spaces, transparency,
     several frames, truncated or unknown files, more than ``LARGEST`` pixels.
     """
+    if isinstance(content, np.ndarray):
+        if content.dtype != np.uint8 or content.ndim != 3 or content.shape[2] != 3 or not content.size:
+            raise Unreadable(f"an array of shape {content.shape}, {content.dtype}, where (H, W, 3) uint8 is expected")
+        return Decoded(content, "")
     stream = io.BytesIO(content) if isinstance(content, bytes) else content
     try:
+        if isinstance(content, Path) and not stat.S_ISREG(content.stat().st_mode):
+            raise Unreadable("not a regular file")  # reading from a pipe would wait for ever
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # broken EXIF blocks and the like; errors still end the reading
             with Image.open(stream, formats=FORMATS) as image:
@@ -60,6 +70,8 @@ def decode(content: Path | bytes) -> Decoded:
     except Image.UnidentifiedImageError:
         raise Unreadable(f"not a picture of a known format ({', '.join(FORMATS)})") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise on damage
+        if isinstance(error, OSError) and error.errno == errno.ELOOP:
+            raise Unreadable("a link that leads in a circle") from None
         raise Unreadable(f"cannot be decoded, truncated or damaged ({error})") from None
 
 
@@ -69,9 +81,7 @@ def _convert(image: ImageFile.ImageFile) -> Decoded:
     if image.mode in _REFUSED_MODES:
         raise Unreadable(_REFUSED_MODES[image.mode])
     if _bits(image) > 8:
-        raise Unreadable(
-            f"{_bits(image)} bits per channel; convert it to 8 bits yourself (you choose the rounding)"
-        )
+        raise Unreadable(f"{_bits(image)} bits per channel; convert it to 8 bits yourself (you choose the rounding)")
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # a JPEG with previews behind the photograph
         raise Unreadable(f"{frames} frames; give one picture per file")
@@ -85,9 +95,7 @@ def _convert(image: ImageFile.ImageFile) -> Decoded:
     if upright.mode in _ALPHA_MODES or upright.has_transparency_data:
         upright = upright.convert("RGBA")
         if upright.getchannel("A").getextrema() != (255, 255):
-            raise Unreadable(
-                "transparent pixels have no colour of their own; put the picture on a background yourself"
-            )
+            raise Unreadable("transparent pixels have no colour of their own; put the picture on a background yourself")
         notes.append("opaque alpha dropped")
     elif upright.mode not in _SAFE_MODES:
         raise Unreadable(f"pixel mode {upright.mode}; convert it to 8-bit RGB yourself")
