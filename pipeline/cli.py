@@ -64,6 +64,12 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="Other options go to dvc repro as they are.",
     )
     add("check", _check, "say whether params.yaml is valid and where the pictures come from")
+    data = add("check-data", _check_data, "look at every picture of a source and tell all faults at once")
+    which = data.add_mutually_exclusive_group()
+    which.add_argument("--task", help="a task of params.yaml (default: all of them)")
+    which.add_argument("--dataset", help="a data set by name, with --source")
+    data.add_argument("--source", default="demo", help="with --dataset: its folder (default: demo)")
+    data.add_argument("--allow-partial", action="store_true", help="with --dataset: what is missing is no fault")
     add("summary", _summary, "print the comparison of the last run")
 
     ui = add("ui", _ui, "show the runs in MLflow")
@@ -136,19 +142,36 @@ def _run_dvc(options: list[str]) -> int:
 
 def _check(arguments: argparse.Namespace, options: list[str]) -> int:
     from pipeline.config import load_params
-    from pipeline.datasets import DATASETS
+    from pipeline.datasets.check import source_of
 
     params = load_params()
     say(f"params.yaml is valid: profile {params.profile}, variants {', '.join(params.variants)}")
     for task in params.tasks:
-        name, source = params.task(task).dataset, params.dataset(task).source
-        if name not in DATASETS:
-            raise ConfigError(f"params.yaml: tasks.{task}.dataset '{name}' does not exist; {nearest(name, DATASETS)}")
-        listing = DATASETS[name].splits(source, Path.cwd())
-        count = {split: sum(p.split == split for p in listing.pictures) for split in ("train", "validation")}
-        say(f"{task}: {name} from {source}, {count['train']} for training and {count['validation']} held out")
+        source = source_of(task, params)
+        listing = source.listing(Path.cwd())
+        targets = [picture.split for picture in listing.pictures if picture.role == "target"]
+        count = {split: targets.count(split) for split in ("train", "validation")}
+        where = f"{source.data_set.name} from {source.settings.source}"
+        say(f"{task}: {where}, {count['train']} for training and {count['validation']} held out")
         for remark in [*listing.faults, *(f"missing: {what}" for what in listing.missing)]:
             warn(remark)
+    return 0
+
+
+def _check_data(arguments: argparse.Namespace, options: list[str]) -> int:
+    from pipeline.config import DatasetConfig, load_params
+    from pipeline.datasets import DATASETS
+    from pipeline.datasets.check import Source, check_sources, source_of
+
+    if arguments.dataset:
+        if arguments.dataset not in DATASETS:
+            raise ConfigError(f"unknown data set '{arguments.dataset}'; {nearest(arguments.dataset, DATASETS)}")
+        settings = DatasetConfig(source=arguments.source, allow_partial=arguments.allow_partial)
+        sources = [Source(DATASETS[arguments.dataset], settings)]
+    else:
+        params = load_params()
+        sources = [source_of(task, params) for task in ([arguments.task] if arguments.task else params.tasks)]
+    check_sources(sources, Path.cwd())
     return 0
 
 

@@ -55,20 +55,6 @@ def content(folder):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("name", DATASETS)
-def test_every_demo_source_has_real_pictures_on_both_sides_and_shares_none(name, tmp_path):
-    params = params_for()
-    task = next(task for task, settings in params.tasks.items() if settings.dataset == name)
-    path = prepare(task, params, tmp_path)
-    train, validation = Pictures(path, "train"), Pictures(path, "validation")
-    assert len(train) >= 5
-    assert len(validation) >= 3
-    assert not set(train.ids) & set(validation.ids)
-    for pictures in (train, validation):
-        pictures.verify()
-        assert all(pictures.picture(index).std() > 20 for index in range(len(pictures)))
-
-
 def test_the_demo_pictures_are_those_of_the_files(tmp_path, photograph):
     validation = Pictures(prepare(TASK, params_for(), tmp_path), "validation")
     assert np.array_equal(validation.picture(validation.ids.index("coffee")), photograph)
@@ -240,7 +226,7 @@ def test_a_killed_preparation_continues_and_ends_byte_identical(stop, tree, tmp_
     prepared = tmp_path / "cut" / "data" / "prepared"
     assert [path.name for path in prepared.iterdir()] == [f".{TASK}.partial"]
 
-    import pipeline.datasets.prepare as module
+    import pipeline.datasets.check as module
 
     decoded = []
     real = module.decode
