@@ -11,7 +11,7 @@ from pipeline.datasets.equalization import Equalized, equalize
 from pipeline.datasets.loading import CropLoader, validation_crops, validation_pairs
 from pipeline.datasets.manifest import Manifest
 from pipeline.datasets.shards import Pictures, ShardWriter
-from pipeline.datasets.sides import Pairs
+from pipeline.datasets.sides import Pairs, open_pairs
 from pipeline.errors import ConfigError, DataError
 
 CROP, BATCH = 32, 8
@@ -181,6 +181,19 @@ def test_the_equalized_side_is_cropped_from_the_whole_picture(tmp_path, dark):
         assert not np.array_equal(equalized, equalize(crop))  # which is what a crop alone would give
     batch = loader(pairs).paired_batch(0)
     assert [side.shape for side in batch] == [(BATCH, 3, CROP, CROP)] * 3
+
+
+def test_opening_takes_the_inputs_that_there_are(tmp_path, dark):
+    small = {name: pixels[::4, ::4] for name, pixels in dark.items()}
+    alone = prepared(tmp_path / "alone", {"target": dark})
+    low = prepared(tmp_path / "low", {"target": dark, "input": dark})
+    published = prepared(tmp_path / "published", {"target": dark, "input": small})
+    assert len(open_pairs(alone, "train", 4).crop(0, 3, 5, 32, 32)) == 1
+    assert [side.shape for side in open_pairs(published, "train", 4).crop(0, 4, 8, 32, 32)] == [(32, 32, 3), (8, 8, 3)]
+    sides = open_pairs(low, "train", equalized=True).crop(0, 4, 8, 32, 32)
+    assert np.array_equal(sides[2], equalize(dark["p0"])[4:36, 8:40])
+    with pytest.raises(DataError, match="no picture of split 'train', role 'input'"):
+        open_pairs(alone, "train", equalized=True)
 
 
 def test_equalization_reads_a_whole_picture_once(tmp_path, dark, monkeypatch):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.datasets.equalization import Equalized
+from pipeline.datasets.manifest import Split, read_manifest
+from pipeline.datasets.shards import Pictures
 from pipeline.errors import DataError
 
 Pixels = NDArray[np.uint8]
@@ -83,6 +87,20 @@ class Pairs:
             raise ValueError(f"crop {height} x {width} at ({top}, {left}) is not on the grid of scale {self.scale}")
         small = [number // self.scale for number in box]
         return self.target.crop(index, *box), *(side.crop(places[index], *small) for side, places in self._inputs)
+
+
+def open_pairs(manifest_path: Path | str, split: Split, scale: int = 1, equalized: bool = False) -> Pairs:
+    """Return the targets of a prepared data set, with their inputs where the data set stores such.
+
+    ``equalized`` adds the inputs once more, histogram-equalised, as LLFlow's encoder wants them.
+
+    DataError if anything is missing, damaged or does not fit.
+    """
+    target = Pictures(manifest_path, split)
+    if not equalized and not read_manifest(Path(manifest_path)).of(split, "input"):
+        return Pairs(target)
+    given = Pictures(manifest_path, split, "input")
+    return Pairs(target, [given, Equalized(given)] if equalized else [given], scale)
 
 
 def _places(ids: Sequence[str], given: Sequence[str]) -> list[int]:
