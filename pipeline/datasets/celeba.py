@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -91,34 +92,39 @@ class CelebA(DataSet):
         if folder is None:
             listing.missing.append(f"folder img_align_celeba or crops_160 ({COUNT} pictures)")
             return listing
-        names = [f"{number:06d}" for number in range(1, COUNT + 1)]
         present: dict[str, Path] = {}
         for file in picture_files(folder):
             if file.stem in present:
                 listing.faults.append(f"{present[file.stem].name} and {file.name} have the same number; keep one")
             present[file.stem] = file
         called = folder.relative_to(path).as_posix()
-        lacking = [name for name in names if name not in present]
-        if lacking:
-            listing.missing.append(f"{called}: {len(lacking)} of {COUNT} pictures ({abridged(lacking)})")
-        unknown = sorted(present[name].name for name in set(present) - set(names))
+        unknown = [present[name].name for name in present if not _is_number(name)]
         if unknown:
             listing.faults.append(
                 f"{called}: files that are not part of the set ({abridged(unknown)}); expected 000001 to {COUNT}"
             )
+        if lacking := COUNT - (len(present) - len(unknown)):
+            names = (f"{number:06d}" for number in range(1, COUNT + 1) if f"{number:06d}" not in present)
+            listing.missing.append(
+                f"{called}: {lacking} of {COUNT} pictures ({abridged(list(itertools.islice(names, 9)), lacking)})"
+            )
         official = self.option(wanted, "split") == "official"
-        splits = _official_split(path, folder, listing) if official else _paper_split(names)
-        for name in (name for name in names if name in present and splits.get(name)):
-            origin = present[name].relative_to(path).as_posix()
-            split = splits[name]
-            assert split is not None  # filtered above
-            listing.pictures.append(PictureSource(name, split, origin, present[name], processing=FaceCrop()))
+        splits = _official_split(path, folder, listing) if official else {}
+        for name in filter(_is_number, present):
+            split = splits.get(name) if official else _paper_split(name)
+            if split:
+                origin = present[name].relative_to(path).as_posix()
+                listing.pictures.append(PictureSource(name, split, origin, present[name], processing=FaceCrop()))
         listing.notes.append(f"split: {self.option(wanted, 'split')}; centre crops of 160 x 160 unless cropped already")
         return listing
 
 
-def _paper_split(names: list[str]) -> dict[str, Split | None]:
-    return {name: "train" if number <= _PAPER_TRAINING else "validation" for number, name in enumerate(names, 1)}
+def _is_number(name: str) -> bool:
+    return len(name) == 6 and name.isascii() and name.isdigit() and 1 <= int(name) <= COUNT
+
+
+def _paper_split(name: str) -> Split:
+    return "train" if int(name) <= _PAPER_TRAINING else "validation"
 
 
 def _official_split(path: Path, folder: Path, listing: Listing) -> dict[str, Split | None]:

@@ -162,7 +162,7 @@ def _read(picture: PictureSource) -> tuple[Decoded, Seen] | str:
         if picture.processing:
             decoded = decoded._replace(pixels=picture.processing(decoded.pixels))
     except Unreadable as error:
-        return str(error)
+        return shown(error)
     height, width = decoded.pixels.shape[:2]
     return decoded, Seen(picture, height, width, hashlib.sha256(decoded.pixels.tobytes()).hexdigest())
 

@@ -121,7 +121,7 @@ def _class_folders(path: Path) -> Listing:
                 listing.missing.append(f"{name}/{kind}: {count - len(files)} of {count} pictures")
             for file in files:
                 origin = file.relative_to(path).as_posix()
-                identity = f"{name}-{kind}-{safe_id(file.name)}"
+                identity = f"{name}-{kind}-{safe_id(file.stem)}"
                 listing.pictures.append(PictureSource(identity, split, origin, file, label=label))
     lossy = [picture.origin for picture in listing.pictures if not picture.origin.lower().endswith(".png")]
     if lossy:

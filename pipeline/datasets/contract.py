@@ -126,7 +126,11 @@ class DataSet(abc.ABC):
                 f"datasets.{self.name}.source in params.yaml is '{source}', and there is no such folder; "
                 f"give the folder that holds the pictures, or '{DEMO}' for sample pictures"
             )
-        return self.folder(path, wanted)
+        try:
+            return self.folder(path, wanted)
+        except OSError as error:
+            place = f" ({error.filename!r})" if error.filename else ""
+            raise DataError(f"datasets.{self.name}.source '{source}' cannot be read: {error.strerror}{place}") from None
 
     def _check_options(self, wanted: Wanted) -> None:
         for key, value in wanted.options.items():

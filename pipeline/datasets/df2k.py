@@ -127,10 +127,10 @@ def _numbered(path: Path, part: _Part, scale: int | None) -> Listing:
     roles += [("input", part.inputs)] if scale else []
     for role, folders in roles:
         folder = _folder_of(path, folders, part, scale)
-        called = folders[0].format(s=scale)
         if folder is None:
-            listing.missing.append(f"folder {called} ({part.size} pictures)")
+            listing.missing.append(f"folder {folders[0].format(s=scale)} ({part.size} pictures)")
             return listing
+        called = folder.relative_to(path).as_posix()
         suffix = f"x{scale}" if role == "input" else ""
         present = {file.stem.removesuffix(suffix): file for file in folder.iterdir() if file.suffix.lower() == ".png"}
         files[role] = {name: present[name] for name in names if name in present}

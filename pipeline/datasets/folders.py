@@ -10,6 +10,7 @@ from pathlib import Path
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 _SHOWN = 5  # names in one message
+_LONGEST = 120  # characters of an id: it becomes part of file names
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -19,15 +20,16 @@ def shown(name: object) -> str:
     return text if text.isprintable() else repr(text)
 
 
-def abridged(names: Sequence[str]) -> str:
-    """Return the first few of ``names`` and how many there are beside them."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+def abridged(names: Sequence[str], total: int | None = None) -> str:
+    """Return the first few of ``names`` and how many there are beside them, of ``total`` if not all are given."""
+    left = (len(names) if total is None else total) - _SHOWN
+    more = f" and {left} more" if left > 0 else ""
     return ", ".join(shown(name) for name in names[:_SHOWN]) + more
 
 
 def safe_id(name: str) -> str:
     """Return an id for a file called ``name``; where characters had to go, a short hash keeps it unique."""
-    kept = _UNSAFE.sub("_", name).lstrip(".-") or "_"
+    kept = (_UNSAFE.sub("_", name).lstrip(".-") or "_")[:_LONGEST]
     if kept == name:
         return name
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.datasets.decode import Unreadable
+from pipeline.datasets.folders import shown
 
 _CODES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8", "b1")
 _DAMAGE = (
@@ -45,7 +46,8 @@ def read_pickle(path: Path) -> Any:
     except MemoryError:
         raise Unreadable("asks for more memory than there is; it is damaged, or means harm") from None
     except _DAMAGE as error:
-        raise Unreadable(f"not a pickle of plain lists and arrays ({type(error).__name__}: {error})") from None
+        why = shown(f"{type(error).__name__}: {error}")
+        raise Unreadable(f"not a pickle of plain lists and arrays ({why})") from None
 
 
 class _Recorder:

@@ -19,14 +19,21 @@ from pipeline.errors import DataError
 
 
 def prepare(task: str, params: Params, root: Path, shard_bytes: int = SHARD_BYTES) -> Path:
-    """Store the pictures of ``task`` under ``root/data/prepared/<task>``; return the manifest's path.
+    """Store the pictures of ``task`` as params.yaml says; as ``prepare_source``.
+
+    ConfigError names an unknown task, data set or option.
+    """
+    return prepare_source(task, source_of(task, params), root, shard_bytes)
+
+
+def prepare_source(task: str, source: Source, root: Path, shard_bytes: int = SHARD_BYTES) -> Path:
+    """Store the pictures of ``source`` under ``root/data/prepared/<task>``; return the manifest's path.
 
     An interrupted call continues after its last whole shard; ``shard_bytes`` is where a shard ends. Nothing is
     visible at the final place before all of it is there.
 
-    DataError lists all faults of the source; ConfigError names an unknown data set.
+    DataError lists all faults of the source.
     """
-    source = source_of(task, params)
     listing = source.listing(root)
     writer = ShardWriter(_working_folder(root, task), _fingerprints(listing.pictures), shard_bytes)
 
