@@ -2,13 +2,15 @@
 
 from models.transforms.additive import Additive
 from models.transforms.affine import Affine
+from models.transforms.certified_spline import CertifiedSpline
 from models.transforms.rational_quadratic_spline import RationalQuadraticSpline
 from models.transforms.transform import Transform
 
 TRANSFORMS: dict[str, type[Transform]] = {
     "additive": Additive,
     "affine": Affine,
+    "certified_spline": CertifiedSpline,
     "rational_quadratic_spline": RationalQuadraticSpline,
 }
 
-__all__ = ["TRANSFORMS", "Additive", "Affine", "RationalQuadraticSpline", "Transform"]
+__all__ = ["TRANSFORMS", "Additive", "Affine", "CertifiedSpline", "RationalQuadraticSpline", "Transform"]

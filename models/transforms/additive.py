@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import ClassVar
 
 from torch import Tensor
@@ -15,6 +16,14 @@ class Additive(Transform):
     """y = x + t, one raw parameter per channel: t."""
 
     parameters_per_channel: ClassVar[int] = 1
+
+    def derivative_bounds(self) -> tuple[float, float]:
+        """Return (1, 1)."""
+        return 1.0, 1.0
+
+    def displacement_bound(self) -> float:
+        """Return inf: t is free."""
+        return math.inf
 
     def _forward(self, x: Tensor, *raw: Tensor) -> tuple[Tensor, Tensor]:
         (t,) = raw

@@ -36,6 +36,14 @@ class Affine(Transform):
         """Return the published scale and paper A's bounded one."""
         return [cls(eps=1e-4), cls(eps=0.1)]
 
+    def derivative_bounds(self) -> tuple[float, float]:
+        """Return (eps, 1 + eps)."""
+        return self.eps, 1.0 + self.eps
+
+    def displacement_bound(self) -> float:
+        """Return inf: (s - 1) x + s t has no bound."""
+        return math.inf
+
     def _scale(self, raw: Tensor) -> Tensor:
         return torch.sigmoid(raw + 2.0) + self.eps
 

@@ -34,6 +34,14 @@ class Transform(ABC):
         """Return the instances that the contract test runs on."""
         return [cls()]
 
+    @abstractmethod
+    def derivative_bounds(self) -> tuple[float, float]:
+        """Return (least, most) that c' can be, for every x and all finite raw parameters."""
+
+    @abstractmethod
+    def displacement_bound(self) -> float:
+        """Return a bound of |c(x) - x| over every x and all finite raw parameters; inf if there is none."""
+
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``(y, log_derivative)``: y = c(x; h) and log c'(x; h), both shaped as x, nats."""
         with torch.autocast(x.device.type, enabled=False):

@@ -1,0 +1,107 @@
+"""The two-bin rational-quadratic spline that paper A's spline and the certified one share, and its exact slopes.
+
+The box is [-bound, bound]; one knot lies inside it; the slope is 1 at both edges and outside. Both bins are
+measured from their outer edge: the right bin is the left one reflected, so one formula with slope 1 at the
+edge and d at the knot serves both. With theta in [0, 1] the distance from the edge in widths and
+D = height / width (Durkan et al. 2019, eq. 4 and 5, factored):
+
+    u = 1 + (D - 1) theta,   v = D + (d - D) theta,   den = theta u + (1 - theta) v
+    f = height * theta u / den,   f' = (D / den)^2 * (theta v + (1 - theta) u)
+
+These are means of positive numbers, so nothing cancels. For the inverse, with zeta the distance in heights,
+
+    p = (1 - zeta) - d zeta,   r^2 = p^2 + 4 D^2 zeta (1 - zeta),   theta = 2 D zeta / (2 D zeta + p + r)
+
+r^2 is the textbook discriminant over height^2, written as a sum of squares: it cannot be negative, so there
+is nothing to assert. Where p < 0, p + r = 4 D^2 zeta (1 - zeta) / (r - p) avoids the cancellation. There
+f' = D r / den.
+
+``slope_range`` is exact. With alpha <= beta the slopes at the ends over D, s = (alpha + beta) / 2,
+e = (beta - alpha) / 2, A = (1 + s) / 2, B = (1 - s) / 2 and t = 2 theta - 1 (towards the steeper end),
+
+    f' / D = g(t) = (A + e t - B t^2) / (A + B t^2)^2
+
+and g' = 0 gives e (A - 3 B t^2) = 2 B t (3 A - B t^2), where g = 1 / (A - 3 B t^2). With k = t sqrt(B / A)
+the left condition is tan(3 arctan k) = e / sqrt(1 - s^2): one maximum if s < 1. If s > 1 it is
+tanh(3 artanh k) = e / sqrt(s^2 - 1) with k = -t sqrt(-B / A): one minimum, if alpha beta > 1 and |t| <= 1.
+In all other cases f' is monotone. docs/certified-spline.md derives from this:
+
+    min(m, D^2 / M) <= f' <= max(M, 2 D^2 / (D + m)),   m and M the smaller and the larger end slope
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def forward(x: Tensor, bound: float, knot_x: Tensor, knot_y: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the spline at ``x`` and the log of its slope there.
+
+    The knot (``knot_x``, ``knot_y``) inside of the box and its ``slope`` > 0 broadcast against ``x``. Outside
+    of the box the spline is the identity.
+    """
+    # Clamped first: outside of the box the formulas see its edge, where f' = 1, and gradients stay finite.
+    inner = x.clamp(-bound, bound)
+    side, distance, width, height = _bin(inner, knot_x, knot_x, knot_y, bound)
+    theta, ratio = distance / width, height / width
+    u, v = _ends(theta, ratio, slope)
+    weight = ratio / torch.lerp(v, u, theta)
+    log_slope = (weight.square() * torch.lerp(u, v, theta)).log()
+    risen = distance * u * weight  # height * theta * u / den
+    return torch.addcmul(x - inner, side, risen - bound), log_slope
+
+
+def inverse(y: Tensor, bound: float, knot_x: Tensor, knot_y: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the inverse at ``y`` and the log of the inverse's slope there; arguments as in ``forward``."""
+    inner = y.clamp(-bound, bound)
+    side, distance, width, height = _bin(inner, knot_y, knot_x, knot_y, bound)
+    zeta, ratio = (distance / height).clamp(max=1.0), height / width
+    rest = 1.0 - zeta
+    p = rest - slope * zeta
+    twice = 2.0 * ratio * zeta
+    cross = 2.0 * ratio * twice * rest
+    # r > 0: p = 0 needs zeta in (0, 1), and there cross > 0.
+    r = (p.square() + cross).sqrt()
+    large = r + p.abs()
+    theta = twice / (twice + torch.where(p >= 0, large, cross / large))
+    u, v = _ends(theta, ratio, slope)
+    log_slope = (torch.lerp(v, u, theta) / (ratio * r)).log()
+    return torch.addcmul(y - inner, side, width * theta - bound), log_slope
+
+
+def slope_range(end_slopes: tuple[float, float], ratio: float) -> tuple[float, float]:
+    """Return the exact smallest and largest slope in one bin of height / width ``ratio``."""
+    alpha, beta = min(end_slopes) / ratio, max(end_slopes) / ratio
+    s, e = 0.5 * (alpha + beta), 0.5 * (beta - alpha)
+    a = 0.5 * (1.0 + s)
+    least, most = alpha, beta
+    if s < 1.0:
+        k = math.tan(math.atan2(e, math.sqrt(1.0 - s * s)) / 3.0)
+        if k * k * a <= 1.0 - a:  # |t| <= 1
+            most = max(most, 1.0 / (a * (1.0 - 3.0 * k * k)))
+    elif alpha * beta > 1.0:
+        k = math.tanh(math.atanh(min(e / math.sqrt(s * s - 1.0), 1.0 - 2**-53)) / 3.0)  # below 1 but for rounding
+        if k * k * a <= a - 1.0:
+            least = min(least, 1.0 / (a * (1.0 + 3.0 * k * k)))
+    return least * ratio, most * ratio
+
+
+def _bin(
+    value: Tensor, knot: Tensor, knot_x: Tensor, knot_y: Tensor, bound: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return of the bin that ``value`` lies in: side (left 1, right -1), distance from the edge, width, height.
+
+    Products with the side instead of `where`, which costs several times as much.
+    """
+    one = value.new_ones(())
+    side = torch.copysign(one, (knot - value).detach())
+    edge = bound * one
+    distance = torch.addcmul(edge, side, value)
+    return side, distance, torch.addcmul(edge, side, knot_x), torch.addcmul(edge, side, knot_y)
+
+
+def _ends(theta: Tensor, ratio: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.lerp(ratio.new_ones(()), ratio, theta), torch.lerp(ratio, slope, theta)
