@@ -128,6 +128,7 @@ class StabilityConfig(_Strict):
 
     pictures: pydantic.PositiveInt
     draws: pydantic.PositiveInt
+    temperature: pydantic.NonNegativeFloat
     stress_size: pydantic.PositiveInt  # side of a stress input, LR pixels
 
 

@@ -32,7 +32,7 @@ def main() -> None:
         crops[:: max(1, len(crops) // limits.pictures)][: limits.pictures],
         folder / "stability",
         limits.draws,
-        settings.sampling.temperature,
+        limits.temperature,
         limits.stress_size,
         params.seed,
         device,

@@ -68,7 +68,7 @@ class Trainer:
     def __init__(self, objective: nn.Module, plan: Plan, store: CheckpointStore, device: torch.device) -> None:
         self.objective, self.plan, self.store, self.device = objective.to(device), plan, store, device
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=plan.learning_rate, betas=plan.betas)
+        self.optimizer = torch.optim.Adam(self.parameters, lr=plan.learning_rate, betas=plan.betas, fused=True)
         self.average: AveragedModel | None = None
         self.step = self.skipped = 0
         self.seconds = 0.0
