@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from pipeline.config import DatasetConfig
 from pipeline.datasets import DATASETS
 from pipeline.datasets.bicubic import imresize
-from pipeline.datasets.check import Source
+from pipeline.datasets.check import Source, check_sources
 from pipeline.datasets.contract import Wanted
 from pipeline.datasets.low_light import darken
+from pipeline.datasets.prepare import prepare_source
+from pipeline.errors import DataError
 
 
 class Photographs:
@@ -274,3 +277,23 @@ def code_that_leaves(mark: Path):
             return os.system, (f"touch {mark}",)
 
     return Harm()
+
+
+def prepared(tree, root, **changes):
+    """Prepare the tree at ``root``; return the manifest's path."""
+    return prepare_source("task", tree.source(root, **changes), root.parent)
+
+
+def faults(tree, root, **changes):
+    """Return the lines of a refused source; nothing is published, and checking alone says the same."""
+    source = tree.source(root, **changes)
+    with pytest.raises(DataError) as told:
+        prepare_source("task", source, root.parent)
+    assert not (root.parent / "data" / "prepared" / "task").exists()
+    with pytest.raises(DataError) as again:
+        check_sources([source], root.parent)
+    assert str(again.value) == str(told.value)
+    headline, *lines = str(told.value).split("\n")
+    assert f"{len(lines)} fault" in headline
+    assert all(line.strip().isprintable() for line in lines)
+    return lines
