@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pipeline.config import load_params
 from pipeline.console import run_main, say
-from pipeline.datasets.loading import validation_crops
-from pipeline.datasets.shards import Pictures
+from pipeline.datasets.loading import validation_pairs
+from pipeline.datasets.sides import open_pairs
 from pipeline.devices import choose_device
 from pipeline.inference.restore import restore_crops
 from pipeline.layout import manifest_path, project_root, variant_folder
@@ -26,8 +26,8 @@ def main() -> None:
     folder = variant_folder(root, task, variant)
     network = load_model(folder / "model", device, expect={"task": task, "variant": variant})
     multiple = network.scale * network.multiple
-    crops = validation_crops(
-        Pictures(manifest_path(root, task), "validation"),
+    crops = validation_pairs(
+        open_pairs(manifest_path(root, task), "validation", network.scale),
         settings.data.validation_crop,
         settings.data.validation_crops,
         multiple,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pipeline.config import load_params
 from pipeline.console import run_main, say
-from pipeline.datasets.loading import validation_crops
-from pipeline.datasets.shards import Pictures
+from pipeline.datasets.loading import validation_pairs
+from pipeline.datasets.sides import open_pairs
 from pipeline.devices import choose_device
 from pipeline.layout import manifest_path, project_root, variant_folder
 from pipeline.model_folder import load_model
@@ -23,9 +23,9 @@ def main() -> None:
     device = choose_device(params.runtime)
     folder = variant_folder(root, task, variant)
     network = load_model(folder / "model", device, expect={"task": task, "variant": variant})
-    pictures = Pictures(manifest_path(root, task), "validation")
+    pairs = open_pairs(manifest_path(root, task), "validation", network.scale)
     multiple = network.scale * network.multiple
-    crops = validation_crops(pictures, settings.data.validation_crop, settings.data.validation_crops, multiple)
+    crops = validation_pairs(pairs, settings.data.validation_crop, settings.data.validation_crops, multiple)
     limits = settings.stability
     summary = audit(
         network,

@@ -11,16 +11,15 @@ import torch
 
 from pipeline.console import progress, warn
 from pipeline.datasets.bicubic import imresize
-from pipeline.datasets.degradations import low_resolution
 from pipeline.errors import DataError, SteadyflowError
 from pipeline.files import write_json
-from pipeline.inference.pictures import to_tensor, to_uint8, value_statistics, write_png
+from pipeline.inference.pictures import degraded, to_tensor, to_uint8, value_statistics, write_png
 from pipeline.inference.sampling import draw_images
 
 
 def restore_crops(
     network: Any,
-    crops: Sequence[tuple[str, np.ndarray]],
+    crops: Sequence[tuple[str, tuple[np.ndarray, ...]]],
     folder: Path,
     draws: int,
     temperature: float,
@@ -28,13 +27,15 @@ def restore_crops(
     seed: int,
     device: torch.device,
 ) -> dict[str, Any]:
-    """Degrade each HR crop ``(H, W, 3)`` uint8, draw restorations, write ``folder``; return samples.json's content."""
+    """Draw restorations of held-out crops, write ``folder``; return samples.json's content.
+
+    A crop has a name and its sides, ``(H, W, 3)`` uint8: the target, and the input if the data set stores one.
+    """
     pictures = []
-    for name, pixels in progress(crops, f"sample {network.config.task} {network.config.variant}"):
-        reference = to_tensor(pixels).to(device)
-        lr = low_resolution(reference, network.scale)
+    for name, sides in progress(crops, f"sample {network.config.task} {network.config.variant}"):
+        _, lr = degraded(sides, network.scale, device)
         place = folder / name
-        write_png(place / "reference.png", pixels)
+        write_png(place / "reference.png", sides[0])
         write_png(place / "input.png", to_uint8(lr[0], "round"))
         write_png(place / "bicubic.png", to_uint8(imresize(lr, network.scale)[0], "round"))
         records = []

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.datasets.degradations import low_resolution
 from pipeline.files import write_csv, write_json
-from pipeline.inference.pictures import to_tensor, write_png
+from pipeline.inference.pictures import degraded, write_png
 from pipeline.stability import ANALYSES
 from pipeline.stability.analysis import Subject
 from pipeline.stability.stress import stress_inputs
@@ -19,7 +18,7 @@ from pipeline.stability.stress import stress_inputs
 
 def audit(
     network: Any,
-    crops: Sequence[tuple[str, np.ndarray]],
+    crops: Sequence[tuple[str, tuple[np.ndarray, ...]]],
     folder: Path,
     draws: int,
     temperature: float,
@@ -27,11 +26,11 @@ def audit(
     seed: int,
     device: torch.device,
 ) -> dict[str, Any]:
-    """Audit ``network`` on HR crops ``(H, W, 3)`` uint8 and on stress inputs; write ``folder``, return the summary."""
-    pictures = []
-    for name, pixels in crops:
-        reference = to_tensor(pixels).to(device)
-        pictures.append((name, reference.float() / 255.0, low_resolution(reference, network.scale)))
+    """Audit ``network`` on held-out crops and on stress inputs; write ``folder``, return the summary.
+
+    ``crops`` as in ``pipeline.inference.restore.restore_crops``.
+    """
+    pictures = [(name, *degraded(sides, network.scale, device)) for name, sides in crops]
     stress = stress_inputs(stress_size, seed, [lr for _, _, lr in pictures], device)
     subject = Subject(network, pictures, stress, draws, temperature, seed)
     numbers: dict[str, Any] = {}
@@ -66,7 +65,7 @@ def audit_model(model: Path, out: Path, draws: int = 4, stress_size: int = 40, s
     multiple = network.scale * network.multiple
     side = 160 - 160 % multiple
     held_out = [source for source in DATASETS["df2k"].demo().pictures if source.split == "validation"]
-    crops = [(source.id, _centre(decode(source.content).pixels, side)) for source in held_out]
+    crops = [(source.id, (_centre(decode(source.content).pixels, side),)) for source in held_out]
     return audit(network, crops, out, draws, 0.9, stress_size, seed, torch.device("cpu"))
 
 

@@ -15,10 +15,11 @@ import torch.distributed as dist
 from torch import nn
 
 from pipeline.config import Params, load_params
-from pipeline.datasets.loading import CropLoader, validation_crops
-from pipeline.datasets.shards import Pictures
+from pipeline.datasets.loading import CropLoader, validation_pairs
+from pipeline.datasets.sides import open_pairs
 from pipeline.devices import choose_device
 from pipeline.errors import DataError
+from pipeline.inference.pictures import degraded
 from pipeline.layout import encoder_folder, manifest_path, run_folder, variant_folder
 from pipeline.model_folder import ModelConfig, build, load_model, save_model
 from pipeline.seeds import seed_of
@@ -120,8 +121,8 @@ def _train(root: Path, params: Params, task: str, variant: str, report: Report) 
     network = build(config)
     network.encoder.load_state_dict(load_model(encoder, device="cpu", expect={"task": task}).state_dict())
     objective = NegativeLogLikelihood(network)
-    pictures = Pictures(manifest_path(root, task), "validation")
-    crops = validation_crops(pictures, settings.data.crop * 2, settings.data.validation_crops, _multiple(params, task))
+    pairs = open_pairs(manifest_path(root, task), "validation", params.task(task).scale)
+    crops = validation_pairs(pairs, settings.data.crop * 2, settings.data.validation_crops, _multiple(params, task))
     validate = _validator(crops, params.task(task).scale, device)
     batches = _batches(params, root, task, training.batch, training.noise_std, device)
     store = _store(task, variant, key)
@@ -182,21 +183,19 @@ def _batches(
 ) -> Callable[[int, int], Any]:
     data, scale = params.settings(task).data, params.task(task).scale
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    pictures = Pictures(manifest_path(root, task), "train")
-    loader = CropLoader(pictures, data.crop, batch, params.seed, data.flips, data.rotations, rank, world)
+    pairs = open_pairs(manifest_path(root, task), "train", scale)
+    loader = CropLoader(pairs, data.crop, batch, params.seed, data.flips, data.rotations, rank, world)
     return lambda start, stop: training_batches(loader, start, stop, scale, noise_std, params.seed, device)
 
 
 def _validator(crops: list[Any], scale: int, device: torch.device) -> Callable[[nn.Module], Row]:
     """Return a function from a network to its mean nll on held-out crops, without noise."""
-    from pipeline.datasets.degradations import low_resolution
-
-    pixels = [torch.from_numpy(image).permute(2, 0, 1)[None].to(device) for _, image in crops]
+    pairs = [degraded(sides, scale, device) for _, sides in crops]
 
     @torch.no_grad()
     def validate(network: nn.Module) -> Row:
         objective = NegativeLogLikelihood(network)  # type: ignore[arg-type]
-        values = [float(objective(image.float() / 255.0, low_resolution(image, scale))) for image in pixels]
+        values = [float(objective(hr, lr)) for hr, lr in pairs]
         nll = sum(values) / len(values)
         return {"validation_nll": nll, "validation_bits_per_dim": nll / 3.0}
 
