@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import read_manifest
 import yaml
 from PIL import Image
 from source_trees import TREES, Photographs, dump_python2, faults, prepared, save
@@ -17,7 +18,7 @@ from pipeline.datasets import DATASETS
 from pipeline.datasets.check import Source, check_sources
 from pipeline.datasets.contract import Wanted
 from pipeline.datasets.loading import CropLoader
-from pipeline.datasets.manifest import read_manifest
+from pipeline.datasets.manifest import os
 from pipeline.datasets.shards import Pictures
 from pipeline.datasets.sides import open_pairs
 from pipeline.errors import ConfigError, DataError
@@ -274,3 +275,12 @@ def test_the_command_line_checks_the_tasks_of_params(tmp_path):
     done = check_data("--task", "df2k_x4", cwd=tmp_path)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "datasets.df2k.source in params.yaml is 'pictures'" in done.stderr
+
+
+def test_a_source_that_two_tasks_share_is_looked_at_once(root, capfd):
+    tree = TREES["df2k"]
+    tree.make(root)
+    check_sources([tree.source(root, crop=32), tree.source(root, crop=16)], root)
+    assert capfd.readouterr().out.count("df2k from") == 1
+    with pytest.raises(DataError, match="training crop of 48 x 48"):
+        check_sources([tree.source(root, crop=32), tree.source(root, crop=48)], root)

@@ -217,13 +217,19 @@ def faults_message(faults: Sequence[str], where: str) -> str:
 def check_sources(sources: Sequence[Source], root: Path) -> None:
     """Look at every picture of ``sources``, print what was found; DataError lists the faults of all of them."""
     faults, looked = [], []
+    chosen: dict[tuple[str, ...], tuple[Source, Listing]] = {}
     for source in sources:
-        name = source.data_set.name
         try:
             listing = source.listing(root)
         except DataError as error:
             faults.append(str(error))
             continue
+        # Two tasks may share their pictures: one look is enough, with the larger crop.
+        key = (source.key, *(picture.origin for picture in listing.pictures))
+        if key not in chosen or source.crop > chosen[key][0].crop:
+            chosen[key] = (source, listing)
+    for source, listing in chosen.values():
+        name = source.data_set.name
         found = examine(source, listing, f"check {name}")
         looked.append((name, found.seen))
         counts = Counter(seen.source.split for seen in found.seen if seen.source.role == "target")
