@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import read_manifest
 import yaml
 from PIL import Image
 from source_trees import TREES, Photographs, dump_python2, faults, prepared, save
@@ -18,7 +18,7 @@ from pipeline.datasets import DATASETS
 from pipeline.datasets.check import Source, check_sources
 from pipeline.datasets.contract import Wanted
 from pipeline.datasets.loading import CropLoader
-from pipeline.datasets.manifest import os
+from pipeline.datasets.manifest import read_manifest
 from pipeline.datasets.shards import Pictures
 from pipeline.datasets.sides import open_pairs
 from pipeline.errors import ConfigError, DataError
@@ -284,3 +284,12 @@ def test_a_source_that_two_tasks_share_is_looked_at_once(root, capfd):
     assert capfd.readouterr().out.count("df2k from") == 1
     with pytest.raises(DataError, match="training crop of 48 x 48"):
         check_sources([tree.source(root, crop=32), tree.source(root, crop=48)], root)
+
+
+def test_a_folder_of_one_split_goes_with_a_list_of_the_other(root):
+    tree = TREES["df2k lists"]
+    tree.make(root)
+    save(root / "DIV2K_train_HR" / "0001.png", Photographs().part(40, 40))
+    listing = DATASETS["df2k"].splits(str(root), root)
+    assert [p.id for p in listing.pictures] == ["div2k-0001", "DIV2K-va-000000", "DIV2K-va-000001"]
+    assert any("folder Flickr2K_HR" in line for line in listing.missing)  # the folder hides the list, not what it lacks

@@ -74,7 +74,7 @@ class CelebA(DataSet):
     licence = "CelebA: for non-commercial research only; its pictures may not be redistributed or published as a set"
     demo_licence = "999 pictures of CelebA: non-commercial research only, not to be redistributed (CelebA's terms)"
     options: ClassVar = {"split": ("paper", "official")}
-    published_duplicates = True  # the same press photograph can stand in it twice
+    published_duplicates = True  # nobody says that it has none
 
     def demo(self) -> Listing:
         """Return the 999 pictures of the carrier, cropped."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.datasets.contract import DataSet, Listing, PictureSource, Wanted
 from pipeline.datasets.decode import Unreadable
-from pipeline.datasets.folders import abridged, find_folder
+from pipeline.datasets.folders import abridged, find_folder, picture_files
 from pipeline.datasets.manifest import Role, Split
 from pipeline.datasets.photographs import PACKAGED_LICENCE, packaged_photographs
 from pipeline.datasets.pickles import read_pickle
@@ -73,7 +73,7 @@ class DF2K(DataSet):
         Flickr2K_LR_bicubic/X4/000001x4.png
         DIV2K_valid_LR_bicubic/X4/0801x4.png       (DIV2K-va_4X/0801.png)
 
-    SRFlow's lists are read where there is no folder for training, at the top or in ``datasets/`` or ``pkls/``::
+    SRFlow's lists are read where a split has no folder, at the top or in ``datasets/`` or ``pkls/``::
 
         DF2K-tr.pklv4    DF2K-tr_X4.pklv4    DF2K-tr_X8.pklv4    47 crops of 160 x 160 from each picture
         DIV2K-va.pklv4   DIV2K-va_X4.pklv4   DIV2K-va_X8.pklv4   100 pictures
@@ -100,15 +100,15 @@ class DF2K(DataSet):
     def folder(self, path: Path, wanted: Wanted) -> Listing:
         """Return the pictures of the folders, or of the lists; numbers of a complete set are missing if absent."""
         published = self.option(wanted, "low_resolution") == "published"
-        lists = {split: _list_file(path, name) for name, split, _ in _LISTS}
+        scale = wanted.scale if published else None
         listing = Listing()
-        for part in _PARTS:
-            if _folder_of(path, part.targets, part) is None and lists[part.split] is not None:
-                continue
-            listing.add(_numbered(path, part, wanted.scale if published else None))
         for name, split, count in _LISTS:
-            if lists[split] and not any(_folder_of(path, p.targets, p) for p in _PARTS if p.split == split):
-                listing.add(_listed(path, name, split, count, wanted.scale if published else None))
+            parts = [part for part in _PARTS if part.split == split]
+            if _list_file(path, name) and not any(_folder_of(path, part.targets, part) for part in parts):
+                listing.add(_listed(path, name, split, count, scale))
+                continue
+            for part in parts:
+                listing.add(_numbered(path, part, scale))
         return listing
 
 
@@ -132,7 +132,7 @@ def _numbered(path: Path, part: _Part, scale: int | None) -> Listing:
             return listing
         called = folder.relative_to(path).as_posix()
         suffix = f"x{scale}" if role == "input" else ""
-        present = {file.stem.removesuffix(suffix): file for file in folder.iterdir() if file.suffix.lower() == ".png"}
+        present = {file.stem.removesuffix(suffix): file for file in picture_files(folder, (".png",))}
         files[role] = {name: present[name] for name in names if name in present}
         lacking = [f"{name}{suffix}.png" for name in names if name not in present]
         if lacking:
