@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from models.bijection import Bijection
+from models.caps import soft_cap, undo_soft_cap
 
 _STD_FLOOR = 1e-6  # SRFlow: log_scale = log(1 / (std + 1e-6))
 
@@ -19,13 +21,14 @@ class ActNorm(Bijection):
     """Per-channel shift and scale; log_det = H * W * sum(log_scale).
 
     Until ``initializing`` has been run it is the identity. ``initialized`` is part of the state_dict,
-    so loaded weights are never started anew.
+    so loaded weights are never started anew. ``cap`` bounds |log_scale| smoothly; inf: no bound.
     """
 
     initialized: Tensor
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, cap: float = math.inf) -> None:
         super().__init__()
+        self.cap = cap
         self.bias = nn.Parameter(torch.zeros(1, channels, 1, 1))
         self.log_scale = nn.Parameter(torch.zeros(1, channels, 1, 1))
         self.register_buffer("initialized", torch.tensor(False))
@@ -37,20 +40,24 @@ class ActNorm(Bijection):
             x = x if x.dtype == torch.float64 else x.float()
             if self._initializing:
                 self._start_from(x)
-            return (x + self.bias) * self.log_scale.exp(), self._log_det(x)
+            return (x + self.bias) * self.capped_log_scale().exp(), self._log_det(x)
 
     def inverse(self, z: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """Undo the normalization; see the contract."""
         with torch.autocast(z.device.type, enabled=False):
             z = z if z.dtype == torch.float64 else z.float()
-            return z * (-self.log_scale).exp() - self.bias, -self._log_det(z)
+            return z * (-self.capped_log_scale()).exp() - self.bias, -self._log_det(z)
+
+    def capped_log_scale(self) -> Tensor:
+        """Return the log of the factors that are applied, ``(1, C, 1, 1)``."""
+        return soft_cap(self.log_scale, self.cap)
 
     def _log_det(self, x: Tensor) -> Tensor:
-        return (self.log_scale.sum() * (x.shape[2] * x.shape[3])).expand(x.shape[0])
+        return (self.capped_log_scale().sum() * (x.shape[2] * x.shape[3])).expand(x.shape[0])
 
     @torch.no_grad()
     def _start_from(self, x: Tensor) -> None:
-        """Choose bias and scale so that the global batch leaves with mean 0 and variance 1."""
+        """Choose bias and scale so that the global batch leaves with mean 0 and variance 1 (if the cap lets it)."""
         values = x.double()
         count = torch.full((1,), x.numel() / x.shape[1], dtype=torch.float64, device=x.device)
         sums = torch.cat([count, values.sum((0, 2, 3)), values.square().sum((0, 2, 3))])
@@ -60,7 +67,8 @@ class ActNorm(Bijection):
         mean = first / total
         std = (second / total - mean.square()).clamp(min=0.0).sqrt()
         self.bias.copy_(-mean.view_as(self.bias))
-        self.log_scale.copy_(-(std + _STD_FLOOR).log().view_as(self.log_scale))
+        log_scale = undo_soft_cap(-(std + _STD_FLOOR).log(), self.cap)
+        self.log_scale.copy_(log_scale.view_as(self.log_scale))
         self.initialized.fill_(True)
 
 

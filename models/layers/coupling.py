@@ -25,9 +25,10 @@ class Coupling(Bijection):
     ) -> None:
         super().__init__()
         self.passed = channels // 2
+        self.transformed = channels - self.passed
         self.transform = transform
         self.reads = reads
-        out = transform.parameters_per_channel * (channels - self.passed)
+        out = transform.parameters_per_channel * self.transformed
         self.net = ConditionalNet(self.passed, feature_channels, hidden, out)
 
     def share(self, features: Mapping[str, Tensor]) -> Tensor:
@@ -52,6 +53,7 @@ class Injector(Bijection):
 
     def __init__(self, channels: int, transform: Transform, feature_channels: int, hidden: int) -> None:
         super().__init__()
+        self.transformed = channels
         self.transform = transform
         self.net = ConditionalNet(0, feature_channels, hidden, transform.parameters_per_channel * channels)
 

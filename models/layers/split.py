@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.bijection import Bijection, sum_pixels
+from models.caps import Caps, soft_cap
 from models.layers.conditional_net import ZeroConv2d
 
 
@@ -21,11 +22,12 @@ class Split(Bijection):
 
     ``rest`` maps ``(B, C / 2, H, W)`` to ``(B, C', H / factor, W / factor)``. The latent is one tensor at
     that coarse size, ``(B, C' + C / 2 * factor^2, H / factor, W / factor)``: what left early is squeezed
-    and stands behind what came through.
+    and stands behind what came through. ``caps`` bounds the prior's mean and log standard deviation.
     """
 
-    def __init__(self, channels: int, rest: Bijection, factor: int) -> None:
+    def __init__(self, channels: int, rest: Bijection, factor: int, caps: Caps | None = None) -> None:
         super().__init__()
+        self.caps = caps or Caps()
         self.passed = channels // 2
         self.consumed = channels - self.passed
         self.factor = factor
@@ -59,4 +61,4 @@ class Split(Bijection):
         with torch.autocast(passed.device.type, enabled=False):
             parameters = self.prior(passed)
         mean, logs = parameters.unflatten(1, (-1, 2)).unbind(2)
-        return mean, logs
+        return soft_cap(mean, self.caps.prior_mean), soft_cap(logs, self.caps.prior_log_scale)
