@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.bijection import Bijection
+from models.caps import Caps
 from models.encoders.rrdb import RRDBEncoder
 from models.multiscale import NOISE_CHANNELS, multiscale_flow
+from models.published import unread_super_resolution
 from models.transforms import Transform
 
 
@@ -28,6 +30,8 @@ class SuperResolutionFlow(Bijection):
     Frequency separation (FS-NCSR): the flow models HR - up(LR), up = bicubic. Noise conditioning (NCSR):
     in training, HR and LR carry noise, and the noise-conditional layers see the noise map; for restoring,
     the map is zero. ``encoder``: channels, blocks, growth, taps of the RRDB encoder.
+    ``caps``: bounds on the layers around the couplings. ``published``: also hold what the published network
+    stores and never reads.
     """
 
     def __init__(
@@ -40,6 +44,8 @@ class SuperResolutionFlow(Bijection):
         noise_steps: Sequence[int],
         permutation: str,
         encoder: dict[str, Any],
+        caps: Caps | None = None,
+        published: bool = False,
     ) -> None:
         super().__init__()
         if scale / 2**levels not in (0.5, 1.0):
@@ -60,7 +66,11 @@ class SuperResolutionFlow(Bijection):
             splits=range(1, levels - 1),
             noise_steps=noise_steps,
             permutation=permutation,
+            caps=caps,
         )
+        if published:
+            taps, splits = len(self.encoder.taps), max(0, levels - 2)
+            self.unread = unread_super_resolution(self.flow, taps, splits, any(noise_steps), hidden)
 
     @property
     def multiple(self) -> int:
