@@ -55,10 +55,11 @@ class Task(_Strict):
 
 
 class VariantConfig(_Strict):
-    """The elementwise transform that every conditional map of the flow uses, and its numbers."""
+    """The elementwise transform that every conditional map of the flow uses, its numbers, and caps around it."""
 
     transform: str
     options: dict[str, float] = {}
+    caps: dict[str, float] = {}  # fields of models.caps.Caps; none: the published layers
 
 
 class DataConfig(_Strict):
@@ -199,6 +200,7 @@ def load_params(path: Path | str = PARAMS_FILE) -> Params:
 
 def _check_references(params: Params, path: Path) -> None:
     """Names that point from one group into another must exist, also when no stage has asked yet."""
+    from models.caps import Caps
     from models.transforms import TRANSFORMS  # torch: only when a file is really read
 
     for name, variant in params.variants.items():
@@ -207,14 +209,17 @@ def _check_references(params: Params, path: Path) -> None:
                 f"{path}: variants.{name}.transform '{variant.transform}' does not exist; "
                 f"{nearest(variant.transform, TRANSFORMS)}"
             )
-        allowed = TRANSFORMS[variant.transform].options()
-        for option in variant.options:
-            if option not in allowed:
-                raise ConfigError(
-                    f"{path}: variants.{name}.options.{option} does not exist; {nearest(option, allowed)}"
-                )
+        transform = TRANSFORMS[variant.transform]
+        for group, given, allowed in (
+            ("options", variant.options, transform.options()),
+            ("caps", variant.caps, Caps.names()),
+        ):
+            for key in given:
+                if key not in allowed:
+                    raise ConfigError(f"{path}: variants.{name}.{group}.{key} does not exist; {nearest(key, allowed)}")
         try:
-            TRANSFORMS[variant.transform](**variant.options)
+            transform(**variant.options)
+            Caps(**variant.caps)
         except ValueError as error:
             raise ConfigError(f"{path}: variants.{name}: {error}") from None
     for task in params.tasks:

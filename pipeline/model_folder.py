@@ -12,9 +12,11 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from models.caps import Caps
 from models.encoders.rrdb import RRDBEncoder
+from models.low_light_flow import LowLightFlow
 from models.super_resolution_flow import SuperResolutionFlow
-from models.transforms import TRANSFORMS
+from models.transforms import TRANSFORMS, Transform
 from pipeline.errors import CheckpointError, nearest
 from pipeline.files import atomic_path, read_json, write_json
 
@@ -32,20 +34,28 @@ class ModelConfig:
     scale: int
     network: dict[str, Any]
     transform: dict[str, Any]  # {"name": a key of TRANSFORMS, "options": {...}}
+    caps: dict[str, float] = dataclasses.field(default_factory=dict)  # fields of models.caps.Caps
     run_key: str = ""
     step: int = 0
 
 
 def _super_resolution(config: ModelConfig) -> nn.Module:
-    transform = TRANSFORMS[config.transform["name"]](**config.transform["options"])
-    return SuperResolutionFlow(transform, scale=config.scale, **config.network)
+    return SuperResolutionFlow(_transform(config), scale=config.scale, caps=Caps(**config.caps), **config.network)
+
+
+def _low_light(config: ModelConfig) -> nn.Module:
+    return LowLightFlow(_transform(config), caps=Caps(**config.caps), **config.network)
+
+
+def _transform(config: ModelConfig) -> Transform:
+    return TRANSFORMS[config.transform["name"]](**config.transform["options"])
 
 
 def _encoder(config: ModelConfig) -> nn.Module:
     return RRDBEncoder(**config.network, scale=config.scale)
 
 
-KINDS = {"super_resolution": _super_resolution, "rrdb_encoder": _encoder}
+KINDS = {"super_resolution": _super_resolution, "low_light": _low_light, "rrdb_encoder": _encoder}
 
 
 def build(config: ModelConfig) -> Any:

@@ -79,6 +79,7 @@ def flow_config(params: Params, task: str, variant: str) -> ModelConfig:
         scale=params.task(task).scale,
         network=params.settings(task).network.model_dump(),
         transform={"name": chosen.transform, "options": dict(chosen.options)},
+        caps=dict(chosen.caps),
     )
 
 
