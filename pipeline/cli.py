@@ -168,6 +168,8 @@ def _check_data(arguments: argparse.Namespace, options: list[str]) -> int:
             raise ConfigError(f"unknown data set '{arguments.dataset}'; {nearest(arguments.dataset, DATASETS)}")
         settings = DatasetConfig(source=arguments.source, allow_partial=arguments.allow_partial)
         sources = [Source(DATASETS[arguments.dataset], settings)]
+    elif arguments.source != "demo" or arguments.allow_partial:
+        raise ConfigError("--source and --allow-partial go with --dataset NAME; a task's are in params.yaml")
     else:
         params = load_params()
         sources = [source_of(task, params) for task in ([arguments.task] if arguments.task else params.tasks)]

@@ -268,6 +268,12 @@ def test_the_command_line_names_the_nearest_data_set(tmp_path):
     assert done.stderr.startswith("error: unknown data set 'velol'; did you mean 've_lol'?")
 
 
+def test_a_folder_without_its_data_set_is_refused(tmp_path):
+    done = check_data("--source", "pictures", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "go with --dataset NAME" in done.stderr
+
+
 def test_the_command_line_checks_the_tasks_of_params(tmp_path):
     raw = yaml.safe_load((ROOT / "params.yaml").read_text())
     raw["datasets"]["df2k"] = {"source": "pictures"}
