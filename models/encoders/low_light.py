@@ -53,10 +53,10 @@ class LowLightEncoder(nn.Module):
         feature = head + self.trunk_conv(x)
         color_map = torch.sigmoid(self.to_color(F.interpolate(feature, scale_factor=2, mode="nearest")))
         maps = [feature]
-        for index, down in enumerate(self.downs):
-            # the first map enters as it is, every later one through the activation, as published
-            activated = F.leaky_relu(feature, 0.2) if index else feature
-            feature = down(F.interpolate(activated, scale_factor=0.5, mode="bilinear", align_corners=False))
+        for index, down in enumerate(self.downs, 1):
+            feature = down(F.interpolate(feature, scale_factor=0.5, mode="bilinear", align_corners=False))
+            if index < len(self.downs):
+                feature = F.leaky_relu(feature, 0.2)  # published in place: level 2 reads it activated, level 3 not
             maps.append(feature)
         return {level: _beside(feature, tapped) for level, feature in enumerate(maps, 1)}, color_map
 

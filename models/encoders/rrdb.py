@@ -79,9 +79,9 @@ class RRDBEncoder(nn.Module):
         maps = {1.0: trunk, 0.5: F.interpolate(trunk, scale_factor=0.5, mode="bilinear", align_corners=False)}
         feature, factor = trunk, 1.0
         for up in self._ups_for_levels():
-            feature, factor = up(F.interpolate(feature, scale_factor=2, mode="nearest")), factor * 2
-            maps[factor] = feature  # before the activation, as SRFlow taps it
-            feature = F.leaky_relu(feature, 0.2)
+            enlarged = up(F.interpolate(feature, scale_factor=2, mode="nearest"))
+            feature, factor = F.leaky_relu(enlarged, 0.2), factor * 2
+            maps[factor] = feature  # activated: SRFlow reads the map after an in-place activation
         result = {}
         for level in range(1, levels + 1):
             feature = maps[self.scale / 2**level]
