@@ -106,10 +106,10 @@ class RRDBEncoder(nn.Module):
 
     def _trunk(self, lr: Tensor) -> tuple[Tensor, Tensor]:
         """Return the trunk's output and the tapped blocks side by side, both at LR size."""
-        first = self.first(lr)
-        x, tapped = first, []
+        x, tapped = self.first(lr), []
         for index, block in enumerate(self.trunk):
             x = block(x)
             if index in self.taps:
                 tapped.append(x)
-        return first + self.trunk_conv(x), torch.cat(tapped, 1) if tapped else x[:, :0]
+        # around the last convolution alone, as SRFlow computes it; ESRGAN's skip spans the whole trunk
+        return x + self.trunk_conv(x), torch.cat(tapped, 1) if tapped else x[:, :0]
