@@ -20,18 +20,18 @@ from models.transforms import Transform
 class SuperResolutionCondition(NamedTuple):
     """What all draws of one LR batch have in common."""
 
-    base: Tensor  # (B, 3, H, W), the enlarged LR image that the flow's output is added to
+    base: Tensor  # (B, 3, H, W), the enlarged LR image that the flow's output is added to (less any noise)
     shared: Any  # the flow's condition
 
 
 class SuperResolutionFlow(Bijection):
     """HR image ``(B, 3, H, W)`` in [0, 1] to latent ``(B, 3 * 4^L, H / 2^L, W / 2^L)``, N(0, I) when trained.
 
-    Frequency separation (FS-NCSR): the flow models HR - up(LR), up = bicubic. Noise conditioning (NCSR):
-    in training, HR and LR carry noise, and the noise-conditional layers see the noise map; for restoring,
-    the map is zero. ``encoder``: channels, blocks, growth, taps of the RRDB encoder.
-    ``caps``: bounds on the layers around the couplings. ``published``: also hold what the published network
-    stores and never reads.
+    Frequency separation (FS-NCSR): the flow models HR - up(LR), up = bicubic; without ``residual`` it models
+    HR itself (SRFlow, NCSR). Noise conditioning (NCSR): in training, HR and LR carry noise, and the
+    noise-conditional layers see the noise map; for restoring, the map is zero. ``encoder``: channels, blocks,
+    growth, taps of the RRDB encoder. ``caps``: bounds on the layers around the couplings. ``published``: also
+    hold what the published network stores and never reads.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class SuperResolutionFlow(Bijection):
         encoder: dict[str, Any],
         caps: Caps | None = None,
         published: bool = False,
+        residual: bool = True,
     ) -> None:
         super().__init__()
         if scale / 2**levels not in (0.5, 1.0):
@@ -54,6 +55,7 @@ class SuperResolutionFlow(Bijection):
             )
         self.scale = scale
         self.levels = levels
+        self.residual = residual
         self.encoder = RRDBEncoder(**encoder, scale=scale)
         self.encoder.freeze_head()
         self.flow = multiscale_flow(
@@ -86,8 +88,9 @@ class SuperResolutionFlow(Bijection):
     ) -> SuperResolutionCondition:
         """Return the condition for LR images ``(B, 3, h, w)`` in [0, 1].
 
-        ``noise`` ``(B, 3, H, W)`` is what was added to HR and ``lr_noise`` ``(B, 3, h, w)`` its downscaled
-        copy, which the encoder sees added to LR; None means no noise.
+        ``noise`` ``(B, 3, H, W)`` is what the flow sees added to HR and ``lr_noise`` ``(B, 3, h, w)`` its
+        downscaled copy, which the encoder sees added to LR; None means no noise. HR itself stays clean: the
+        noise belongs to the condition, so ``inverse`` takes it off again.
         """
         lr = features
         seen = lr if lr_noise is None else lr + lr_noise
@@ -96,7 +99,9 @@ class SuperResolutionFlow(Bijection):
             for level, encoded in self.encoder(seen, self.levels).items()
         }
         base = F.interpolate(lr, scale_factor=self.scale, mode="bicubic", align_corners=False)
-        return SuperResolutionCondition(base, self.flow.share(per_level))
+        base = base if self.residual else torch.zeros_like(base)
+        shift = base if noise is None else base - noise
+        return SuperResolutionCondition(shift, self.flow.share(per_level))
 
     def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """Encode HR images; see the contract."""

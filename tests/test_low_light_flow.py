@@ -1,7 +1,5 @@
 """LLFlow: its encoder's maps by hand, its latent's mean, and the contract on a tiny network."""
 
-import math
-
 import pytest
 import torch
 from bijection_cases import with_random_parameters
@@ -9,14 +7,10 @@ from torch.autograd.functional import jacobian
 
 from models.encoders.low_light import LowLightEncoder, change, color_ratio
 from models.low_light_flow import LowLightFlow
-from models.super_resolution_flow import SuperResolutionFlow
-from models.transforms import TRANSFORMS, Affine, RationalQuadraticSpline
+from models.transforms import TRANSFORMS, Affine
 from pipeline.inference.sampling import draw_images
 
 ENCODER = {"channels": 4, "blocks": 2, "growth": 2, "taps": [1]}
-LARGE = {"channels": 64, "blocks": 24, "growth": 32, "taps": [1, 3, 5, 7]}
-SMALL = {"channels": 32, "blocks": 4, "growth": 32, "taps": [1]}
-RRDB = {"channels": 64, "blocks": 23, "growth": 32, "taps": [1, 8, 15, 22]}
 
 
 def tiny(transform=None, seed=0):
@@ -135,47 +129,3 @@ def test_only_the_published_shape_is_built():
         LowLightFlow(Affine(), 1, 4, "learned", ENCODER, levels=4)
     with pytest.raises(ValueError, match="taps"):
         LowLightFlow(Affine(), 1, 4, "learned", {**ENCODER, "taps": [5]})
-
-
-def size(kind, *arguments, **options):
-    """Return (parameters, of the encoder, unread ones) of a network that is never filled."""
-    with torch.device("meta"):
-        network = kind(*arguments, published=True, **options)
-    parts = (network, network.encoder, network.unread)
-    return tuple(sum(parameter.numel() for parameter in part.parameters()) for part in parts)
-
-
-@pytest.mark.parametrize(
-    ("found", "millions"),
-    [
-        pytest.param((LowLightFlow, Affine(), 12, 64, "learned", LARGE), 38.86, id="LLFlow"),
-        pytest.param((LowLightFlow, Affine(), 4, 64, "learned", SMALL), 5.43, id="LLFlow small"),
-        pytest.param((SuperResolutionFlow, Affine(), 4, 3, 16, 64, [], "learned", RRDB), 39.54, id="SRFlow 4x"),
-        pytest.param(
-            (SuperResolutionFlow, Affine(), 4, 3, 16, 64, [0, 16, 16], "learned", RRDB), 41.66, id="FS-NCSR 4x"
-        ),
-        pytest.param(
-            (SuperResolutionFlow, RationalQuadraticSpline(), 4, 3, 16, 64, [0, 16, 16], "learned", RRDB),
-            46.55,
-            id="RQ-spline 4x",
-        ),
-        pytest.param(
-            (SuperResolutionFlow, Affine(), 8, 4, 20, 64, [0, 0, 16, 16], "learned", RRDB), 64.52, id="FS-NCSR 8x"
-        ),
-        pytest.param(
-            (SuperResolutionFlow, RationalQuadraticSpline(), 8, 4, 20, 64, [0, 0, 16, 16], "learned", RRDB),
-            77.28,
-            id="RQ-spline 8x",
-        ),
-    ],
-)
-def test_networks_have_the_published_sizes(found, millions):
-    kind, *arguments = found
-    assert math.isclose(size(kind, *arguments)[0] / 1e6, millions, abs_tol=0.005)
-
-
-def test_the_sizes_of_the_parts():
-    total, encoder, unread = size(LowLightFlow, Affine(), 12, 64, "learned", LARGE)
-    assert (total, encoder, unread) == (38_859_481, 17_421_059, 1_182_086)
-    total, encoder, unread = size(SuperResolutionFlow, Affine(), 4, 3, 16, 64, [], "learned", RRDB)
-    assert (total, encoder, unread) == (39_541_811, 16_697_987, 276_576)
