@@ -109,7 +109,9 @@ class TrainingConfig(_Strict):
     betas: tuple[float, float]
     precision: Literal["float32", "bfloat16"] = "float32"  # of the nets; the flow itself stays in float32
     milestones: list[float]  # fractions of the steps at which the learning rate is halved
-    noise_std: pydantic.NonNegativeFloat  # sigma ~ U(0, noise_std) of the noise conditioning
+    noise_std: pydantic.NonNegativeFloat = 0.0  # super-resolution: sigma ~ U(0, noise_std) of the noise conditioning
+    ratio_probability: float = pydantic.Field(default=0.0, ge=0.0, le=1.0)  # low light: LLFlow's train_gt_ratio
+    warmup: pydantic.NonNegativeInt = 0  # steps over which the learning rate rises from 0
     clip_norm: pydantic.PositiveFloat | None  # None: no clipping
     ema_decay: float = pydantic.Field(ge=0.0, lt=1.0)  # 0: no averaging
     nonfinite_limit: pydantic.NonNegativeInt  # skipped steps after which the run ends with an error

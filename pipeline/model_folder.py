@@ -13,21 +13,20 @@ import torch
 from torch import nn
 
 from models.caps import Caps
-from models.encoders.rrdb import RRDBEncoder
-from models.low_light_flow import LowLightFlow
-from models.super_resolution_flow import SuperResolutionFlow
-from models.transforms import TRANSFORMS, Transform
+from models.transforms import TRANSFORMS
 from pipeline.errors import CheckpointError, nearest
 from pipeline.files import atomic_path, read_json, write_json
+from pipeline.kinds import KINDS
 
 _WEIGHTS, _CONFIG, _FORMAT = "weights.safetensors", "config.json", 1
+_ENCODER = "_encoder"
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """What it takes to build a network anew; see docs/architecture.md for the file."""
 
-    kind: str  # a key of KINDS
+    kind: str  # a key of pipeline.kinds.KINDS, or one with "_encoder" behind it
     task: str
     variant: str
     profile: str
@@ -39,30 +38,15 @@ class ModelConfig:
     step: int = 0
 
 
-def _super_resolution(config: ModelConfig) -> nn.Module:
-    return SuperResolutionFlow(_transform(config), scale=config.scale, caps=Caps(**config.caps), **config.network)
-
-
-def _low_light(config: ModelConfig) -> nn.Module:
-    return LowLightFlow(_transform(config), caps=Caps(**config.caps), **config.network)
-
-
-def _transform(config: ModelConfig) -> Transform:
-    return TRANSFORMS[config.transform["name"]](**config.transform["options"])
-
-
-def _encoder(config: ModelConfig) -> nn.Module:
-    return RRDBEncoder(**config.network, scale=config.scale)
-
-
-KINDS = {"super_resolution": _super_resolution, "low_light": _low_light, "rrdb_encoder": _encoder}
-
-
 def build(config: ModelConfig) -> Any:
     """Return a freshly initialized network. Raises CheckpointError for a kind that does not exist."""
-    if config.kind not in KINDS:
+    name = config.kind.removesuffix(_ENCODER)
+    if name not in KINDS:
         raise CheckpointError(f"model kind '{config.kind}' does not exist; {nearest(config.kind, KINDS)}")
-    return KINDS[config.kind](config)
+    if config.kind.endswith(_ENCODER):
+        return KINDS[name].encoder(config.network, config.scale)
+    transform = TRANSFORMS[config.transform["name"]](**config.transform["options"])
+    return KINDS[name].network(config.network, config.scale, transform=transform, caps=Caps(**config.caps))
 
 
 def save_model(folder: Path, network: nn.Module, config: ModelConfig) -> Path:
@@ -88,7 +72,8 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def load_model(folder: Path, device: torch.device | str = "cpu", expect: Mapping[str, str] | None = None) -> Any:
-    """Return the network of a model folder, in eval mode, with its configuration as ``network.config``.
+    """Return the network of a model folder, in eval mode, with its configuration as ``network.config`` and its kind
+    of restoration as ``network.kind``.
 
     ``expect``: values that its configuration must have, such as ``{"variant": "affine"}``. Raises
     CheckpointError for a damaged folder, unexpected values, and weights of another network.
@@ -107,6 +92,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu", expect: Mapping
     _check_weights(folder, network.state_dict(), tensors)
     network.load_state_dict(tensors)
     network.config = config
+    network.kind = KINDS[config.kind.removesuffix(_ENCODER)]
     return network.to(device).eval()
 
 

@@ -23,11 +23,11 @@ def main() -> None:
     evaluation.write(folder / "evaluation")
     with open_run(root, task, variant, evaluation.samples.run_key, params, "evaluate") as run:
         run.metrics({f"sr/{name}": value for name, value in evaluation.metrics.items()})
-        run.metrics({f"sr_bicubic/{name}": value for name, value in evaluation.bicubic.items()})
+        run.metrics({f"baseline/{name}": value for name, value in evaluation.baseline.items()})
         run.table("per_picture", evaluation.per_picture)
         run.artifact(folder / "evaluation", "evaluation")
     for name, reason in sorted(evaluation.reasons.items()):
-        if not name.startswith("bicubic."):
+        if not name.startswith("baseline."):
             say(f"{name} has no value: {reason}")
     say(f"{task} {variant}: " + ", ".join(f"{k} {v:.4g}" for k, v in evaluation.metrics.items() if v is not None))
 

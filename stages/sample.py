@@ -27,7 +27,7 @@ def main() -> None:
     network = load_model(folder / "model", device, expect={"task": task, "variant": variant})
     multiple = network.scale * network.multiple
     crops = validation_pairs(
-        open_pairs(manifest_path(root, task), "validation", network.scale),
+        open_pairs(manifest_path(root, task), "validation", network.scale, network.kind.equalized),
         settings.data.validation_crop,
         settings.data.validation_crops,
         multiple,

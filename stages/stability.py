@@ -23,7 +23,7 @@ def main() -> None:
     device = choose_device(params.runtime)
     folder = variant_folder(root, task, variant)
     network = load_model(folder / "model", device, expect={"task": task, "variant": variant})
-    pairs = open_pairs(manifest_path(root, task), "validation", network.scale)
+    pairs = open_pairs(manifest_path(root, task), "validation", network.scale, network.kind.equalized)
     multiple = network.scale * network.multiple
     crops = validation_pairs(pairs, settings.data.validation_crop, settings.data.validation_crops, multiple)
     limits = settings.stability

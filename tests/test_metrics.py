@@ -293,7 +293,7 @@ def samples(tmp_path, astronaut, blurred):
         if name == "b":
             draws[2][20:40, 20:40], outside[2] = 255, 9
         bicubic = blurred if name == "a" else blurred[::-1]
-        files = {"reference": reference, "input": reference[::4, ::4], "bicubic": bicubic}
+        files = {"reference": reference, "input": reference[::4, ::4], "baseline": bicubic}
         files |= {f"draw_{i:02d}": draw for i, draw in enumerate(draws)}
         for part, pixels in files.items():
             Image.fromarray(np.ascontiguousarray(pixels)).save(folder / name / f"{part}.png")
@@ -314,23 +314,23 @@ def test_evaluation_of_a_folder(samples, tmp_path, alex, astronaut):
     assert found.metrics["errors_lr_psnr_40"] == 1
     assert found.metrics["lr_psnr_worst"] < 40 < found.per_picture[0]["lr_psnr_worst"]
     assert found.metrics["diversity"] > 0
-    assert found.bicubic["gradient_ratio"] < found.metrics["gradient_ratio"]
-    assert found.bicubic["lpips"] == pytest.approx(
+    assert found.baseline["gradient_ratio"] < found.metrics["gradient_ratio"]
+    assert found.baseline["lpips"] == pytest.approx(
         np.mean(
             [
-                alex.distance(np.array(Image.open(samples / n / "bicubic.png")), reference)
+                alex.distance(np.array(Image.open(samples / n / "baseline.png")), reference)
                 for n, reference in (("a", astronaut), ("b", np.ascontiguousarray(astronaut[::-1])))
             ]
         )
     )
-    assert {name for name, number in found.bicubic.items() if number is None} == {
+    assert {name for name, number in found.baseline.items() if number is None} == {
         "diversity", "pixel_errors", "pixel_error_draws",
     }  # fmt: skip
     found.write(tmp_path / "evaluation")
     written = read_json(tmp_path / "evaluation" / "metrics.json")
     assert written["metrics"] == found.metrics
     assert (written["pictures"], written["draws"], written["run_key"]) == (2, 3, "k")
-    assert set(written["reasons"]) == {"bicubic.diversity", "bicubic.pixel_errors", "bicubic.pixel_error_draws"}
+    assert set(written["reasons"]) == {"baseline.diversity", "baseline.pixel_errors", "baseline.pixel_error_draws"}
     rows = read_csv(tmp_path / "evaluation" / "per_picture.csv")
     assert [row["picture"] for row in rows] == ["a", "b"]
     assert set(rows[0]) == {"picture", *METRICS}

@@ -72,7 +72,7 @@ def write_variant(root, variant, strength=0, photographs=None, profile="demo", d
             "draws": draws,
             "metrics": metrics,
             "reasons": {"lpips": f"no weights for {variant}"},
-            "bicubic": {name: 1.0 for name in METRICS},
+            "baseline": {name: 1.0 for name in METRICS},
         },
     )
     write_stability(folder / "stability", head, strength)
@@ -88,7 +88,7 @@ def write_samples(folder, sub, name, pixels, draws, noise, random):
     write_png(folder / sub / "reference.png", pixels)
     write_png(folder / sub / "input.png", small)
     write_png(
-        folder / sub / "bicubic.png", np.repeat(np.repeat(small, 4, 0), 4, 1)[: pixels.shape[0], : pixels.shape[1]]
+        folder / sub / "baseline.png", np.repeat(np.repeat(small, 4, 0), 4, 1)[: pixels.shape[0], : pixels.shape[1]]
     )
     files = []
     for draw in range(draws):

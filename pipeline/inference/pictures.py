@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline.datasets.degradations import low_resolution
 from pipeline.errors import ConfigError, nearest
 from pipeline.files import atomic_path
 
@@ -52,16 +50,6 @@ def write_png(path: Path, pixels: np.ndarray) -> Path:
     with atomic_path(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG")
     return path
-
-
-def degraded(sides: Sequence[np.ndarray], scale: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return HR ``(1, 3, H, W)`` and LR ``(1, 3, h, w)``, floats in [0, 1], of a held-out crop.
-
-    ``sides``: the target ``(H, W, 3)`` uint8, then the input where the data set stores one; else LR is made.
-    """
-    target, *inputs = (to_tensor(side).to(device) for side in sides)
-    lr = inputs[0].float() / 255.0 if inputs else low_resolution(target, scale)
-    return target.float() / 255.0, lr
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:

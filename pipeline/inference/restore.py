@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from pipeline.console import progress, warn
-from pipeline.datasets.bicubic import imresize
 from pipeline.errors import DataError, SteadyflowError
 from pipeline.files import write_json
-from pipeline.inference.pictures import degraded, to_tensor, to_uint8, value_statistics, write_png
+from pipeline.inference.pictures import to_tensor, to_uint8, value_statistics, write_png
 from pipeline.inference.sampling import draw_images
+
+_PARTS = ("reference", "input", "baseline", "latent_mean", "draws_mean")
 
 
 def restore_crops(
@@ -32,21 +33,27 @@ def restore_crops(
     A crop has a name and its sides, ``(H, W, 3)`` uint8: the target, and the input if the data set stores one.
     """
     pictures = []
+    kind = network.kind
     for name, sides in progress(crops, f"sample {network.config.task} {network.config.variant}"):
-        _, lr = degraded(sides, network.scale, device)
+        _, seen = kind.pair([to_tensor(side).to(device) for side in sides], network.scale)
         place = folder / name
         write_png(place / "reference.png", sides[0])
-        write_png(place / "input.png", to_uint8(lr[0], "round"))
-        write_png(place / "bicubic.png", to_uint8(imresize(lr, network.scale)[0], "round"))
-        records = []
-        for index, image in enumerate(draw_images(network, lr, draws, temperature, seed, name)):
+        write_png(place / "input.png", to_uint8(kind.shown(seen)[0], "round"))
+        write_png(place / "baseline.png", to_uint8(kind.baseline(seen, network.scale)[0], "round"))
+        (center,) = draw_images(network, seen, 1, 0.0, seed, name)
+        write_png(place / "latent_mean.png", to_uint8(center, quantization))
+        records, total = [], torch.zeros_like(center)
+        for index, image in enumerate(draw_images(network, seen, draws, temperature, seed, name)):
             file = f"{name}/draw_{index:02d}.png"
             write_png(folder / file, to_uint8(image, quantization))
             records.append({"file": file, **value_statistics(image)})
-        files = {part: f"{name}/{part}.png" for part in ("reference", "input", "bicubic")}
+            total += image
+        write_png(place / "draws_mean.png", to_uint8(total / draws, quantization))
+        files = {part: f"{name}/{part}.png" for part in _PARTS}
         pictures.append({"id": name, **files, "draws": records})
     config = network.config
     content = {
+        "kind": config.kind,
         "task": config.task,
         "variant": config.variant,
         "profile": config.profile,
@@ -73,14 +80,14 @@ def restore_file(
     if draws < 1 or temperature < 0:
         raise SteadyflowError(f"--draws must be 1 or more and --temperature 0 or more, got {draws} and {temperature}")
     network = load_model(model)
-    if network.config.kind != "super_resolution":
-        raise DataError(f"{model} holds a model of kind '{network.config.kind}', which restores nothing")
+    if not hasattr(network, "latent_shape"):
+        raise DataError(f"{model} holds an encoder alone, which restores nothing; give a flow's model folder")
     try:
-        lr = to_tensor(decode(picture).pixels).float() / 255.0
+        seen = network.kind.from_picture(to_tensor(decode(picture).pixels))
     except Unreadable as reason:
         raise DataError(f"{picture} cannot be restored: it {reason}") from None
     images = progress(
-        draw_images(network, lr, draws, temperature, seed, picture.name), f"restore {picture.name}", draws
+        draw_images(network, seen, draws, temperature, seed, picture.name), f"restore {picture.name}", draws
     )
     written = []
     bad = 0

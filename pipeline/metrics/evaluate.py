@@ -27,13 +27,13 @@ Row = dict[str, Any]  # "picture" and one number or None per metric
 class Evaluation:
     """What evaluation/ holds; a metric that has no value is None and has its reason in ``reasons``.
 
-    The reason of a missing value of the bicubic baseline stands under ``bicubic.<metric>``.
+    The reason of a missing value of the bicubic baseline stands under ``baseline.<metric>``.
     """
 
     samples: Samples
     per_picture: list[Row]
     metrics: dict[str, float | None]
-    bicubic: dict[str, float | None]
+    baseline: dict[str, float | None]
     reasons: dict[str, str]
 
     def write(self, folder: Path) -> None:
@@ -47,7 +47,7 @@ class Evaluation:
             "pictures": len(self.per_picture),
             "draws": len(self.samples.pictures[0].draws),
             "metrics": self.metrics,
-            "bicubic": self.bicubic,
+            "baseline": self.baseline,
             "reasons": self.reasons,
         }
         write_json(folder / "metrics.json", content)
@@ -66,7 +66,7 @@ def evaluate(folder: Path, task: str, variant: str, device: torch.device | str =
     for entry in progress(samples.pictures, f"evaluate {task} {variant}"):
         drawn, bicubic = _read(folder, entry, samples.scale, lpips)
         rows.append(_row(drawn, reasons, ""))
-        bicubic_rows.append(_row(bicubic, reasons, "bicubic."))
+        bicubic_rows.append(_row(bicubic, reasons, "baseline."))
     return Evaluation(samples, rows, _summary(rows), _summary(bicubic_rows), reasons)
 
 
@@ -81,7 +81,7 @@ def _read(folder: Path, entry: SampledPicture, scale: int, lpips: LpipsNet | str
     """Return the draws of one picture, and its bicubic enlargement as if it were a single draw."""
     reference = read_picture(folder, entry.reference)
     draws = np.stack([read_picture(folder, draw.file, like=reference) for draw in entry.draws])
-    bicubic = read_picture(folder, entry.bicubic, like=reference)[None]
+    bicubic = read_picture(folder, entry.baseline, like=reference)[None]
     statistics = tuple(draw.statistics() for draw in entry.draws)
     return (
         Picture(entry.id, reference, draws, scale, statistics, lpips),

@@ -35,7 +35,7 @@ class SampledPicture(_Entry):
 
     id: str
     reference: str
-    bicubic: str
+    baseline: str
     draws: list[Draw] = pydantic.Field(min_length=1)
 
 

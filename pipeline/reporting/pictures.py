@@ -116,7 +116,7 @@ def _photograph(name: str, entries: list[tuple[VariantResults, dict[str, Any]]])
     reference = _read(folder, entry["reference"])
     inputs = [
         Shown(_jpeg(_crop(_enlarge(_read(folder, entry["input"]), reference.shape))), "input, enlarged"),
-        Shown(_jpeg(_crop(_read(folder, entry["bicubic"]))), "bicubic"),
+        Shown(_jpeg(_crop(_read(folder, entry["baseline"]))), "bicubic"),
         Shown(_jpeg(_crop(reference)), "ground truth"),
     ]
     draws = {

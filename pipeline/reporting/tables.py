@@ -81,7 +81,7 @@ class Row:
     unit: str
     better: str  # a key of ARROWS, or nothing
     values: dict[str, float | None]
-    bicubic: float | None = None
+    baseline: float | None = None
     paper: tuple[str, str, str] = ("", "", "")
     reasons: dict[str, str] = field(default_factory=dict)
 
@@ -124,7 +124,7 @@ def write_comparison(path: Path, rows: Iterable[Row], params: Params) -> Path:
             "title": row.title,
             "unit": row.unit,
             "better": row.better,
-            "bicubic": row.bicubic,
+            "baseline": row.baseline,
             **row.values,
             **dict(zip(PAPER_COLUMNS, row.paper, strict=True)),
         }
@@ -150,7 +150,7 @@ def print_summary(root: Path, params: Params) -> None:
             table.add_column(Text(column), justify="right")
         for row in rows:
             values = [Text(show(value), "bold" if v in row.best else "") for v, value in row.values.items()]
-            table.add_row(Text(label(row)), *values, Text(show(row.bicubic)))
+            table.add_row(Text(label(row)), *values, Text(show(row.baseline)))
         console.print(table)
     report = root / REPORT_FILE
     if report.is_file():
@@ -192,7 +192,7 @@ def _metric_rows(results: TaskResults) -> list[Row]:
             unit=f"{metric.unit} of {counts[metric.unit]}" if metric.unit in counts else metric.unit,
             better=metric.better,
             values={variant: content.get("metrics", {}).get(name) for variant, content in found.items()},
-            bicubic=first["bicubic"].get(name),
+            baseline=first["baseline"].get(name),
             paper=paper.rows.get(name, ("", "", "")) if paper else ("", "", ""),
             reasons=_reasons(found, name),
         )

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from pipeline.files import write_csv, write_json
-from pipeline.inference.pictures import degraded, write_png
+from pipeline.inference.pictures import to_tensor, write_png
 from pipeline.stability import ANALYSES
 from pipeline.stability.analysis import Subject
 from pipeline.stability.stress import stress_inputs
@@ -30,8 +30,11 @@ def audit(
 
     ``crops`` as in ``pipeline.inference.restore.restore_crops``.
     """
-    pictures = [(name, *degraded(sides, network.scale, device)) for name, sides in crops]
-    stress = stress_inputs(stress_size, seed, [lr for _, _, lr in pictures], device)
+    kind = network.kind
+    pictures = [
+        (name, *kind.pair([to_tensor(side).to(device) for side in sides], network.scale)) for name, sides in crops
+    ]
+    stress = stress_inputs(stress_size, seed, [seen for _, _, seen in pictures], kind, device)
     subject = Subject(network, pictures, stress, draws, temperature, seed)
     numbers: dict[str, Any] = {}
     reasons: dict[str, str] = {}
@@ -65,7 +68,8 @@ def audit_model(model: Path, out: Path, draws: int = 4, stress_size: int = 40, s
     multiple = network.scale * network.multiple
     side = 160 - 160 % multiple
     held_out = [source for source in DATASETS["df2k"].demo().pictures if source.split == "validation"]
-    crops = [(source.id, (_centre(decode(source.content).pixels, side),)) for source in held_out]
+    pictures = [(source.id, _centre(decode(source.content).pixels, side)) for source in held_out]
+    crops = [(name, network.kind.sides_of(picture, name)) for name, picture in pictures]
     return audit(network, crops, out, draws, 0.9, stress_size, seed, torch.device("cpu"))
 
 

@@ -48,7 +48,9 @@ def bad_pixels(subject: Subject) -> Findings:
                     "largest": max(extremes, default=None),
                 }
             )
-            pictures[f"stress/{name}.png"] = _side_by_side(padded, images[0], subject.network.scale)
+            pictures[f"stress/{name}.png"] = _side_by_side(
+                subject.network.kind.shown(padded), images[0], subject.network.scale
+            )
     numbers: dict[str, float | None] = {}
     for where, total in totals.items():
         numbers[f"bad_share_{where}"] = total["bad"] / total["values"] if total["values"] else None

@@ -9,6 +9,7 @@ from importlib.resources import files
 import torch
 from torch import Tensor
 
+from pipeline.kinds import Kind
 from pipeline.seeds import generator
 
 _TEXTURES = ("brick", "grass", "gravel")  # grey photographs inside scikit-image
@@ -16,7 +17,7 @@ _TEXTURES = ("brick", "grass", "gravel")  # grey photographs inside scikit-image
 
 @dataclasses.dataclass(frozen=True)
 class StressInput:
-    """An LR image ``(1, 3, h, w)`` in [0, 1]."""
+    """What a network sees, ``(1, C, h, w)``: for super-resolution an LR image in [0, 1]."""
 
     name: str
     kind: str
@@ -86,11 +87,16 @@ STRESS: dict[str, Callable[[int, int, list[Tensor]], list[Tensor]]] = {
 }
 
 
-def stress_inputs(size: int, seed: int, photographs: list[Tensor], device: torch.device) -> list[StressInput]:
-    """Return all stress inputs; ``photographs`` are LR images ``(1, 3, h, w)`` some of them are made from."""
-    plain = [photo[0, :, :size, :size].cpu() for photo in photographs]
+def stress_inputs(
+    size: int, seed: int, photographs: list[Tensor], kind: Kind, device: torch.device
+) -> list[StressInput]:
+    """Return all stress inputs as a network of ``kind`` sees them; ``photographs`` are inputs of held-out pictures.
+
+    A stress input is an 8-bit picture, as a user's file would be.
+    """
+    plain = [kind.shown(photo)[0, :, :size, :size].cpu() for photo in photographs]
     return [
-        StressInput(f"{kind}_{index}", kind, image[None].contiguous().to(device))
-        for kind, make in STRESS.items()
+        StressInput(f"{name}_{index}", name, kind.from_picture((image[None] * 255.0).round().byte()).to(device))
+        for name, make in STRESS.items()
         for index, image in enumerate(make(size, seed, plain), 1)
     ]

@@ -1,4 +1,4 @@
-"""The two trainings of a super-resolution task, as functions that run on every worker.
+"""The two trainings of a task, as functions that run on every worker.
 
 A job is a plain dictionary, so that it can travel to workers on other machines; paths in it are absolute.
 """
@@ -14,12 +14,13 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from pipeline.config import Params, load_params
+from pipeline.config import Params, TrainingConfig, load_params
 from pipeline.datasets.loading import CropLoader, validation_pairs
 from pipeline.datasets.sides import open_pairs
 from pipeline.devices import choose_device
 from pipeline.errors import DataError
-from pipeline.inference.pictures import degraded
+from pipeline.inference.pictures import to_tensor
+from pipeline.kinds import KINDS, Kind
 from pipeline.layout import encoder_folder, manifest_path, run_folder, variant_folder
 from pipeline.model_folder import ModelConfig, build, load_model, save_model
 from pipeline.seeds import seed_of
@@ -27,7 +28,6 @@ from pipeline.tracking import open_run
 from pipeline.training.batches import training_batches
 from pipeline.training.checkpoints import CheckpointStore
 from pipeline.training.loop import Hooks, Outcome, Plan, Row, fit
-from pipeline.training.objectives import EncoderL1, NegativeLogLikelihood
 from pipeline.training.outputs import write_training
 from pipeline.training.run_key import run_key
 from pipeline.training.stopping import stop_requests
@@ -58,7 +58,7 @@ def run_job(job: dict[str, Any], report: Report) -> None:
 def encoder_config(params: Params, task: str) -> ModelConfig:
     """Return what the encoder of ``task`` is built from."""
     return ModelConfig(
-        kind="rrdb_encoder",
+        kind=f"{params.task(task).kind}_encoder",
         task=task,
         variant="encoder",
         profile=params.profile,
@@ -90,13 +90,13 @@ def _pretrain(root: Path, params: Params, task: str) -> None:
     plan = _plan(params, f"pretrain {task}", **pretraining.model_dump(exclude={"batch"}), ema_decay=0.99)
     key = run_key(root, {**_described(config, params, task), "plan": pretraining.model_dump()}, _inputs(root, task))
     device = _seeded_device(params, "encoder", task)
-    objective = EncoderL1(build(config))
+    objective = _kind(params, task).pretraining(build(config))
     store = _store(task, "encoder", key)
     with stop_requests() as should_stop:
         outcome = fit(
             objective,
             plan,
-            _batches(params, root, task, pretraining.batch, 0.0, device),
+            _batches(params, root, task, pretraining.batch, None, device),
             store,
             device,
             Hooks(should_stop=should_stop),
@@ -111,7 +111,9 @@ def _pretrain(root: Path, params: Params, task: str) -> None:
 def _train(root: Path, params: Params, task: str, variant: str, report: Report) -> None:
     settings, training = params.settings(task), params.settings(task).training
     config = flow_config(params, task, variant)
-    plan = _plan(params, f"train {task} {variant}", **training.model_dump(exclude={"batch", "noise_std"}))
+    plan = _plan(
+        params, f"train {task} {variant}", **training.model_dump(exclude={"batch", "noise_std", "ratio_probability"})
+    )
     encoder = encoder_folder(root, task)
     inputs = [*_inputs(root, task), encoder / "weights.safetensors"]
     if not inputs[-1].exists():
@@ -121,11 +123,12 @@ def _train(root: Path, params: Params, task: str, variant: str, report: Report) 
     device = _seeded_device(params, "flow", task)
     network = build(config)
     network.encoder.load_state_dict(load_model(encoder, device="cpu", expect={"task": task}).state_dict())
-    objective = NegativeLogLikelihood(network)
-    pairs = open_pairs(manifest_path(root, task), "validation", params.task(task).scale)
+    kind = _kind(params, task)
+    objective = kind.objective(network)
+    pairs = open_pairs(manifest_path(root, task), "validation", params.task(task).scale, kind.equalized)
     crops = validation_pairs(pairs, settings.data.crop * 2, settings.data.validation_crops, _multiple(params, task))
-    validate = _validator(crops, params.task(task).scale, device)
-    batches = _batches(params, root, task, training.batch, training.noise_std, device)
+    validate = _validator(kind, [sides for _, sides in crops], params.task(task).scale, device)
+    batches = _batches(params, root, task, training.batch, training, device)
     store = _store(task, variant, key)
 
     def work(log: Callable[[int, Row], None]) -> Outcome:
@@ -180,23 +183,28 @@ def _seeded_device(params: Params, what: str, task: str) -> torch.device:
 
 
 def _batches(
-    params: Params, root: Path, task: str, batch: int, noise_std: float, device: torch.device
+    params: Params, root: Path, task: str, batch: int, training: TrainingConfig | None, device: torch.device
 ) -> Callable[[int, int], Any]:
     data, scale = params.settings(task).data, params.task(task).scale
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    pairs = open_pairs(manifest_path(root, task), "train", scale)
+    kind = _kind(params, task)
+    pairs = open_pairs(manifest_path(root, task), "train", scale, kind.equalized)
     loader = CropLoader(pairs, data.crop, batch, params.seed, data.flips, data.rotations, rank, world)
-    return lambda start, stop: training_batches(loader, start, stop, scale, noise_std, params.seed, device)
+    return lambda start, stop: training_batches(loader, start, stop, kind, scale, training, params.seed, device)
 
 
-def _validator(crops: list[Any], scale: int, device: torch.device) -> Callable[[nn.Module], Row]:
+def _kind(params: Params, task: str) -> Kind:
+    return KINDS[params.task(task).kind]
+
+
+def _validator(kind: Kind, crops: list[Any], scale: int, device: torch.device) -> Callable[[nn.Module], Row]:
     """Return a function from a network to its mean nll on held-out crops, without noise."""
-    pairs = [degraded(sides, scale, device) for _, sides in crops]
+    pairs = [kind.pair([to_tensor(side).to(device) for side in sides], scale) for sides in crops]
 
     @torch.no_grad()
     def validate(network: nn.Module) -> Row:
-        objective = NegativeLogLikelihood(network)  # type: ignore[arg-type]
-        values = [float(objective(hr, lr)) for hr, lr in pairs]
+        objective = kind.objective(network)
+        values = [float(objective(*pair)) for pair in pairs]
         nll = sum(values) / len(values)
         return {"validation_nll": nll, "validation_bits_per_dim": nll / 3.0}
 

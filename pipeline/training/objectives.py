@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from models.encoders.rrdb import RRDBEncoder
-from models.super_resolution_flow import SuperResolutionFlow, standard_normal_log_prob
+from models.encoders.low_light import color_ratio
+from models.super_resolution_flow import standard_normal_log_prob
 
 
 def published_nll(nats: Tensor, pixels: int) -> Tensor:
@@ -21,35 +21,48 @@ def published_nll(nats: Tensor, pixels: int) -> Tensor:
 
 
 class NegativeLogLikelihood(nn.Module):
-    """Mean nll of HR images under the flow, in the published unit."""
+    """Mean nll of pictures under a flow, in the published unit."""
 
-    def __init__(self, network: SuperResolutionFlow) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, hr: Tensor, lr: Tensor, noise: Tensor | None = None, lr_noise: Tensor | None = None) -> Tensor:
-        """Return a scalar. ``hr`` ``(B, 3, H, W)``, ``lr`` ``(B, 3, h, w)`` in [0, 1].
+    def forward(self, target: Tensor, seen: Tensor, *extra: Tensor) -> Tensor:
+        """Return a scalar for ``target`` ``(B, 3, H, W)`` in [0, 1] and the network's input ``seen``.
 
-        With noise: the target is HR + noise, the encoder sees LR + lr_noise (NCSR), and the base of the
-        frequency separation stays the clean LR (FS-NCSR).
+        ``extra`` goes to the network's ``share`` behind ``seen``; it is of the network's kind.
         """
-        return self.per_image(hr, lr, noise, lr_noise).mean()
+        return self.per_image(target, seen, *extra).mean()
 
-    def per_image(self, hr: Tensor, lr: Tensor, noise: Tensor | None = None, lr_noise: Tensor | None = None) -> Tensor:
-        """Return the nll of every image, ``(B,)``, published unit."""
-        condition = self.network.share(lr, noise, lr_noise)
-        z, log_det = self.network(hr if noise is None else hr + noise, condition)
+    def per_image(self, target: Tensor, seen: Tensor, *extra: Tensor) -> Tensor:
+        """Return the nll of every picture, ``(B,)``, published unit."""
+        condition = self.network.share(seen, *extra)  # type: ignore[operator]
+        z, log_det = self.network(target, condition)
         nats = -(standard_normal_log_prob(z) + log_det)
-        return published_nll(nats, hr.shape[2] * hr.shape[3])
+        return published_nll(nats, target.shape[2] * target.shape[3])
 
 
 class EncoderL1(nn.Module):
-    """Mean absolute error of the encoder's own super-resolution head (ESRGAN's pretraining)."""
+    """Mean absolute error of the RRDB encoder's own super-resolution head (ESRGAN's pretraining)."""
 
-    def __init__(self, network: RRDBEncoder) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, hr: Tensor, lr: Tensor, noise: Tensor | None = None, lr_noise: Tensor | None = None) -> Tensor:
-        """Return a scalar; noise is not used."""
-        return torch.nn.functional.l1_loss(self.network.restore(lr), hr)
+    def forward(self, target: Tensor, seen: Tensor) -> Tensor:
+        """Return a scalar."""
+        restored = self.network.restore(seen)  # type: ignore[operator]
+        return torch.nn.functional.l1_loss(restored, target)
+
+
+class ColorMapL1(nn.Module):
+    """Mean absolute error of the low-light encoder's colour map against the target's colour ratio."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, target: Tensor, seen: Tensor) -> Tensor:
+        """Return a scalar."""
+        _, color_map = self.network(seen)
+        return torch.nn.functional.l1_loss(color_map, color_ratio(target))

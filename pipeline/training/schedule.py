@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def learning_rate_at(step: int, steps: int, base: float, milestones: Sequence[float]) -> float:
-    """Return ``base`` halved at each passed milestone (fractions of ``steps``; SRFlow and paper A, A.3)."""
-    return base * 0.5 ** sum(step >= fraction * steps for fraction in milestones)
+def learning_rate_at(step: int, steps: int, base: float, milestones: Sequence[float], warmup: int = 0) -> float:
+    """Return ``base`` halved at each passed milestone (fractions of ``steps``; SRFlow and paper A, A.3).
+
+    Over the first ``warmup`` steps it rises linearly (LLFlow).
+    """
+    rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
+    return rise * base * 0.5 ** sum(step >= fraction * steps for fraction in milestones)
