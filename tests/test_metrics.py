@@ -292,14 +292,14 @@ def samples(tmp_path, astronaut, blurred):
         outside = [0, 0, 0]
         if name == "b":
             draws[2][20:40, 20:40], outside[2] = 255, 9
-        bicubic = blurred if name == "a" else blurred[::-1]
-        files = {"reference": reference, "input": reference[::4, ::4], "baseline": bicubic}
+        baseline = blurred if name == "a" else blurred[::-1]
+        files = {"reference": reference, "input": reference[::4, ::4], "baseline": baseline}
         files |= {f"draw_{i:02d}": draw for i, draw in enumerate(draws)}
         for part, pixels in files.items():
             Image.fromarray(np.ascontiguousarray(pixels)).save(folder / name / f"{part}.png")
         entry = {"minimum": -0.1, "maximum": 1.1, "nonfinite_values": 0, "values": reference.size}
         drawn = [{**entry, "file": f"{name}/draw_{i:02d}.png", "outside_values": outside[i]} for i in range(len(draws))]
-        parts = {part: f"{name}/{part}.png" for part in ("reference", "input", "bicubic")}
+        parts = {part: f"{name}/{part}.png" for part in ("reference", "input", "baseline")}
         pictures.append({"id": name, **parts, "draws": drawn})
     content = {"task": "df2k_x4", "variant": "affine", "profile": "smoke", "run_key": "k", "scale": 4}
     write_json(folder / "samples.json", content | {"temperature": 0.9, "quantization": "floor", "pictures": pictures})

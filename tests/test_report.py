@@ -98,7 +98,7 @@ def write_samples(folder, sub, name, pixels, draws, noise, random):
         files.append(
             {"file": f"{sub}/draw_{draw:02}.png", "minimum": 0.0, "maximum": 1.0, "values": pixels.size, **bad}
         )
-    named = {kind: f"{sub}/{kind}.png" for kind in ("reference", "input", "bicubic")}
+    named = {kind: f"{sub}/{kind}.png" for kind in ("reference", "input", "baseline")}
     return {"id": name, **named, "draws": files}
 
 
@@ -287,7 +287,7 @@ def test_comparison_csv_keeps_the_paper_apart(root):
     with (root / "artifacts" / "report" / "comparison.csv").open(encoding="utf-8", newline="") as file:
         rows = {row["metric"]: row for row in csv.DictReader(file)}
     errors = rows["errors_lr_psnr_45"]
-    assert [errors[name] for name in (*VARIANTS, "bicubic")] == ["10.0", "11.0", "12.0", "1.0"]
+    assert [errors[name] for name in (*VARIANTS, "baseline")] == ["10.0", "11.0", "12.0", "1.0"]
     assert [errors[name] for name in tables.PAPER_COLUMNS] == ["3 of 100", "2 of 100", "0 of 100"]
     assert rows["bad_pixels.bad_share_stress"]["rq_spline"] == "40.0" and rows["lpips"]["affine"] == ""
     assert set(METRICS) <= set(rows) and "brand_new.some_number" in rows

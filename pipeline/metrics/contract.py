@@ -34,7 +34,7 @@ class Picture:
     """One reference picture and its restorations, as they were written.
 
     ``reference`` is ``(H, W, 3)`` uint8 RGB, ``draws`` ``(M, H, W, 3)`` uint8; ``statistics`` has M entries, None
-    for a restoration that never was anything but 8-bit (bicubic). ``lpips`` is the network, or why there is none.
+    for a restoration that never was anything but 8-bit (the baseline). ``lpips`` is the network, or why there is none.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""All metrics of all pictures of one task x variant, and the same for bicubic enlargement beside them."""
+"""All metrics of all pictures of one task x variant, and of the baseline beside them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Row = dict[str, Any]  # "picture" and one number or None per metric
 class Evaluation:
     """What evaluation/ holds; a metric that has no value is None and has its reason in ``reasons``.
 
-    The reason of a missing value of the bicubic baseline stands under ``baseline.<metric>``.
+    The reason of a missing value of the baseline stands under ``baseline.<metric>``.
     """
 
     samples: Samples
@@ -62,12 +62,12 @@ def evaluate(folder: Path, task: str, variant: str, device: torch.device | str =
     samples = load_samples(folder, task, variant)
     lpips = _lpips_or_reason(device)
     reasons: dict[str, str] = {}
-    rows, bicubic_rows = [], []
+    rows, baseline_rows = [], []
     for entry in progress(samples.pictures, f"evaluate {task} {variant}"):
-        drawn, bicubic = _read(folder, entry, samples.scale, lpips)
+        drawn, baseline = _read(folder, entry, samples.scale, lpips)
         rows.append(_row(drawn, reasons, ""))
-        bicubic_rows.append(_row(bicubic, reasons, "baseline."))
-    return Evaluation(samples, rows, _summary(rows), _summary(bicubic_rows), reasons)
+        baseline_rows.append(_row(baseline, reasons, "baseline."))
+    return Evaluation(samples, rows, _summary(rows), _summary(baseline_rows), reasons)
 
 
 def _lpips_or_reason(device: torch.device | str) -> LpipsNet | str:
@@ -78,14 +78,14 @@ def _lpips_or_reason(device: torch.device | str) -> LpipsNet | str:
 
 
 def _read(folder: Path, entry: SampledPicture, scale: int, lpips: LpipsNet | str) -> tuple[Picture, Picture]:
-    """Return the draws of one picture, and its bicubic enlargement as if it were a single draw."""
+    """Return the draws of one picture, and its baseline as if it were a single draw."""
     reference = read_picture(folder, entry.reference)
     draws = np.stack([read_picture(folder, draw.file, like=reference) for draw in entry.draws])
-    bicubic = read_picture(folder, entry.baseline, like=reference)[None]
+    baseline = read_picture(folder, entry.baseline, like=reference)[None]
     statistics = tuple(draw.statistics() for draw in entry.draws)
     return (
         Picture(entry.id, reference, draws, scale, statistics, lpips),
-        Picture(entry.id, reference, bicubic, scale, None, lpips),
+        Picture(entry.id, reference, baseline, scale, None, lpips),
     )
 
 

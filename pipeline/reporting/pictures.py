@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.errors import DataError
-from pipeline.reporting.results import TaskResults, VariantResults, number
+from pipeline.reporting.results import BASELINES, TaskResults, VariantResults, number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +38,7 @@ class Photograph:
     """One held-out photograph with what every variant made of it."""
 
     name: str
-    inputs: list[Shown]  # input, bicubic, ground truth
+    inputs: list[Shown]  # input, baseline, ground truth
     variants: dict[str, list[Shown]]  # some draws, then where all draws differ
     difference_scale: float  # the top of the colour scale: standard deviation in 8-bit levels
 
@@ -57,7 +57,8 @@ def photographs(results: TaskResults, limit: int) -> tuple[list[Photograph], int
             entries.setdefault(entry["id"], {})[variant] = entry
     shown: list[Photograph] = []
     for name, by_variant in entries.items():
-        photograph = _photograph(name, [(results.variants[variant], entry) for variant, entry in by_variant.items()])
+        found = [(results.variants[variant], entry) for variant, entry in by_variant.items()]
+        photograph = _photograph(name, found, BASELINES[results.kind])
         if shown and sum(other.size for other in shown) + photograph.size > limit:
             break
         shown.append(photograph)
@@ -110,13 +111,13 @@ def data_uri(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _photograph(name: str, entries: list[tuple[VariantResults, dict[str, Any]]]) -> Photograph:
+def _photograph(name: str, entries: list[tuple[VariantResults, dict[str, Any]]], baseline: str) -> Photograph:
     first, entry = entries[0]
     folder = first.folder / "samples"
     reference = _read(folder, entry["reference"])
     inputs = [
         Shown(_jpeg(_crop(_enlarge(_read(folder, entry["input"]), reference.shape))), "input, enlarged"),
-        Shown(_jpeg(_crop(_read(folder, entry["baseline"]))), "bicubic"),
+        Shown(_jpeg(_crop(_read(folder, entry["baseline"]))), baseline),
         Shown(_jpeg(_crop(reference)), "ground truth"),
     ]
     draws = {

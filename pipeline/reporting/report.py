@@ -10,7 +10,7 @@ from pipeline.files import write_bytes, write_text
 from pipeline.reporting import figures
 from pipeline.reporting.paper_figures import PAPER_TABLES
 from pipeline.reporting.pictures import colour_stops, data_uri, photographs, stress_pictures
-from pipeline.reporting.results import TaskResults, load_results, number
+from pipeline.reporting.results import BASELINES, TaskResults, load_results, number
 from pipeline.reporting.tables import REPORT_FILE, Row, show, task_rows, write_comparison
 
 TEMPLATE = "report.html.j2"
@@ -72,6 +72,7 @@ def _task(results: TaskResults, rows: list[Row], params: Params, plots: dict[str
     return {
         "name": results.task,
         "config": params.tasks[results.task],
+        "baseline": BASELINES[results.kind],
         "manifest": results.manifest,
         "notices": _notices(results, params.profile),
         "groups": groups,

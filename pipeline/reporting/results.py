@@ -19,6 +19,7 @@ STAGE_FILES = {
     "evaluate": "evaluation/metrics.json",
     "stability": "stability/summary.json",
 }
+BASELINES = {"super_resolution": "bicubic", "low_light": "equalized histogram"}  # by kind of task
 Rows = list[dict[str, str]]
 
 
@@ -61,6 +62,7 @@ class TaskResults:
     """All variants of one task, in the order of params.yaml, and where the pictures come from."""
 
     task: str
+    kind: str
     variants: dict[str, VariantResults]
     manifest: dict[str, Any] | None
 
@@ -72,11 +74,12 @@ def load_results(root: Path, params: Params) -> list[TaskResults]:
     """
     return [
         TaskResults(
-            task,
-            {variant: _variant_results(root, task, variant) for variant in params.variants},
-            _read(read_json, manifest_path(root, task)),
+            name,
+            task.kind,
+            {variant: _variant_results(root, name, variant) for variant in params.variants},
+            _read(read_json, manifest_path(root, name)),
         )
-        for task in params.tasks
+        for name, task in params.tasks.items()
     ]
 
 

@@ -12,7 +12,7 @@ from pipeline.config import Params
 from pipeline.console import console, say
 from pipeline.files import write_csv
 from pipeline.reporting.paper_figures import PAPER_TABLES
-from pipeline.reporting.results import TaskResults, load_results
+from pipeline.reporting.results import BASELINES, TaskResults, load_results
 
 REPORT_FILE = Path("artifacts") / "report" / "report.html"
 PAPER_COLUMNS = ("paper: affine", "paper: bounded", "paper: rq_spline")  # of comparison.csv
@@ -114,7 +114,7 @@ def task_rows(results: TaskResults) -> list[Row]:
 def write_comparison(path: Path, rows: Iterable[Row], params: Params) -> Path:
     """Write comparison.csv: one line per row, one column per variant, the paper's figures in their own."""
     variants = list(params.variants)
-    columns = ["task", "profile", "group", "metric", "title", "unit", "better", *variants, "bicubic", *PAPER_COLUMNS]
+    columns = ["task", "profile", "group", "metric", "title", "unit", "better", *variants, "baseline", *PAPER_COLUMNS]
     lines = [
         {
             "task": row.task,
@@ -146,7 +146,7 @@ def print_summary(root: Path, params: Params) -> None:
         rows.sort(key=lambda row: _MAIN.index(row.name))
         table = Table(title=Text(f"{results.task}, {params.profile} profile", "bold"), title_justify="left")
         table.add_column("")
-        for column in (*results.variants, "bicubic"):
+        for column in (*results.variants, BASELINES[results.kind]):
             table.add_column(Text(column), justify="right")
         for row in rows:
             values = [Text(show(value), "bold" if v in row.best else "") for v, value in row.values.items()]
