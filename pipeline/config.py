@@ -70,6 +70,7 @@ class DataConfig(_Strict):
     rotations: bool
     validation_crop: pydantic.PositiveInt
     validation_crops: pydantic.PositiveInt  # per picture
+    validation_limit: pydantic.PositiveInt | None = None  # crops in all, spread evenly; None: every one
 
 
 class EncoderConfig(_Strict):

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from pipeline.config import load_params
 from pipeline.console import run_main, say
-from pipeline.datasets.loading import validation_pairs
-from pipeline.datasets.sides import open_pairs
 from pipeline.devices import choose_device
+from pipeline.inference.held_out import held_out_crops
 from pipeline.inference.restore import restore_crops
-from pipeline.layout import manifest_path, project_root, variant_folder
+from pipeline.layout import project_root, variant_folder
 from pipeline.model_folder import load_model
 from pipeline.tracking import open_run
 from stages.arguments import parse
@@ -25,13 +24,7 @@ def main() -> None:
     device = choose_device(params.runtime)
     folder = variant_folder(root, task, variant)
     network = load_model(folder / "model", device, expect={"task": task, "variant": variant})
-    multiple = network.scale * network.multiple
-    crops = validation_pairs(
-        open_pairs(manifest_path(root, task), "validation", network.scale, network.kind.equalized),
-        settings.data.validation_crop,
-        settings.data.validation_crops,
-        multiple,
-    )
+    crops = held_out_crops(root, params, task)
     sampling = settings.sampling
     content = restore_crops(
         network,

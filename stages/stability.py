@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pipeline.config import load_params
 from pipeline.console import run_main, say
-from pipeline.datasets.loading import validation_pairs
-from pipeline.datasets.sides import open_pairs
 from pipeline.devices import choose_device
-from pipeline.layout import manifest_path, project_root, variant_folder
+from pipeline.inference.held_out import held_out_crops
+from pipeline.layout import project_root, variant_folder
 from pipeline.model_folder import load_model
 from pipeline.stability.audit import audit
 from pipeline.tracking import open_run
@@ -23,13 +22,10 @@ def main() -> None:
     device = choose_device(params.runtime)
     folder = variant_folder(root, task, variant)
     network = load_model(folder / "model", device, expect={"task": task, "variant": variant})
-    pairs = open_pairs(manifest_path(root, task), "validation", network.scale, network.kind.equalized)
-    multiple = network.scale * network.multiple
-    crops = validation_pairs(pairs, settings.data.validation_crop, settings.data.validation_crops, multiple)
     limits = settings.stability
     summary = audit(
         network,
-        crops[:: max(1, len(crops) // limits.pictures)][: limits.pictures],
+        held_out_crops(root, params, task, limit=limits.pictures),
         folder / "stability",
         limits.draws,
         limits.temperature,

@@ -2,6 +2,7 @@
 
 from pipeline.stability.analysis import Analysis
 from pipeline.stability.bad_pixels import bad_pixels
+from pipeline.stability.certified_bound import certified_bound
 from pipeline.stability.feature_variance import feature_variance
 from pipeline.stability.reconstruction import reconstruction
 
@@ -9,6 +10,7 @@ ANALYSES: dict[str, Analysis] = {
     "feature_variance": feature_variance,
     "reconstruction": reconstruction,
     "bad_pixels": bad_pixels,
+    "certified_bound": certified_bound,
 }
 
 __all__ = ["ANALYSES", "Analysis"]

@@ -15,10 +15,11 @@ import torch.distributed as dist
 from torch import nn
 
 from pipeline.config import Params, TrainingConfig, load_params
-from pipeline.datasets.loading import CropLoader, validation_pairs
+from pipeline.datasets.loading import CropLoader
 from pipeline.datasets.sides import open_pairs
 from pipeline.devices import choose_device
 from pipeline.errors import DataError
+from pipeline.inference.held_out import held_out_crops
 from pipeline.inference.pictures import to_tensor
 from pipeline.kinds import KINDS, Kind
 from pipeline.layout import encoder_folder, manifest_path, run_folder, variant_folder
@@ -125,8 +126,7 @@ def _train(root: Path, params: Params, task: str, variant: str, report: Report) 
     network.encoder.load_state_dict(load_model(encoder, device="cpu", expect={"task": task}).state_dict())
     kind = _kind(params, task)
     objective = kind.objective(network)
-    pairs = open_pairs(manifest_path(root, task), "validation", params.task(task).scale, kind.equalized)
-    crops = validation_pairs(pairs, settings.data.crop * 2, settings.data.validation_crops, _multiple(params, task))
+    crops = held_out_crops(root, params, task, side=settings.data.crop * 2)
     validate = _validator(kind, [sides for _, sides in crops], params.task(task).scale, device)
     batches = _batches(params, root, task, training.batch, training, device)
     store = _store(task, variant, key)
@@ -209,11 +209,6 @@ def _validator(kind: Kind, crops: list[Any], scale: int, device: torch.device) -
         return {"validation_nll": nll, "validation_bits_per_dim": nll / 3.0}
 
     return validate
-
-
-def _multiple(params: Params, task: str) -> int:
-    """Return what HR sizes must be a multiple of: the scale, and what the squeezes need."""
-    return max(params.task(task).scale, 2 ** params.settings(task).network.levels)
 
 
 def _named(row: Row) -> Row:

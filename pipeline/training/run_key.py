@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 # Code that a training depends on; a change there starts new runs instead of resuming old ones.
-_CODE = ("models", "pipeline/training", "pipeline/datasets", "pipeline/model_folder.py", "pipeline/seeds.py")
+_CODE = (
+    "models",
+    "pipeline/training",
+    "pipeline/datasets",
+    "pipeline/kinds",
+    "pipeline/model_folder.py",
+    "pipeline/seeds.py",
+)
 _LENGTH = 12
 
 

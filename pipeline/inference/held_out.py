@@ -1,0 +1,38 @@
+"""The held-out crops that are restored, audited and validated on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.config import Params
+from pipeline.datasets.loading import validation_pairs
+from pipeline.datasets.sides import open_pairs
+from pipeline.kinds import KINDS
+from pipeline.layout import manifest_path
+
+Crops = list[tuple[str, tuple[np.ndarray, ...]]]
+
+
+def held_out_crops(root: Path, params: Params, task: str, side: int | None = None, limit: int | None = None) -> Crops:
+    """Return named crops with their sides ``(h, w, 3)`` uint8, target first; the same ones at every call.
+
+    ``side``: their largest side, else ``data.validation_crop``. ``limit``: at most so many, spread evenly over
+    the ``data.validation_limit`` that there are.
+    """
+    chosen, settings = params.task(task), params.settings(task)
+    pairs = open_pairs(manifest_path(root, task), "validation", chosen.scale, KINDS[chosen.kind].equalized)
+    # what scale and squeezes need
+    multiple = max(chosen.scale, 2**settings.network.levels)
+    data = settings.data
+    crops = validation_pairs(pairs, side or data.validation_crop, data.validation_crops, multiple)
+    return spread(spread(crops, data.validation_limit), limit)
+
+
+def spread(items: list[Any], limit: int | None) -> list[Any]:
+    """Return at most ``limit`` of the items, evenly spread from the first to the last."""
+    if limit is None or len(items) <= limit:
+        return items
+    return [items[round(place * (len(items) - 1) / max(1, limit - 1))] for place in range(limit)]
