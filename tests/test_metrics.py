@@ -18,12 +18,14 @@ from skimage.metrics import peak_signal_noise_ratio
 from pipeline.datasets import package_index
 from pipeline.errors import DataError
 from pipeline.files import read_csv, read_json, write_json
-from pipeline.metrics import METRICS
-from pipeline.metrics.contract import DrawStatistics, NotComputable, Picture, example
+from pipeline.inference.brightness import brightness_gain
+from pipeline.kinds import KINDS
+from pipeline.metrics import METRICS, metrics_of
+from pipeline.metrics.contract import ESTIMATES, EVERY_KIND, DrawStatistics, NotComputable, Picture, example
 from pipeline.metrics.diversity import diversity_score
 from pipeline.metrics.errors import bad_draws
 from pipeline.metrics.evaluate import evaluate
-from pipeline.metrics.fidelity import PSNR_CAP, lr_psnr, psnr, ssim
+from pipeline.metrics.fidelity import PSNR_CAP, lr_psnr, psnr, ssim_colour, ssim_grey
 from pipeline.metrics.perceptual import carrier_file, load_lpips, read_arrays
 from pipeline.metrics.sharpness import gradient_magnitude
 
@@ -33,8 +35,10 @@ OF_EQUAL_PICTURES = {
     "lr_psnr_mean": PSNR_CAP,
     "lr_psnr_worst": PSNR_CAP,
     "psnr": PSNR_CAP,
-    "ssim": 1.0,
+    "ssim_colour": 1.0,
     "gradient_ratio": 1.0,
+    **{f"psnr_{estimate}": PSNR_CAP for estimate in ESTIMATES},
+    **{f"ssim_{form}_{estimate}": 1.0 for form in ("grey", "colour") for estimate in ESTIMATES},
 }  # and 0 for everything that counts errors
 
 
@@ -89,12 +93,52 @@ def test_every_metric(metric):
     equal = replace(
         good,
         draws=np.stack([good.reference] * 2),
+        estimates=dict.fromkeys(ESTIMATES, good.reference),
         statistics=(DrawStatistics(0, 0), DrawStatistics(0, 0)),
         _results={},
     )
     assert value(metric, equal) == pytest.approx(OF_EQUAL_PICTURES.get(metric.name, 0.0), abs=1e-6)
     summary = metric.summarise([better, worse])
     assert all(type(number) is float and math.isfinite(number) for number in (better, worse, summary))
+
+
+def test_a_kind_has_the_metrics_that_mean_something_there():
+    assert set(EVERY_KIND) == set(KINDS)
+    assert all(metric.name == name and set(metric.kinds) <= set(KINDS) for name, metric in METRICS.items())
+    low_light, super_resolution = metrics_of("low_light"), metrics_of("super_resolution")
+    assert not [name for name in low_light if "lr_psnr" in name]
+    assert not [name for name in super_resolution if name.endswith("_gain")]
+    assert set(low_light) | set(super_resolution) == set(METRICS)
+    assert {f"{m}_{e}" for m in ("psnr", "ssim_grey", "ssim_colour", "lpips") for e in ESTIMATES} <= set(low_light)
+
+
+def test_every_estimate_is_measured_by_itself(astronaut, blurred):
+    pictures = dict(zip(ESTIMATES, (blurred, blurred // 2, astronaut, blurred[::-1].copy()), strict=True))
+    picture = Picture("a", astronaut, astronaut[None], pictures, 1, None, _load("alex"))
+    for name, pixels in pictures.items():
+        expected = (
+            min(psnr(pixels, astronaut), PSNR_CAP),
+            ssim_grey(pixels, astronaut),
+            ssim_colour(pixels, astronaut),
+        )
+        found = [METRICS[f"{measure}_{name}"].per_picture(picture) for measure in ("psnr", "ssim_grey", "ssim_colour")]
+        assert found == pytest.approx(expected)
+        distance = picture.lpips.distance(pixels, astronaut)
+        assert METRICS[f"lpips_{name}"].per_picture(picture) == pytest.approx(distance, abs=1e-6)
+    without = replace(picture, estimates={"draws_mean": blurred}, _results={})
+    with pytest.raises(NotComputable, match="brightness"):
+        METRICS["psnr_draws_mean_gain"].per_picture(without)
+    assert METRICS["lpips_draws_mean"].per_picture(without) > 0
+
+
+def test_the_gain_is_the_published_one():
+    """Mean of the target in grey, with the weights of red and blue exchanged as released, over the output's mean."""
+    target = torch.stack([torch.full((4, 6), level) for level in (1.0, 0.5, 0.25)])
+    image = torch.full((3, 4, 6), 0.2)
+    image[:, 0] = -0.4  # un-clamped: the mean is 0.05
+    assert brightness_gain(image, target) == pytest.approx((0.114 * 1.0 + 0.587 * 0.5 + 0.299 * 0.25) / 0.05, rel=1e-6)
+    for hopeless in (torch.zeros(3, 4, 6), -image, torch.full((3, 4, 6), math.nan), torch.full((3, 4, 6), math.inf)):
+        assert brightness_gain(hopeless, target) is None
 
 
 def test_summaries():
@@ -109,6 +153,8 @@ def test_pictures_of_another_type_or_size_are_refused():
         replace(good, draws=good.draws.astype(np.float32))
     with pytest.raises(ValueError, match="do not match"):
         replace(good, draws=good.draws[:, :32])
+    with pytest.raises(ValueError, match="estimate draws_mean"):
+        replace(good, estimates={"draws_mean": good.reference[:32]})
 
 
 def test_psnr_is_scikit_images(astronaut, blurred):
@@ -129,7 +175,19 @@ def test_ssim_is_the_colour_7x7_uniform_window_with_sample_covariance(astronaut,
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     local = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
     local /= (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
-    assert ssim(blurred, astronaut) == pytest.approx(local[3:-3, 3:-3].mean(), abs=1e-9)
+    assert ssim_colour(blurred, astronaut) == pytest.approx(local[3:-3, 3:-3].mean(), abs=1e-9)
+
+
+def test_ssim_grey_is_that_of_bt_601_luma(astronaut, blurred):
+    def grey(pixels):
+        luma = (pixels.astype(float) @ [0.299, 0.587, 0.114] + 0.5).astype(np.uint8)
+        return np.repeat(luma[..., None], 3, axis=2)
+
+    assert ssim_grey(blurred, astronaut) == pytest.approx(ssim_colour(grey(blurred), grey(astronaut)), abs=1e-3)
+    swapped = np.ascontiguousarray(astronaut[..., ::-1])
+    assert ssim_grey(swapped, astronaut) > ssim_colour(swapped, astronaut) + 0.05  # hue hardly counts
+    with pytest.raises(NotComputable, match="7x7"):
+        ssim_grey(astronaut[:6], astronaut[:6])
 
 
 @pytest.mark.parametrize("scale", [4, 8])
@@ -149,7 +207,7 @@ def test_lr_psnr_ignores_what_lies_beyond_a_multiple_of_8(astronaut):
 
 
 def test_lr_psnr_of_draws_is_lr_psnr_of_each(astronaut, blurred):
-    picture = Picture("a", astronaut[:90], np.stack([blurred[:90], astronaut[6:]]), 4, None, "not needed")
+    picture = Picture("a", astronaut[:90], np.stack([blurred[:90], astronaut[6:]]), {}, 4, None, "not needed")
     each = [lr_psnr(draw, picture.reference, 4) for draw in picture.draws]
     assert METRICS["lr_psnr_mean"].per_picture(picture) == pytest.approx(np.mean(each))
     assert METRICS["lr_psnr_worst"].per_picture(picture) == pytest.approx(min(each))
@@ -280,11 +338,10 @@ def test_a_pickle_with_code_in_it_is_refused(tmp_path):
         read_arrays(path)
 
 
-@pytest.fixture
-def samples(tmp_path, astronaut, blurred):
+def write_samples_folder(folder, astronaut, blurred, kind="super_resolution"):
     """A samples folder as the sample stage writes it: two pictures, three draws, the last draw of "b" exploded."""
-    folder = tmp_path / "samples"
     noise = np.random.default_rng(3)
+    scale = 4 if kind == "super_resolution" else 1
     pictures = []
     for name, reference in (("a", astronaut), ("b", astronaut[::-1])):
         (folder / name).mkdir(parents=True)
@@ -293,17 +350,31 @@ def samples(tmp_path, astronaut, blurred):
         if name == "b":
             draws[2][20:40, 20:40], outside[2] = 255, 9
         baseline = blurred if name == "a" else blurred[::-1]
-        files = {"reference": reference, "input": reference[::4, ::4], "baseline": baseline}
-        files |= {f"draw_{i:02d}": draw for i, draw in enumerate(draws)}
-        for part, pixels in files.items():
+        parts = {
+            "reference": reference,
+            "input": reference[::scale, ::scale],
+            "baseline": baseline,
+            "latent_mean": draws[0],
+            "draws_mean": np.mean(draws, axis=0).astype(np.uint8),
+        }
+        if kind == "low_light":
+            parts |= {f"{part}_gain": (parts[part] * 0.9).astype(np.uint8) for part in ("baseline", "latent_mean")}
+            if name == "a":  # of "b" the draws' mean has no gain
+                parts["draws_mean_gain"] = (parts["draws_mean"] * 0.8).astype(np.uint8)
+        for part, pixels in (parts | {f"draw_{i:02d}": draw for i, draw in enumerate(draws)}).items():
             Image.fromarray(np.ascontiguousarray(pixels)).save(folder / name / f"{part}.png")
         entry = {"minimum": -0.1, "maximum": 1.1, "nonfinite_values": 0, "values": reference.size}
         drawn = [{**entry, "file": f"{name}/draw_{i:02d}.png", "outside_values": outside[i]} for i in range(len(draws))]
-        parts = {part: f"{name}/{part}.png" for part in ("reference", "input", "baseline")}
-        pictures.append({"id": name, **parts, "draws": drawn})
-    content = {"task": "df2k_x4", "variant": "affine", "profile": "smoke", "run_key": "k", "scale": 4}
+        pictures.append({"id": name, **{part: f"{name}/{part}.png" for part in parts}, "draws": drawn})
+    task = "df2k_x4" if kind == "super_resolution" else "lol"
+    content = {"kind": kind, "task": task, "variant": "affine", "profile": "smoke", "run_key": "k", "scale": scale}
     write_json(folder / "samples.json", content | {"temperature": 0.9, "quantization": "floor", "pictures": pictures})
     return folder
+
+
+@pytest.fixture
+def samples(tmp_path, astronaut, blurred):
+    return write_samples_folder(tmp_path / "samples", astronaut, blurred)
 
 
 def test_evaluation_of_a_folder(samples, tmp_path, alex, astronaut):
@@ -333,7 +404,22 @@ def test_evaluation_of_a_folder(samples, tmp_path, alex, astronaut):
     assert set(written["reasons"]) == {"baseline.diversity", "baseline.pixel_errors", "baseline.pixel_error_draws"}
     rows = read_csv(tmp_path / "evaluation" / "per_picture.csv")
     assert [row["picture"] for row in rows] == ["a", "b"]
-    assert set(rows[0]) == {"picture", *METRICS}
+    assert set(rows[0]) == {"picture", *metrics_of("super_resolution")}
+
+
+def test_evaluation_of_low_light(tmp_path, astronaut, blurred, alex):
+    folder = write_samples_folder(tmp_path / "samples", astronaut, blurred, "low_light")
+    found = evaluate(folder, "lol", "affine")
+    assert set(found.metrics) == set(found.baseline) == set(metrics_of("low_light"))
+    assert (found.metrics["pixel_errors"], found.metrics["pixel_error_draws"]) == (1, 1)
+    first = found.per_picture[0]
+    assert first["psnr_draws_mean"] > first["psnr_latent_mean"] > first["psnr_latent_mean_gain"]
+    assert found.metrics["psnr_draws_mean_gain"] is None  # "b" has none, and a mean over "a" alone would not compare
+    assert found.per_picture[0]["psnr_draws_mean_gain"] > 0
+    assert found.reasons["psnr_draws_mean_gain"].startswith("b: the mean of the restoration is not a positive number")
+    assert found.baseline["psnr_latent_mean"] == pytest.approx(psnr(blurred, astronaut))
+    assert found.baseline["psnr_draws_mean_gain"] == found.baseline["psnr_latent_mean_gain"]
+    assert found.baseline["psnr_latent_mean_gain"] < found.baseline["psnr_latent_mean"]
 
 
 def test_without_weights_lpips_is_null_with_a_reason_and_the_rest_is_there(samples, tmp_path, monkeypatch):
@@ -342,7 +428,8 @@ def test_without_weights_lpips_is_null_with_a_reason_and_the_rest_is_there(sampl
     found = evaluate(samples, "df2k_x4", "affine")
     found.write(tmp_path / "evaluation")
     written = read_json(tmp_path / "evaluation" / "metrics.json")
-    assert {name for name, number in written["metrics"].items() if number is None} == {"lpips", "diversity"}
+    missing = {name for name, number in written["metrics"].items() if number is None}
+    assert missing == {"lpips", "lpips_latent_mean", "diversity"}
     assert "weights are not to be had" in written["reasons"]["lpips"]
     assert "by hand" in written["reasons"]["diversity"]
 

@@ -12,6 +12,7 @@ import torch
 from pipeline.console import progress, warn
 from pipeline.errors import DataError, SteadyflowError
 from pipeline.files import write_json
+from pipeline.inference.brightness import brightness_gain
 from pipeline.inference.pictures import to_tensor, to_uint8, value_statistics, write_png
 from pipeline.inference.sampling import draw_images
 
@@ -35,11 +36,12 @@ def restore_crops(
     pictures = []
     kind = network.kind
     for name, sides in progress(crops, f"sample {network.config.task} {network.config.variant}"):
-        _, seen = kind.pair([to_tensor(side).to(device) for side in sides], network.scale)
+        target, seen = kind.pair([to_tensor(side).to(device) for side in sides], network.scale)
         place = folder / name
         write_png(place / "reference.png", sides[0])
         write_png(place / "input.png", to_uint8(kind.shown(seen)[0], "round"))
-        write_png(place / "baseline.png", to_uint8(kind.baseline(seen, network.scale)[0], "round"))
+        baseline = kind.baseline(seen, network.scale)[0]
+        write_png(place / "baseline.png", to_uint8(baseline, "round"))
         (center,) = draw_images(network, seen, 1, 0.0, seed, name)
         write_png(place / "latent_mean.png", to_uint8(center, quantization))
         records, total = [], torch.zeros_like(center)
@@ -50,6 +52,11 @@ def restore_crops(
             total += image
         write_png(place / "draws_mean.png", to_uint8(total / draws, quantization))
         files = {part: f"{name}/{part}.png" for part in _PARTS}
+        if kind.brightness_gain:
+            for part, image in (("baseline", baseline), ("latent_mean", center), ("draws_mean", total / draws)):
+                if gain := brightness_gain(image, target[0]):
+                    files[f"{part}_gain"] = f"{name}/{part}_gain.png"
+                    write_png(place / f"{part}_gain.png", to_uint8(gain * image, quantization))
         pictures.append({"id": name, **files, "draws": records})
     config = network.config
     content = {

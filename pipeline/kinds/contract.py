@@ -27,6 +27,7 @@ class Kind(ABC):
     """One kind of restoration."""
 
     equalized: bool  # whether the network also sees the histogram-equalized input
+    brightness_gain: bool  # whether restorations are also measured at the target's brightness, as LLFlow's are
 
     @abstractmethod
     def network(self, network: dict[str, Any], scale: int, **parts: Any) -> nn.Module:

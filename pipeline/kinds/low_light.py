@@ -25,6 +25,7 @@ class LowLight(Kind):
     """Normally lit ``(B, 3, H, W)`` from ``(B, 6, H, W)``: log of the low-light picture, its equalized histogram."""
 
     equalized = True
+    brightness_gain = True
 
     def network(self, network: dict[str, Any], scale: int, **parts: Any) -> nn.Module:
         """Return a fresh LowLightFlow."""

@@ -23,6 +23,7 @@ class SuperResolution(Kind):
     """HR ``(B, 3, H, W)`` from LR ``(B, 3, H / scale, W / scale)`` in [0, 1], on an 8-bit grid as published."""
 
     equalized = False
+    brightness_gain = False
 
     def network(self, network: dict[str, Any], scale: int, **parts: Any) -> nn.Module:
         """Return a fresh SuperResolutionFlow."""

@@ -1,8 +1,9 @@
 """Metrics of restored pictures. To add one: a file that defines a ``Metric``, and its line in ``METRICS``."""
 
-from pipeline.metrics.contract import Metric
+from pipeline.metrics.contract import Kind, Metric
 from pipeline.metrics.diversity import DIVERSITY
 from pipeline.metrics.errors import ERRORS_LR_PSNR_40, ERRORS_LR_PSNR_45, PIXEL_ERROR_DRAWS, PIXEL_ERRORS
+from pipeline.metrics.estimates import ESTIMATE_METRICS
 from pipeline.metrics.fidelity import LR_PSNR_MEAN, LR_PSNR_WORST, PSNR, SSIM
 from pipeline.metrics.perceptual import LPIPS
 from pipeline.metrics.sharpness import GRADIENT_RATIO
@@ -20,8 +21,15 @@ METRICS: dict[str, Metric] = {
         PIXEL_ERROR_DRAWS,
         PSNR,
         SSIM,
+        *ESTIMATE_METRICS,
         GRADIENT_RATIO,
     )
 }
 
-__all__ = ["METRICS", "Metric"]
+
+def metrics_of(kind: Kind) -> dict[str, Metric]:
+    """Return the metrics that a kind of restoration has, in the order in which they are shown."""
+    return {name: metric for name, metric in METRICS.items() if kind in metric.kinds}
+
+
+__all__ = ["METRICS", "Metric", "metrics_of"]

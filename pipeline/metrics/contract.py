@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Pixels = NDArray[np.uint8]
+Kind = Literal["super_resolution", "low_light"]
+EVERY_KIND: tuple[Kind, ...] = get_args(Kind)
+ESTIMATES = (
+    "latent_mean",
+    "draws_mean",
+    "latent_mean_gain",
+    "draws_mean_gain",
+)  # metrics/estimates.py says what they are
 
 
 class NotComputable(Exception):
@@ -34,22 +42,28 @@ class Picture:
     """One reference picture and its restorations, as they were written.
 
     ``reference`` is ``(H, W, 3)`` uint8 RGB, ``draws`` ``(M, H, W, 3)`` uint8; ``statistics`` has M entries, None
-    for a restoration that never was anything but 8-bit (the baseline). ``lpips`` is the network, or why there is none.
+    for a restoration that never was anything but 8-bit (the baseline). ``estimates``: those of ESTIMATES that there
+    are, ``(H, W, 3)`` uint8. ``lpips`` is the network, or why there is none.
     """
 
     name: str
     reference: Pixels
     draws: Pixels
+    estimates: Mapping[str, Pixels]
     scale: int
     statistics: tuple[DrawStatistics, ...] | None
     lpips: LpipsNet | str
     _results: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.reference.dtype != np.uint8 or self.draws.dtype != np.uint8:
-            raise ValueError(f"{self.name}: metrics take uint8, got {self.reference.dtype} and {self.draws.dtype}")
+        types = {pixels.dtype for pixels in (self.reference, self.draws, *self.estimates.values())}
+        if types != {np.dtype(np.uint8)}:
+            raise ValueError(f"{self.name}: metrics take uint8, got {sorted(map(str, types))}")
         if self.draws.ndim != 4 or self.draws.shape[1:] != self.reference.shape or self.reference.shape[-1] != 3:
             raise ValueError(f"{self.name}: draws {self.draws.shape} do not match {self.reference.shape}")
+        for name, pixels in self.estimates.items():
+            if name not in ESTIMATES or pixels.shape != self.reference.shape:
+                raise ValueError(f"{self.name}: estimate {name} {pixels.shape} does not match {self.reference.shape}")
         if self.statistics is not None and len(self.statistics) != len(self.draws):
             raise ValueError(f"{self.name}: {len(self.statistics)} statistics of {len(self.draws)} draws")
 
@@ -71,7 +85,8 @@ def example() -> tuple[Picture, Picture]:
 def _noisy(reference: Pixels, sigma: float, outside: int) -> Picture:
     noise = np.random.default_rng(7).normal(0.0, sigma, (2, *reference.shape))
     draws = (reference + noise).round().clip(0, 255).astype(np.uint8)
-    return Picture("waves", reference, draws, 4, (DrawStatistics(0, outside), DrawStatistics(0, 0)), _example_lpips())
+    statistics = (DrawStatistics(0, outside), DrawStatistics(0, 0))
+    return Picture("waves", reference, draws, dict.fromkeys(ESTIMATES, draws[0]), 4, statistics, _example_lpips())
 
 
 def _example_lpips() -> LpipsNet | str:
@@ -89,7 +104,8 @@ class Metric:
     """One column of the evaluation.
 
     ``per_picture`` returns a finite number or raises NotComputable; ``summarise`` turns those of all pictures into
-    the one that stands in metrics.json. ``example`` returns a better and a worse picture.
+    the one that stands in metrics.json. ``kinds``: the kinds of restoration that have this column. ``example``
+    returns a better and a worse picture.
     """
 
     name: str
@@ -98,6 +114,7 @@ class Metric:
     better: Literal["higher", "lower", "target:1"]
     per_picture: Callable[[Picture], float]
     summarise: Callable[[Sequence[float]], float]
+    kinds: tuple[Kind, ...] = EVERY_KIND
     example: Callable[[], tuple[Picture, Picture]] = example
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from pipeline.console import progress
 from pipeline.errors import DataError
 from pipeline.files import write_csv, write_json
-from pipeline.metrics import METRICS
-from pipeline.metrics.contract import NotComputable, Picture
+from pipeline.metrics import METRICS, metrics_of
+from pipeline.metrics.contract import ESTIMATES, Kind, NotComputable, Picture, Pixels
 from pipeline.metrics.perceptual import LpipsNet, load_lpips
 from pipeline.metrics.samples import SampledPicture, Samples, load_samples, read_picture
 
@@ -38,7 +38,7 @@ class Evaluation:
 
     def write(self, folder: Path) -> None:
         """Write ``metrics.json`` and ``per_picture.csv`` as docs/architecture.md says."""
-        write_csv(folder / "per_picture.csv", ["picture", *METRICS], self.per_picture)
+        write_csv(folder / "per_picture.csv", ["picture", *self.metrics], self.per_picture)
         content = {
             "task": self.samples.task,
             "variant": self.samples.variant,
@@ -65,8 +65,8 @@ def evaluate(folder: Path, task: str, variant: str, device: torch.device | str =
     rows, baseline_rows = [], []
     for entry in progress(samples.pictures, f"evaluate {task} {variant}"):
         drawn, baseline = _read(folder, entry, samples.scale, lpips)
-        rows.append(_row(drawn, reasons, ""))
-        baseline_rows.append(_row(baseline, reasons, "baseline."))
+        rows.append(_row(samples.kind, drawn, reasons, ""))
+        baseline_rows.append(_row(samples.kind, baseline, reasons, "baseline."))
     return Evaluation(samples, rows, _summary(rows), _summary(baseline_rows), reasons)
 
 
@@ -78,20 +78,25 @@ def _lpips_or_reason(device: torch.device | str) -> LpipsNet | str:
 
 
 def _read(folder: Path, entry: SampledPicture, scale: int, lpips: LpipsNet | str) -> tuple[Picture, Picture]:
-    """Return the draws of one picture, and its baseline as if it were a single draw."""
+    """Return what was drawn for one picture, and its baseline as if it were a single draw and all estimates."""
     reference = read_picture(folder, entry.reference)
+
+    def read(files: dict[str, str | None]) -> dict[str, Pixels]:
+        return {name: read_picture(folder, file, like=reference) for name, file in files.items() if file}
+
     draws = np.stack([read_picture(folder, draw.file, like=reference) for draw in entry.draws])
-    baseline = read_picture(folder, entry.baseline, like=reference)[None]
+    estimates = read({name: getattr(entry, name) for name in ESTIMATES})
+    baseline = read({name: entry.baseline_gain if name.endswith("_gain") else entry.baseline for name in ESTIMATES})
     statistics = tuple(draw.statistics() for draw in entry.draws)
     return (
-        Picture(entry.id, reference, draws, scale, statistics, lpips),
-        Picture(entry.id, reference, baseline, scale, None, lpips),
+        Picture(entry.id, reference, draws, estimates, scale, statistics, lpips),
+        Picture(entry.id, reference, baseline["draws_mean"][None], baseline, scale, None, lpips),
     )
 
 
-def _row(picture: Picture, reasons: dict[str, str], prefix: str) -> Row:
+def _row(kind: Kind, picture: Picture, reasons: dict[str, str], prefix: str) -> Row:
     row: Row = {"picture": picture.name}
-    for name, metric in METRICS.items():
+    for name, metric in metrics_of(kind).items():
         try:
             row[name] = metric.per_picture(picture)
         except NotComputable as reason:
@@ -102,7 +107,9 @@ def _row(picture: Picture, reasons: dict[str, str], prefix: str) -> Row:
 
 def _summary(rows: list[Row]) -> dict[str, float | None]:
     """Return one value per metric; None if any picture lacks it, since a mean over fewer would not compare."""
-    columns: Mapping[str, list[float | None]] = {name: [row[name] for row in rows] for name in METRICS}
+    columns: Mapping[str, list[float | None]] = {
+        name: [row[name] for row in rows] for name in rows[0] if name != "picture"
+    }
     return {
         name: None if any(value is None for value in values) else METRICS[name].summarise(values)  # type: ignore[arg-type]
         for name, values in columns.items()

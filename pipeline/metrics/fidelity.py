@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pipeline.metrics.contract import Metric, NotComputable, Picture, Pixels, mean, smallest
 
 PSNR_CAP = 100.0  # dB; what equal pictures count as: their PSNR is infinite, which neither a mean nor JSON can hold
+_SSIM_WINDOW = 7
 _MODULUS = 8  # NTIRE21 crops the reference to a multiple of 8 at every scale
 
 
@@ -19,14 +20,40 @@ def psnr(image: Pixels, reference: Pixels) -> float:
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
-def ssim(image: Pixels, reference: Pixels) -> float:
+def capped_psnr(image: Pixels, reference: Pixels) -> float:
+    """Return the PSNR in dB, at most ``PSNR_CAP``."""
+    return min(psnr(image, reference), PSNR_CAP)
+
+
+def ssim_colour(image: Pixels, reference: Pixels) -> float:
     """Return scikit-image's structural similarity in [-1, 1]: colour, 7x7 uniform window, sample covariance.
 
-    This is what SRFlow's evaluation calls; it is not the 11x11 Gaussian window of Wang et al. (2004).
+    This is what SRFlow's evaluation calls; it is not the 11x11 Gaussian window of Wang et al. (2004). Raises
+    NotComputable for a picture smaller than the window.
     """
+    _refuse_small(reference)
     from skimage.metrics import structural_similarity
 
     return float(structural_similarity(reference, image, channel_axis=-1, data_range=255))
+
+
+def ssim_grey(image: Pixels, reference: Pixels) -> float:
+    """Return the same of both pictures in 8-bit grey (ITU-R BT.601), which is what LLFlow's evaluation calls.
+
+    It comes out higher than in colour: errors of hue do not count. Raises NotComputable for a picture smaller than
+    the window.
+    """
+    _refuse_small(reference)
+    import cv2
+    from skimage.metrics import structural_similarity
+
+    grey, wanted = (cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) for pixels in (image, reference))
+    return float(structural_similarity(wanted, grey, data_range=255))
+
+
+def _refuse_small(reference: Pixels) -> None:
+    if min(reference.shape[:2]) < _SSIM_WINDOW:
+        raise NotComputable(f"SSIM needs a picture of at least {_SSIM_WINDOW}x{_SSIM_WINDOW}")
 
 
 def lr_psnr(image: Pixels, reference: Pixels, scale: int) -> float:
@@ -62,22 +89,21 @@ def lr_psnr_of_draws(picture: Picture) -> NDArray[np.float64]:
 
 
 def _mean_psnr(picture: Picture) -> float:
-    return mean([min(psnr(draw, picture.reference), PSNR_CAP) for draw in picture.draws])
+    return mean([capped_psnr(draw, picture.reference) for draw in picture.draws])
 
 
 def _mean_ssim(picture: Picture) -> float:
-    if min(picture.reference.shape[:2]) < 7:
-        raise NotComputable("SSIM needs a picture of at least 7x7")
-    return mean([ssim(draw, picture.reference) for draw in picture.draws])
+    return mean([ssim_colour(draw, picture.reference) for draw in picture.draws])
 
 
 LR_PSNR_MEAN = Metric(
     name="lr_psnr_mean",
-    title="LR-PSNR, mean of the draws",
+    title="LR-PSNR, averaged over the draws",
     unit="dB",
     better="higher",
     per_picture=lambda picture: float(picture.once(lr_psnr_of_draws).mean()),
     summarise=mean,
+    kinds=("super_resolution",),
 )
 LR_PSNR_WORST = Metric(
     name="lr_psnr_worst",
@@ -86,6 +112,23 @@ LR_PSNR_WORST = Metric(
     better="higher",
     per_picture=lambda picture: float(picture.once(lr_psnr_of_draws).min()),
     summarise=smallest,
+    kinds=("super_resolution",),
 )
-PSNR = Metric("psnr", "PSNR (RGB), mean of the draws", "dB", "higher", _mean_psnr, mean)
-SSIM = Metric("ssim", "SSIM (colour, 7x7 uniform window), mean of the draws", "", "higher", _mean_ssim, mean)
+PSNR = Metric(
+    name="psnr",
+    title="PSNR (RGB), averaged over the draws",
+    unit="dB",
+    better="higher",
+    per_picture=_mean_psnr,
+    summarise=mean,
+    kinds=("super_resolution",),
+)
+SSIM = Metric(
+    name="ssim_colour",
+    title="SSIM (colour, 7x7 uniform window), averaged over the draws",
+    unit="",
+    better="higher",
+    per_picture=_mean_ssim,
+    summarise=mean,
+    kinds=("super_resolution",),
+)

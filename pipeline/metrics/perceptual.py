@@ -169,16 +169,21 @@ def _enlarge(layer: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return torch.nn.functional.interpolate(layer, size=size, mode="bilinear", align_corners=False)
 
 
-def lpips_of_draws(picture: Picture) -> Comparison:
-    """Return LPIPS of every draw against the reference."""
+def lpips_of(picture: Picture, images: Pixels) -> Comparison:
+    """Return LPIPS of ``images`` ``(M, H, W, 3)`` against the picture's reference."""
     if isinstance(picture.lpips, str):
         raise NotComputable(picture.lpips)
-    return picture.lpips.compare(picture.draws, picture.reference)
+    return picture.lpips.compare(images, picture.reference)
+
+
+def lpips_of_draws(picture: Picture) -> Comparison:
+    """Return LPIPS of every draw against the reference."""
+    return lpips_of(picture, picture.draws)
 
 
 LPIPS = Metric(
     name="lpips",
-    title="LPIPS (AlexNet, v0.1), mean of the draws",
+    title="LPIPS (AlexNet, v0.1), averaged over the draws",
     unit="",
     better="lower",
     per_picture=lambda picture: float(picture.once(lpips_of_draws).distance.mean()),

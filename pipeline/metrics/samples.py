@@ -9,7 +9,7 @@ import pydantic
 
 from pipeline.datasets.decode import Unreadable, decode
 from pipeline.errors import DataError
-from pipeline.metrics.contract import DrawStatistics, Pixels
+from pipeline.metrics.contract import DrawStatistics, Kind, Pixels
 
 SAMPLES_FILE = "samples.json"
 
@@ -31,17 +31,27 @@ class Draw(_Entry):
 
 
 class SampledPicture(_Entry):
-    """One held-out picture; files are relative to the samples folder."""
+    """One held-out picture; files are relative to the samples folder.
+
+    ``_gain``: what LLFlow's brightness gain makes of it; None where there is no such gain, or none is to be had.
+    """
 
     id: str
     reference: str
+    input: str
     baseline: str
+    latent_mean: str
+    draws_mean: str
+    baseline_gain: str | None = None
+    latent_mean_gain: str | None = None
+    draws_mean_gain: str | None = None
     draws: list[Draw] = pydantic.Field(min_length=1)
 
 
 class Samples(_Entry):
     """The content of samples.json that the metrics need."""
 
+    kind: Kind
     task: str
     variant: str
     profile: str
