@@ -5,14 +5,16 @@ from __future__ import annotations
 import torch
 
 from models.bijection import Chain
+from models.caps import Caps
 from models.layers.actnorm import ActNorm
 from models.layers.coupling import Coupling, Injector
 from models.layers.invertible_conv import PERMUTATIONS
 from models.layers.split import Split
 from models.layers.squeeze import Squeeze
+from models.low_light_flow import LowLightFlow
 from models.multiscale import multiscale_flow
 from models.super_resolution_flow import SuperResolutionFlow
-from models.transforms import TRANSFORMS
+from models.transforms import TRANSFORMS, Affine
 
 TRANSFORM_CASES = {
     f"{name}-{number}": transform
@@ -79,6 +81,21 @@ def super_resolution(transform):
     return make
 
 
+def low_light(transform):
+    def make():
+        size = {"channels": 4, "blocks": 1, "growth": 2, "taps": [0]}
+        network = LowLightFlow(transform, steps=1, hidden=16, permutation="learned", encoder=size)
+        return network, torch.rand(BATCH, 6, 8, 8, dtype=torch.float64), image(3, 8)
+
+    return make
+
+
+def capped_flow():
+    caps = Caps(prior_mean=1.0, prior_log_scale=1.0, actnorm_log_scale=2.0, singular_value=2.0)
+    network = multiscale_flow(Affine(), 3, 1, 4, FEATURES, {1}, [0, 1, 1], caps=caps)
+    return network, {level: level_features(8 // 2**level) for level in (1, 2, 3)}, image(3, 8)
+
+
 BIJECTIONS = {
     "actnorm": lambda: (ActNorm(4), None, image()),
     "squeeze": lambda: (Squeeze(), None, image()),
@@ -89,6 +106,8 @@ BIJECTIONS = {
     **{f"noise-coupling-{name}": coupling(transform, "noise") for name, transform in TRANSFORM_CASES.items()},
     **{f"injector-{name}": injector(transform) for name, transform in TRANSFORM_CASES.items()},
     **{f"flow-{name}": flow(transform, "learned") for name, transform in TRANSFORM_CASES.items()},
+    "flow-capped": capped_flow,
+    **{f"low-light-{name}": low_light(transform) for name, transform in TRANSFORM_CASES.items()},
     "flow-fixed": flow(TRANSFORM_CASES["affine-0"], "fixed_orthogonal"),
     **{f"super-resolution-{name}": super_resolution(transform) for name, transform in TRANSFORM_CASES.items()},
 }
