@@ -87,6 +87,18 @@ def build_parser() -> argparse.ArgumentParser:
     stability = add("stability", _stability, "audit a trained model for exploding inverses")
     stability.add_argument("--model", type=Path, required=True, help="a model folder")
     stability.add_argument("--out", type=Path, required=True, help="folder for the findings")
+
+    published = add("import", _import, "turn a published checkpoint into a model folder")
+    published.add_argument("--weights", type=Path, required=True, help="the .pth of a published network")
+    published.add_argument("--options", type=Path, help="the .yml that it was trained with")
+    published.add_argument("--out", type=Path, required=True, help="the model folder to write")
+    published.add_argument(
+        "--override",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change an option, as the published commands do, e.g. network_G.flow.CondAffineSeparatedAndCond.eps=0.1",
+    )
     return parser
 
 
@@ -209,6 +221,20 @@ def _stability(arguments: argparse.Namespace, options: list[str]) -> int:
 
     audit_model(arguments.model, arguments.out)
     say(f"findings in {arguments.out}")
+    return 0
+
+
+def _import(arguments: argparse.Namespace, options: list[str]) -> int:
+    from pipeline.upstream import import_upstream
+    from pipeline.upstream.model import LICENCE
+
+    overrides = [part for text in arguments.override for part in text.split("|")]  # robustNF joins them by |
+    model = import_upstream(arguments.weights, arguments.options, arguments.out, overrides)
+    size = f"scale {model.config.scale}, {model.values / 1e6:.2f} M values"
+    say(f"{model.family.name}, {size}: all {model.tensors} tensors used, model folder {arguments.out}")
+    for note in model.notes:
+        say(f"note: {note}")
+    say(LICENCE)
     return 0
 
 

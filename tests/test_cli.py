@@ -57,7 +57,7 @@ def test_building_the_parser_loads_nothing_heavy():
 def test_help_lists_every_command():
     done = steadyflow("--help")
     assert done.returncode == 0
-    for command in ("repro", "check", "summary", "ui", "sample", "stability"):
+    for command in ("repro", "check", "summary", "ui", "sample", "stability", "import"):
         assert command in done.stdout
 
 
