@@ -1,4 +1,4 @@
-"""Measure the draws of a task x variant: metrics.json, per_picture.csv, and the same in MLflow."""
+"""Measure the draws of a task x variant: metrics.json, per_picture.csv, a grid of pictures, and the same in MLflow."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from pipeline.console import run_main, say
 from pipeline.devices import choose_device
 from pipeline.layout import project_root, variant_folder
 from pipeline.metrics.evaluate import evaluate
+from pipeline.reporting.grid import write_grid
 from pipeline.tracking import open_run
 from stages.arguments import parse
+
+_GROUPS = {"super_resolution": "sr", "low_light": "low_light"}  # of metrics in MLflow
 
 
 def main() -> None:
@@ -21,11 +24,14 @@ def main() -> None:
     folder = variant_folder(root, task, variant)
     evaluation = evaluate(folder / "samples", task, variant, choose_device(params.runtime))
     evaluation.write(folder / "evaluation")
+    grid = write_grid(folder / "evaluation" / "grid.jpg", folder / "samples", evaluation.samples)
+    group = _GROUPS[evaluation.samples.kind]
     with open_run(root, task, variant, evaluation.samples.run_key, params, "evaluate") as run:
-        run.metrics({f"sr/{name}": value for name, value in evaluation.metrics.items()})
+        run.metrics({f"{group}/{name}": value for name, value in evaluation.metrics.items()})
         run.metrics({f"baseline/{name}": value for name, value in evaluation.baseline.items()})
         run.table("per_picture", evaluation.per_picture)
         run.artifact(folder / "evaluation", "evaluation")
+        run.image(grid, "samples/grid")
     for name, reason in sorted(evaluation.reasons.items()):
         if not name.startswith("baseline."):
             say(f"{name} has no value: {reason}")

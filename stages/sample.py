@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pipeline.config import load_params
 from pipeline.console import run_main, say
 from pipeline.devices import choose_device
@@ -26,7 +24,7 @@ def main() -> None:
     network = load_model(folder / "model", device, expect={"task": task, "variant": variant})
     crops = held_out_crops(root, params, task)
     sampling = settings.sampling
-    content = restore_crops(
+    restore_crops(
         network,
         crops,
         folder / "samples",
@@ -38,9 +36,6 @@ def main() -> None:
     )
     with open_run(root, task, variant, network.config.run_key, params, "sample") as run:
         run.params({f"sampling.{name}": value for name, value in sampling.model_dump().items()})
-        for picture in content["pictures"]:
-            file = Path(picture["draws"][0]["file"])
-            run.image(folder / "samples" / file, f"samples/{picture['id']}.png")
     say(f"{task} {variant}: {len(crops)} pictures x {sampling.draws} draws in {(folder / 'samples').relative_to(root)}")
 
 

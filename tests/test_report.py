@@ -3,36 +3,45 @@
 import contextlib
 import csv
 import html.parser
+import io
 import json
 import re
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from pipeline.config import Params
 from pipeline.errors import DataError
 from pipeline.files import write_csv, write_json
-from pipeline.metrics import METRICS
+from pipeline.metrics import METRICS, metrics_of
+from pipeline.metrics.samples import load_samples
 from pipeline.reporting import figures, tables
+from pipeline.reporting.grid import sample_grid, write_grid
 from pipeline.reporting.paper_figures import PAPER_TABLES
 from pipeline.reporting.pictures import difference_map, photographs, stress_pictures
 from pipeline.reporting.report import build_report, task_figures
 from pipeline.reporting.results import load_results
-from pipeline.reporting.tables import Row, comparison, print_summary, show
+from pipeline.reporting.tables import Row, comparison, paper_rows, print_summary, show
+from pipeline.reporting.wording import WORDING
 
 VARIANTS = ("affine", "bounded", "rq_spline")
+TASKS = {
+    "df2k_x4": {"kind": "super_resolution", "dataset": "df2k", "scale": 4},
+    "lol": {"kind": "low_light", "dataset": "lol"},
+}
 HOSTILE = "<script>alert(1)</script>'\"&"
 
 
-def make_params(profile="demo", variants=VARIANTS):
+def make_params(profile="demo", variants=VARIANTS, tasks=("df2k_x4",)):
     return Params.model_validate(
         {
             "profile": profile,
             "seed": 10,
-            "tasks": {"df2k_x4": {"kind": "super_resolution", "dataset": "df2k", "scale": 4}},
+            "tasks": {task: TASKS[task] for task in tasks},
             "variants": {name: {"transform": "affine", "options": {"eps": 1e-4}} for name in variants},
-            "datasets": {"df2k": {}},
+            "datasets": {"df2k": {}, "lol": {}},
             "profiles": {},
         }
     )
@@ -43,11 +52,12 @@ def write_png(path, pixels):
     Image.fromarray(pixels).save(path)
 
 
-def write_variant(root, variant, strength=0, photographs=None, profile="demo", draws=4):
+def write_variant(root, variant, strength=0, photographs=None, profile="demo", draws=4, task="df2k_x4"):
     """Write what all stages leave for one variant; ``strength`` makes it worse, ``photographs`` are id -> pixels."""
     random = np.random.default_rng(strength)
-    folder = root / "artifacts" / "df2k_x4" / variant
-    head = {"task": "df2k_x4", "variant": variant, "profile": profile, "run_key": f"key{strength}"}
+    folder = root / "artifacts" / task / variant
+    kind = TASKS[task]["kind"]
+    head = {"task": task, "variant": variant, "profile": profile, "run_key": f"key{strength}"}
     numbers = {"steps": 400, "minutes": 2.5, "parameters": 1_234_567, "skipped_steps": strength}
     bits = {"nll": -6.0, "bits_per_dim": -2.0, "validation_nll": -5.7, "validation_bits_per_dim": -1.9 - 0.1 * strength}
     write_json(folder / "training" / "summary.json", {**head, **numbers, **bits})
@@ -61,8 +71,9 @@ def write_variant(root, variant, strength=0, photographs=None, profile="demo", d
     entries = []
     for index, (name, pixels) in enumerate((photographs or {"cat": plain_photograph()}).items()):
         entries.append(write_samples(folder / "samples", f"p{index}", name, pixels, draws, 8 + 4 * strength, random))
-    write_json(folder / "samples" / "samples.json", {**head, "scale": 4, "temperature": 0.9, "pictures": entries})
-    metrics = {name: 10.0 + strength for name in METRICS}
+    samples = {**head, "kind": kind, "scale": 4, "temperature": 0.9, "pictures": entries}
+    write_json(folder / "samples" / "samples.json", samples)
+    metrics = {name: 10.0 + strength for name in metrics_of(kind)}
     metrics["lpips"] = None
     write_json(
         folder / "evaluation" / "metrics.json",
@@ -72,7 +83,7 @@ def write_variant(root, variant, strength=0, photographs=None, profile="demo", d
             "draws": draws,
             "metrics": metrics,
             "reasons": {"lpips": f"no weights for {variant}"},
-            "baseline": {name: 1.0 for name in METRICS},
+            "baseline": {name: 1.0 for name in metrics},
         },
     )
     write_stability(folder / "stability", head, strength)
@@ -90,6 +101,8 @@ def write_samples(folder, sub, name, pixels, draws, noise, random):
     write_png(
         folder / sub / "baseline.png", np.repeat(np.repeat(small, 4, 0), 4, 1)[: pixels.shape[0], : pixels.shape[1]]
     )
+    for estimate in ("latent_mean", "draws_mean"):
+        write_png(folder / sub / f"{estimate}.png", pixels)
     files = []
     for draw in range(draws):
         noisy = pixels + random.normal(0, noise, pixels.shape)
@@ -98,7 +111,7 @@ def write_samples(folder, sub, name, pixels, draws, noise, random):
         files.append(
             {"file": f"{sub}/draw_{draw:02}.png", "minimum": 0.0, "maximum": 1.0, "values": pixels.size, **bad}
         )
-    named = {kind: f"{sub}/{kind}.png" for kind in ("reference", "input", "baseline")}
+    named = {kind: f"{sub}/{kind}.png" for kind in ("reference", "input", "baseline", "latent_mean", "draws_mean")}
     return {"id": name, **named, "draws": files}
 
 
@@ -131,22 +144,37 @@ def write_stability(folder, head, strength):
     analyses = {
         "bad_pixels": {"bad_share_stress": 0.2 * strength, "bad_share_in_distribution": 0.0},
         "brand_new": {"some_number": 3.5},
+        "certified_bound": {"largest_slope": 8.0 + strength, "value": 12.5 if strength == 2 else None},
     }
-    write_json(folder / "summary.json", {**head, "analyses": analyses, "reasons": {}})
+    reasons = {} if strength == 2 else {"certified_bound.value": "no bound"}
+    write_json(folder / "summary.json", {**head, "analyses": analyses, "reasons": reasons})
+
+
+def write_manifest(root, task, note, pictures):
+    content = {"licence": "free", "notes": [note], "demo": True, "pictures": pictures}
+    write_json(root / "data" / "prepared" / task / "manifest.json", content)
 
 
 @pytest.fixture
 def root(tmp_path):
     for strength, variant in enumerate(VARIANTS):
         write_variant(tmp_path, variant, strength)
-    manifest = {
-        "licence": "free",
-        "notes": ["A note."],
-        "demo": True,
-        "pictures": [{"id": "a", "split": "train"}, {"id": "cat", "split": "validation"}],
-    }
-    write_json(tmp_path / "data" / "prepared" / "df2k_x4" / "manifest.json", manifest)
+    pictures = [{"id": "a", "split": "train"}, {"id": "cat", "split": "validation"}]
+    write_manifest(tmp_path, "df2k_x4", "A note.", pictures)
     return tmp_path
+
+
+@pytest.fixture
+def both(root):
+    """Two tasks: super-resolution, and low light on synthetic pairs."""
+    for strength, variant in enumerate(VARIANTS):
+        write_variant(root, variant, strength, task="lol")
+    sides = [{"id": "cat", "split": "validation"}, {"id": "cat", "split": "validation", "role": "input"}]
+    write_manifest(root, "lol", "demo: synthetic low-light pairs; not LOL", sides)
+    return root
+
+
+BOTH = ("df2k_x4", "lol")
 
 
 class Page(html.parser.HTMLParser):
@@ -184,28 +212,28 @@ def test_the_page_needs_nothing_but_itself(root):
     assert page.open == []
     assert page.addresses and all(re.match(r"data:image/(png|jpeg);base64,|#", address) for address in page.addresses)
     assert "script" not in page.tags and "link" not in page.tags and "@import" not in text and "url(" not in text
-    assert len(text) < 8_000_000
+    assert len(text) < 15_000_000
 
 
 def test_the_page_shows_every_section(root):
     text = Page(page_of(root)).text
     for part in (
         "Comparison",
-        "Held-out photographs",
+        "Held-out pictures",
         "Training",
         "Variance of the features",
         "Stress inputs",
         "Glossary",
     ):
         assert part in text
-    assert "1 photographs for training" in text and "A note." in text
+    assert "1 pictures for training, 1 others held out" in text and "A note." in text
     assert "where 4 draws differ" in text and "paper A, Table 1, DIV2K 4x" in text and "3 of 100" in text
     assert "not yet run" not in text
 
 
 def test_every_figure_of_ours_is_labelled_with_the_profile(root):
     text = page_of(root)
-    headings = re.findall(r"<h3>.*?</h3>|<h4>.*?</h4>", text)
+    headings = re.findall(r"<h3.*?</h3>|<h4>.*?</h4>", text)
     assert len(headings) >= 6 and all("demo profile" in heading for heading in headings)
     for variant in VARIANTS:
         write_variant(root, variant, 1, profile="paper")
@@ -263,7 +291,10 @@ def test_a_damaged_file_is_one_clear_line(root):
 def test_a_missing_value_is_a_dash_with_its_reason(root):
     lpips = next(row for row in comparison(root, make_params()) if row.name == "lpips")
     assert lpips.values == dict.fromkeys(VARIANTS) and lpips.best == set()
-    assert "rq_spline, LPIPS (AlexNet, v0.1), mean of the draws: no weights for rq_spline" in Page(page_of(root)).text
+    assert (
+        "rq_spline, LPIPS (AlexNet, v0.1), averaged over the draws: no weights for rq_spline"
+        in Page(page_of(root)).text
+    )
 
 
 @pytest.mark.parametrize(
@@ -290,11 +321,90 @@ def test_comparison_csv_keeps_the_paper_apart(root):
     assert [errors[name] for name in (*VARIANTS, "baseline")] == ["10.0", "11.0", "12.0", "1.0"]
     assert [errors[name] for name in tables.PAPER_COLUMNS] == ["3 of 100", "2 of 100", "0 of 100"]
     assert rows["bad_pixels.bad_share_stress"]["rq_spline"] == "40.0" and rows["lpips"]["affine"] == ""
-    assert set(METRICS) <= set(rows) and "brand_new.some_number" in rows
+    assert set(metrics_of("super_resolution")) <= set(rows) and "psnr_draws_mean_gain" not in rows
+    assert errors["pictures"] == "demo pictures" and "brand_new.some_number" in rows
 
 
 def test_paper_figures_stand_under_real_metrics():
     assert {name for table in PAPER_TABLES.values() for name in table.rows} <= set(METRICS)
+    for task, table in PAPER_TABLES.items():
+        kind = {1: "super_resolution", 2: "low_light"}[table.number]
+        assert set(table.rows) <= set(metrics_of(kind)), task
+    assert all(set(words.main) & set(metrics_of(kind)) for kind, words in WORDING.items())
+
+
+def test_each_kind_has_its_own_columns_and_words(both):
+    params = make_params(tasks=BOTH)
+    rows = {(row.task, row.name): row for row in comparison(both, params)}
+    assert ("df2k_x4", "lr_psnr_worst") in rows and ("lol", "lr_psnr_worst") not in rows
+    assert ("lol", "psnr_draws_mean_gain") in rows and ("df2k_x4", "psnr_draws_mean_gain") not in rows
+    text = Page(page_of(both, params)).text
+    assert "lol : low-light enhancement" in text.replace("lol:", "lol :")
+    assert "super-resolution, 4x" in text and "equalized histogram" in text and "bicubic" in text
+    assert "latent's mean" in text and "mean of the draws" in text
+    assert "0 pictures for training, 1 others held out" in text  # a pair is one picture
+
+
+def test_synthetic_pairs_are_called_so_wherever_they_appear(both, capsys):
+    params = make_params(tasks=BOTH)
+    text = page_of(both, params)
+    lol = text[text.index('<section id="lol">') : text.index('<section id="glossary">')]
+    for heading in re.findall(r"<h2.*?</h2>|<h3[^>]*>(?:Comparison|Held-out).*?</h3>|<h4>.*?</h4>", lol):
+        assert "synthetic low-light pairs" in heading
+    assert "input, synthetic" in lol and "synthetic" not in text[text.index('id="df2k_x4"') : text.index('id="lol"')]
+    paper = text[text.index('<section id="paper">') : text.index('<section id="df2k_x4">')]
+    assert re.search(r"<th [^>]*>lol [^\n]*synthetic low-light pairs", paper)
+    print_summary(both, params)
+    assert "lol, demo profile, synthetic low-light pairs" in capsys.readouterr().out
+    with (both / "artifacts" / "report" / "comparison.csv").open(encoding="utf-8", newline="") as file:
+        named = {row["task"]: row["pictures"] for row in csv.DictReader(file)}
+    assert named == {"df2k_x4": "demo pictures", "lol": "synthetic low-light pairs"}
+
+
+def test_the_papers_tables_stand_beside_ours(both):
+    sr, low_light = load_results(both, make_params(tasks=BOTH))
+    assert [row.name for row in paper_rows(sr)][:3] == ["errors_lr_psnr_45", "diversity", "lpips"]
+    rows = {row.name or row.title: row for row in paper_rows(low_light)}
+    assert rows["psnr_draws_mean"].paper == ("20.54", "19.64", "21.01")
+    people = rows["Pictures that more than 3 of 5 people judged erroneous"]
+    assert people.paper == ("5 of 15", "2 of 15", "0 of 15") and set(people.values.values()) == {None}
+    assert rows["bad_pixels.bad_share_stress"].values["rq_spline"] == 40.0
+    text = Page(page_of(both, make_params(tasks=BOTH))).text
+    assert "Table 1" in text and "Table 2" in text and "20.54" in text and "25.19 dB" in text
+
+
+def test_no_bound_is_said_in_words(root):
+    row = next(row for row in comparison(root, make_params()) if row.name == "certified_bound.value")
+    assert [row.text(variant) for variant in VARIANTS] == ["no bound", "no bound", "12.5"]
+    assert ">no bound</td>" in page_of(root)
+
+
+def test_the_terminal_tables_fit_100_columns(both, monkeypatch):
+    variants = (*VARIANTS, "certified_spline")
+    for task in BOTH:
+        write_variant(both, "certified_spline", 2, task=task)
+    written = io.StringIO()
+    monkeypatch.setattr(tables, "console", Console(file=written, width=200))
+    print_summary(both, make_params(variants=variants, tasks=BOTH))
+    lines = [line.rstrip() for line in written.getvalue().splitlines() if not line.startswith("report")]
+    assert max(map(len, lines)) <= 100
+    assert sum("certified_spline" in line for line in lines) == 2 and not any("…" in line for line in lines)
+
+
+def test_the_grid_has_a_row_per_picture(both):
+    for task, variant in (("df2k_x4", "affine"), ("lol", "bounded")):
+        names = {f"p{i}": plain_photograph() for i in range(3)}
+        folder = write_variant(both, variant, 0, names, task=task) / "samples"
+        grid = sample_grid(folder, load_samples(folder, task, variant))
+        assert grid.shape == (2 * 20 + 3 * (64 + 20 + 4), 6 * (64 + 4) + 4, 3)
+        tops = [2 * 20 + row * 88 + 20 for row in range(3)]
+        reference = Image.open(folder / "p1" / "reference.png")
+        assert np.array_equal(grid[tops[1] : tops[1] + 64, -68:-4], np.asarray(reference))
+        drawn = Image.open(folder / "p2" / "draw_01.png")
+        assert np.array_equal(grid[tops[2] : tops[2] + 64, 4 + 3 * 68 : 3 * 68 + 68], np.asarray(drawn))
+    path = write_grid(both / "grid.jpg", folder, load_samples(folder, "lol", "bounded"))
+    with Image.open(path) as picture:
+        assert picture.size == (grid.shape[1], grid.shape[0])
 
 
 def test_the_terminal_summary_ends_with_what_to_type_next(root, capsys):

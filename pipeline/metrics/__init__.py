@@ -32,4 +32,4 @@ def metrics_of(kind: Kind) -> dict[str, Metric]:
     return {name: metric for name, metric in METRICS.items() if kind in metric.kinds}
 
 
-__all__ = ["METRICS", "Metric", "metrics_of"]
+__all__ = ["METRICS", "Kind", "Metric", "metrics_of"]

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.errors import DataError
-from pipeline.reporting.results import BASELINES, TaskResults, VariantResults, number
+from pipeline.reporting.pixels import centre, data_uri, enlarge, jpeg, read_inside
+from pipeline.reporting.results import TaskResults, VariantResults, number
+from pipeline.reporting.wording import WORDING, Wording
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIDE = 256  # pixels of a centre crop, shown 1:1: a scaled-down picture would hide artifacts
 STRESS_SIDE = 160
-DRAWS = 3
+RESTORATIONS = 3  # per variant: estimates, then draws
 _COLOUR_MAP = "magma"
 _LEAST_SCALE = 1.0  # 8-bit levels; a map of nothing but zeros needs a scale too
-_JPEG_QUALITY = 90
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Photograph:
 
     name: str
     inputs: list[Shown]  # input, baseline, ground truth
-    variants: dict[str, list[Shown]]  # some draws, then where all draws differ
+    variants: dict[str, list[Shown]]  # some restorations, then where all draws differ
     difference_scale: float  # the top of the colour scale: standard deviation in 8-bit levels
 
     @property
@@ -58,7 +55,7 @@ def photographs(results: TaskResults, limit: int) -> tuple[list[Photograph], int
     shown: list[Photograph] = []
     for name, by_variant in entries.items():
         found = [(results.variants[variant], entry) for variant, entry in by_variant.items()]
-        photograph = _photograph(name, found, BASELINES[results.kind])
+        photograph = _photograph(name, found, WORDING[results.kind], "synthetic" in results.demo)
         if shown and sum(other.size for other in shown) + photograph.size > limit:
             break
         shown.append(photograph)
@@ -87,10 +84,10 @@ def stress_pictures(results: TaskResults, limit: int) -> tuple[dict[str, dict[st
 
 def _stress(result: VariantResults, name: str) -> Shown:
     share = next((number(row["bad_share"]) for row in result.stress if row["name"] == name), float("nan"))
-    pixels = _read(result.folder / "stability", f"stress/{name}.png")
+    pixels = read_inside(result.folder / "stability", f"stress/{name}.png")
     halves = np.split(pixels, [pixels.shape[1] // 2], axis=1)
-    beside = np.concatenate([_crop(half, STRESS_SIDE) for half in halves], axis=1)
-    return Shown(_jpeg(beside), f"{result.variant}: {100 * share:.3g} % bad values")
+    beside = np.concatenate([centre(half, STRESS_SIDE) for half in halves], axis=1)
+    return _shown(beside, f"{result.variant}: {100 * share:.3g} % bad values")
 
 
 def difference_map(draws: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -106,41 +103,45 @@ def colour_stops(count: int = 9) -> list[str]:
     return [to_hex(colormaps[_COLOUR_MAP](value)) for value in np.linspace(0.0, 1.0, count)]
 
 
-def data_uri(content: bytes, kind: str) -> str:
-    """Return bytes of ``image/<kind>`` as a data URI."""
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _photograph(name: str, entries: list[tuple[VariantResults, dict[str, Any]]], baseline: str) -> Photograph:
+def _photograph(
+    name: str, entries: list[tuple[VariantResults, dict[str, Any]]], words: Wording, synthetic: bool
+) -> Photograph:
     first, entry = entries[0]
     folder = first.folder / "samples"
-    reference = _read(folder, entry["reference"])
+    reference = read_inside(folder, entry["reference"])
     inputs = [
-        Shown(_jpeg(_crop(_enlarge(_read(folder, entry["input"]), reference.shape))), "input, enlarged"),
-        Shown(_jpeg(_crop(_read(folder, entry["baseline"]))), baseline),
-        Shown(_jpeg(_crop(reference)), "ground truth"),
+        _shown(
+            centre(enlarge(read_inside(folder, entry["input"]), reference.shape), SIDE),
+            f"{words.input}, synthetic" if synthetic else words.input,
+        ),
+        _shown(centre(read_inside(folder, entry["baseline"]), SIDE), words.baseline),
+        _shown(centre(reference, SIDE), "ground truth"),
     ]
     draws = {
-        result.variant: [_crop(_read(result.folder / "samples", draw["file"])) for draw in drawn["draws"]]
+        result.variant: [centre(read_inside(result.folder / "samples", draw["file"]), SIDE) for draw in drawn["draws"]]
         for result, drawn in entries
     }
     maps = {variant: difference_map(pixels) for variant, pixels in draws.items()}
     scale = max(_LEAST_SCALE, *(float(np.percentile(levels, 99.5)) for levels in maps.values()))
-    variants = {
-        result.variant: [
-            *(
-                Shown(_jpeg(pixels), _draw_caption(i, draw))
-                for i, (pixels, draw) in enumerate(zip(draws[result.variant][:DRAWS], drawn["draws"], strict=False), 1)
-            ),
-            _difference(maps[result.variant], scale, len(drawn["draws"])),
+    variants = {}
+    for result, drawn in entries:
+        row = [
+            _shown(centre(read_inside(result.folder / "samples", drawn[estimate]), SIDE), caption)
+            for estimate, caption in words.estimates.items()
         ]
-        for result, drawn in entries
-    }
+        for i, (pixels, draw) in enumerate(zip(draws[result.variant], drawn["draws"], strict=True), 1):
+            if len(row) < RESTORATIONS:
+                row.append(_shown(pixels, _draw_caption(i, draw)))
+        variants[result.variant] = [*row, _difference(maps[result.variant], scale, len(drawn["draws"]))]
     return Photograph(name, inputs, variants, scale)
 
 
 def _difference(levels: NDArray[np.float32], scale: float, draws: int) -> Shown:
-    return Shown(_jpeg(_coloured(levels / scale)), f"where {draws} draws differ (mean {levels.mean():.1f} levels)")
+    return _shown(_coloured(levels / scale), f"where {draws} draws differ (mean {levels.mean():.1f} levels)")
+
+
+def _shown(pixels: NDArray[np.uint8], caption: str) -> Shown:
+    return Shown(data_uri(jpeg(pixels), "jpeg"), caption)
 
 
 def _draw_caption(index: int, draw: dict[str, Any]) -> str:
@@ -148,41 +149,7 @@ def _draw_caption(index: int, draw: dict[str, Any]) -> str:
     return f"draw {index}" + (f": {100 * bad / draw['values']:.2g} % bad values" if bad else "")
 
 
-def _read(folder: Path, name: str) -> NDArray[np.uint8]:
-    """Return a picture ``(H, W, 3)`` from inside ``folder``; a name that leads out of it is refused."""
-    from PIL import Image, UnidentifiedImageError
-
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise DataError(f"{folder}: the picture '{name}' lies outside of this folder; run the stage again")
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except (OSError, UnidentifiedImageError) as error:
-        raise DataError(f"{path} cannot be read ({error}); run the stage again") from None
-
-
-def _enlarge(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return ``pixels`` at ``shape`` by repetition, as a network sees them."""
-    rows = np.arange(shape[0]) * pixels.shape[0] // shape[0]
-    columns = np.arange(shape[1]) * pixels.shape[1] // shape[1]
-    return pixels[rows][:, columns]
-
-
-def _crop(pixels: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.uint8]:
-    top, left = (max(0, (length - side) // 2) for length in pixels.shape[:2])
-    return pixels[top : top + side, left : left + side]
-
-
 def _coloured(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     from matplotlib import colormaps
 
     return np.asarray(colormaps[_COLOUR_MAP](np.clip(values, 0.0, 1.0), bytes=True))[..., :3]
-
-
-def _jpeg(pixels: NDArray[np.uint8]) -> str:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
-    return data_uri(buffer.getvalue(), "jpeg")

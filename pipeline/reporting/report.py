@@ -8,16 +8,18 @@ from typing import Any
 from pipeline.config import Params
 from pipeline.files import write_bytes, write_text
 from pipeline.reporting import figures
-from pipeline.reporting.paper_figures import PAPER_TABLES
-from pipeline.reporting.pictures import colour_stops, data_uri, photographs, stress_pictures
-from pipeline.reporting.results import BASELINES, TaskResults, load_results, number
-from pipeline.reporting.tables import REPORT_FILE, Row, show, task_rows, write_comparison
+from pipeline.reporting.paper_figures import NOTES, PAPER_TABLES
+from pipeline.reporting.pictures import colour_stops, photographs, stress_pictures
+from pipeline.reporting.pixels import data_uri
+from pipeline.reporting.results import TaskResults, load_results, number
+from pipeline.reporting.tables import REPORT_FILE, Row, paper_rows, show, task_rows, write_comparison
+from pipeline.reporting.wording import WORDING
 
 TEMPLATE = "report.html.j2"
 FIGURES = "figures"
-# Of all tasks together; with the plots the page stays under 8 MB.
-_PHOTOGRAPH_BYTES = 4_000_000
-_STRESS_BYTES = 1_500_000
+# Of all tasks together; with the plots of five tasks the page stays under 15 MB.
+_PHOTOGRAPH_BYTES = 7_000_000
+_STRESS_BYTES = 2_500_000
 
 
 def build_report(root: Path, params: Params) -> Path:
@@ -26,16 +28,15 @@ def build_report(root: Path, params: Params) -> Path:
     Stages that have not run are named as such. Raises DataError for a file that cannot be read.
     """
     results = load_results(root, params)
-    rows = {task.task: task_rows(task) for task in results}
     page = root / REPORT_FILE
-    write_comparison(page.with_name("comparison.csv"), [row for table in rows.values() for row in table], params)
+    write_comparison(page.with_name("comparison.csv"), results, params)
     tasks = []
     for task in results:
         plots = task_figures(task, params.profile)
         for name, png in plots.items():
             write_bytes(page.with_name(FIGURES) / f"{task.task}_{name}.png", png)
-        tasks.append(_task(task, rows[task.task], params, plots, len(results)))
-    return write_text(page, _render(params, tasks))
+        tasks.append(_task(task, task_rows(task), params, plots, len(results)))
+    return write_text(page, _render(params, tasks, _paper_tables(results)))
 
 
 def task_figures(results: TaskResults, profile: str) -> dict[str, bytes]:
@@ -71,8 +72,10 @@ def _task(results: TaskResults, rows: list[Row], params: Params, plots: dict[str
         groups.setdefault(row.group, []).append(row)
     return {
         "name": results.task,
-        "config": params.tasks[results.task],
-        "baseline": BASELINES[results.kind],
+        "title": WORDING[results.kind].title.format(scale=params.tasks[results.task].scale),
+        "baseline": WORDING[results.kind].baseline,
+        "demo": results.demo,
+        "counts": _counts(results),
         "manifest": results.manifest,
         "notices": _notices(results, params.profile),
         "groups": groups,
@@ -82,10 +85,29 @@ def _task(results: TaskResults, rows: list[Row], params: Params, plots: dict[str
         "photographs_in_all": pictures,
         "figures": {name: data_uri(png, "png") for name, png in plots.items()},
         "stress": _stress_table(results),
+        "stress_shares": {v: _shares(result.stress) for v, result in results.variants.items() if result.stress},
         "stress_pictures": stressed,
         "stress_kinds": kinds,
         "run_keys": {variant: result.run_key for variant, result in results.variants.items()},
     }
+
+
+def _counts(results: TaskResults) -> dict[str, int]:
+    """Return the number of prepared targets per split; a pair counts once."""
+    pictures = results.manifest["pictures"] if results.manifest else []
+    targets = [picture["split"] for picture in pictures if picture.get("role", "target") == "target"]
+    return {split: targets.count(split) for split in ("train", "validation")}
+
+
+def _paper_tables(results: list[TaskResults]) -> dict[int, dict[str, Any]]:
+    """Return paper A's tables by number: our tasks of each with the rows that the paper printed."""
+    tables: dict[int, dict[str, Any]] = {}
+    for task in results:
+        if rows := paper_rows(task):
+            paper = PAPER_TABLES[task.task]
+            table = tables.setdefault(paper.number, {"note": NOTES[paper.number], "tasks": []})
+            table["tasks"].append({"name": task.task, "demo": task.demo, "rows": rows, "paper": paper})
+    return dict(sorted(tables.items()))
 
 
 def _notices(results: TaskResults, profile: str) -> list[str]:
@@ -111,7 +133,7 @@ def _stress_table(results: TaskResults) -> dict[str, dict[str, dict[str, Any]]]:
     return table
 
 
-def _render(params: Params, tasks: list[dict[str, Any]]) -> str:
+def _render(params: Params, tasks: list[dict[str, Any]], paper_tables: dict[int, dict[str, Any]]) -> str:
     """Fill the template; everything that comes from files or params is escaped by jinja2."""
     import jinja2
 
@@ -126,6 +148,7 @@ def _render(params: Params, tasks: list[dict[str, Any]]) -> str:
     return environment.get_template(TEMPLATE).render(
         params=params,
         tasks=tasks,
+        paper_tables=paper_tables,
         variants=list(params.variants),
         colours=figures.variant_colours(list(params.variants)),
         label="" if params.profile == "paper" else f"{params.profile} profile",

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.config import Params
 from pipeline.errors import DataError
 from pipeline.files import read_csv, read_json
 from pipeline.layout import manifest_path, variant_folder
+
+if TYPE_CHECKING:
+    from pipeline.metrics import Kind
 
 # stage -> the file that says it is done
 STAGE_FILES = {
@@ -19,7 +22,6 @@ STAGE_FILES = {
     "evaluate": "evaluation/metrics.json",
     "stability": "stability/summary.json",
 }
-BASELINES = {"super_resolution": "bicubic", "low_light": "equalized histogram"}  # by kind of task
 Rows = list[dict[str, str]]
 
 
@@ -62,9 +64,17 @@ class TaskResults:
     """All variants of one task, in the order of params.yaml, and where the pictures come from."""
 
     task: str
-    kind: str
+    kind: Kind
     variants: dict[str, VariantResults]
     manifest: dict[str, Any] | None
+
+    @property
+    def demo(self) -> str:
+        """Return what stands in for the data set, in a word or two; nothing where it is the data set itself."""
+        if not self.manifest or not self.manifest["demo"]:
+            return ""
+        synthetic = any("synthetic" in note for note in self.manifest["notes"])
+        return "synthetic low-light pairs" if synthetic else "demo pictures"
 
 
 def load_results(root: Path, params: Params) -> list[TaskResults]:

@@ -11,12 +11,14 @@ from typing import Any
 from pipeline.config import Params
 from pipeline.console import console, say
 from pipeline.files import write_csv
-from pipeline.reporting.paper_figures import PAPER_TABLES
-from pipeline.reporting.results import BASELINES, TaskResults, load_results
+from pipeline.reporting.paper_figures import PAPER_TABLES, Figures
+from pipeline.reporting.results import TaskResults, load_results
+from pipeline.reporting.wording import WORDING
 
 REPORT_FILE = Path("artifacts") / "report" / "report.html"
 PAPER_COLUMNS = ("paper: affine", "paper: bounded", "paper: rq_spline")  # of comparison.csv
 _PERCENT = 100.0
+_NOT_PRINTED: Figures = ("", "", "")
 # analysis.name -> title, unit, better, factor; what is not listed stands under its own name, without a direction
 _AUDIT: dict[str, tuple[str, str, str, float]] = {
     "bad_pixels.bad_share_in_distribution": ("Bad values on photographs", "%", "lower", _PERCENT),
@@ -38,6 +40,10 @@ _AUDIT: dict[str, tuple[str, str, str, float]] = {
     "reconstruction.image_mean_abs": ("Reconstruction error of pictures, mean", "of range 1", "lower", 1.0),
     "reconstruction.latent_max_abs_in_distribution": ("Round trip of latents, photographs", "sigma", "lower", 1.0),
     "reconstruction.latent_max_abs_stress": ("Round trip of latents, stress inputs", "sigma", "lower", 1.0),
+    "certified_bound.least_slope": ("Certified for every input: least slope of a coupling", "", "higher", 1.0),
+    "certified_bound.largest_slope": ("Certified: largest slope of a coupling", "", "lower", 1.0),
+    "certified_bound.displacement": ("Certified: largest shift by a coupling", "", "lower", 1.0),
+    "certified_bound.value": ("Certified: largest magnitude of any output value (of range 1)", "", "lower", 1.0),
 }
 # summary.json of a training -> title, unit, better
 _TRAINING = {
@@ -48,25 +54,14 @@ _TRAINING = {
     "minutes": ("Training time", "minutes", ""),
     "parameters": ("Parameters", "", ""),
 }
-_MAIN = (  # of the terminal
-    "lpips",
-    "diversity",
-    "lr_psnr_mean",
-    "lr_psnr_worst",
-    "errors_lr_psnr_45",
-    "pixel_errors",
-    "psnr",
-    "gradient_ratio",
-    "bad_pixels.bad_share_stress",
-    "validation_bits_per_dim",
-    "minutes",
-)
+_ERRORS_ON_STRESS = ("bad_pixels.inputs_with_bad_pixels_stress", "bad_pixels.bad_share_stress")
 # direction -> how far a value is from the best one
 _DISTANCE: dict[str, Callable[[float], float]] = {
     "higher": lambda value: -value,
     "lower": lambda value: value,
     "target:1": lambda value: abs(value - 1.0),
 }
+NO_BOUND = "no bound"  # the audit's reason where nothing is certain; it says more than a dash
 ARROWS = {"higher": "↑", "lower": "↓", "target:1": "→ 1"}
 
 
@@ -82,13 +77,18 @@ class Row:
     better: str  # a key of ARROWS, or nothing
     values: dict[str, float | None]
     baseline: float | None = None
-    paper: tuple[str, str, str] = ("", "", "")
+    paper: Figures = _NOT_PRINTED
     reasons: dict[str, str] = field(default_factory=dict)
 
     @property
     def arrow(self) -> str:
         """Return the direction of improvement as a sign."""
         return ARROWS.get(self.better, "")
+
+    def text(self, variant: str) -> str:
+        """Return the value of a variant as people read it."""
+        value = self.values[variant]
+        return NO_BOUND if value is None and self.reasons.get(variant) == NO_BOUND else show(value)
 
     @property
     def best(self) -> set[str]:
@@ -111,14 +111,29 @@ def task_rows(results: TaskResults) -> list[Row]:
     return [*_metric_rows(results), *_audit_rows(results), *_training_rows(results)]
 
 
-def write_comparison(path: Path, rows: Iterable[Row], params: Params) -> Path:
+def paper_rows(results: TaskResults) -> list[Row]:
+    """Return the rows that paper A's table has, in its order, then the errors on stress inputs; empty without ours."""
+    rows = {row.name: row for row in task_rows(results)}
+    if (paper := PAPER_TABLES.get(results.task)) is None or not rows:
+        return []
+    nobody, unrated = dict.fromkeys(results.variants), dict.fromkeys(results.variants, "nobody has rated ours")
+    unmeasured = [
+        Row(results.task, "", "", title, "pictures", "lower", nobody, paper=figures, reasons=unrated)
+        for title, figures in paper.unmeasured.items()
+    ]
+    measured = [rows[name] for name in (*paper.rows, *_ERRORS_ON_STRESS) if name in rows]
+    return [*unmeasured, *measured]
+
+
+def write_comparison(path: Path, results: Iterable[TaskResults], params: Params) -> Path:
     """Write comparison.csv: one line per row, one column per variant, the paper's figures in their own."""
     variants = list(params.variants)
-    columns = ["task", "profile", "group", "metric", "title", "unit", "better", *variants, "baseline", *PAPER_COLUMNS]
+    head = ["task", "profile", "pictures", "group", "metric", "title", "unit", "better"]
     lines = [
         {
             "task": row.task,
             "profile": params.profile,
+            "pictures": task.demo,
             "group": row.group,
             "metric": row.name,
             "title": row.title,
@@ -128,39 +143,40 @@ def write_comparison(path: Path, rows: Iterable[Row], params: Params) -> Path:
             **row.values,
             **dict(zip(PAPER_COLUMNS, row.paper, strict=True)),
         }
-        for row in rows
+        for task in results
+        for row in task_rows(task)
     ]
-    return write_csv(path, columns, lines)
+    return write_csv(path, [*head, *variants, "baseline", *PAPER_COLUMNS], lines)
 
 
 def print_summary(root: Path, params: Params) -> None:
     """Print the variants' main figures per task, where the report is, and what to type next."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     for results in load_results(root, params):
-        rows = [row for row in task_rows(results) if row.name in _MAIN]
+        words = WORDING[results.kind]
+        rows = {row.name: row for row in task_rows(results) if row.name in words.main}
         if not rows:
             say(f"{results.task}: not yet run; `make repro` runs it")
             continue
-        rows.sort(key=lambda row: _MAIN.index(row.name))
-        table = Table(title=Text(f"{results.task}, {params.profile} profile", "bold"), title_justify="left")
+        title = ", ".join(part for part in (results.task, f"{params.profile} profile", results.demo) if part)
+        table = Table(title=Text(title, "bold"), title_justify="left", box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
         table.add_column("")
-        for column in (*results.variants, BASELINES[results.kind]):
-            table.add_column(Text(column), justify="right")
-        for row in rows:
-            values = [Text(show(value), "bold" if v in row.best else "") for v, value in row.values.items()]
-            table.add_row(Text(label(row)), *values, Text(show(row.baseline)))
+        for column in (*results.variants, words.baseline.replace(" ", "\n")):
+            table.add_column(Text(column), justify="right", overflow="fold")
+        for name, short in words.main.items():
+            if row := rows.get(name):
+                values = [Text(row.text(variant), "bold" if variant in row.best else "") for variant in row.values]
+                baseline = "" if row.baseline is None else show(row.baseline)
+                named = ", ".join(filter(None, (short, row.unit.removeprefix("pictures "))))
+                table.add_row(Text(f"{named} {row.arrow}"), *values, Text(baseline))
         console.print(table)
     report = root / REPORT_FILE
     if report.is_file():
         say(f"report:    {report}")
         say("next:      open the report in a browser; `make ui` compares the runs in MLflow")
-
-
-def label(row: Row) -> str:
-    """Return title, unit and direction of a row as one text."""
-    return " ".join(part for part in (row.title, f"[{row.unit}]" if row.unit else "", row.arrow) if part)
 
 
 def show(value: float | None) -> str:
@@ -175,12 +191,13 @@ def show(value: float | None) -> str:
 
 
 def _metric_rows(results: TaskResults) -> list[Row]:
-    from pipeline.metrics import METRICS
+    from pipeline.metrics import metrics_of
 
     found = {variant: result.evaluation or {} for variant, result in results.variants.items()}
     if not any(found.values()):
         return []
     paper = PAPER_TABLES.get(results.task)
+    printed = paper.rows if paper else {}
     first = next(content for content in found.values() if content)
     counts = {"pictures": first["pictures"], "draws": first["pictures"] * first["draws"]}
     return [
@@ -193,10 +210,10 @@ def _metric_rows(results: TaskResults) -> list[Row]:
             better=metric.better,
             values={variant: content.get("metrics", {}).get(name) for variant, content in found.items()},
             baseline=first["baseline"].get(name),
-            paper=paper.rows.get(name, ("", "", "")) if paper else ("", "", ""),
+            paper=printed.get(name, _NOT_PRINTED),
             reasons=_reasons(found, name),
         )
-        for name, metric in METRICS.items()
+        for name, metric in metrics_of(results.kind).items()
     ]
 
 

@@ -1,0 +1,56 @@
+"""One picture per task x variant: each row a held-out picture with input, baseline, draws and ground truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.files import write_bytes
+from pipeline.metrics.samples import SampledPicture, Samples
+from pipeline.reporting.pixels import centre, enlarge, jpeg, read_inside
+from pipeline.reporting.wording import WORDING
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ROWS, DRAWS = 8, 3
+SIDE = 192  # pixels of a centre crop, shown 1:1
+_GAP, _LINE = 4, 20
+
+
+def write_grid(path: Path, folder: Path, samples: Samples) -> Path:
+    """Write the grid of the samples in ``folder`` as JPEG to ``path``; DataError for a picture that cannot be read."""
+    return write_bytes(path, jpeg(sample_grid(folder, samples)))
+
+
+def sample_grid(folder: Path, samples: Samples) -> NDArray[np.uint8]:
+    """Return the grid ``(H, W, 3)`` of the first ``ROWS`` pictures; the names stand above the pictures."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    rows = [(picture.id, _tiles(folder, samples, picture)) for picture in samples.pictures[:ROWS]]
+    titles = list(rows[0][1])
+    height, width = (max(tile.shape[axis] for _, tiles in rows for tile in tiles.values()) for axis in (0, 1))
+    step_x, step_y = width + _GAP, height + _LINE + _GAP
+    canvas = Image.new("RGB", (step_x * len(titles) + _GAP, 2 * _LINE + step_y * len(rows)), "white")
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
+    heading = f"{samples.task}, {samples.variant}, {samples.profile} profile, {samples.run_key}"
+    draw.text((_GAP, 3), heading, "black", font)
+    for column, title in enumerate(titles):
+        draw.text((_GAP + column * step_x, _LINE + 3), title, "black", font)
+    for row, (name, tiles) in enumerate(rows):
+        top = 2 * _LINE + row * step_y
+        draw.text((_GAP, top + 3), name, "dimgray", font)
+        for column, tile in enumerate(tiles.values()):
+            canvas.paste(Image.fromarray(tile), (_GAP + column * step_x, top + _LINE))
+    return np.asarray(canvas)
+
+
+def _tiles(folder: Path, samples: Samples, picture: SampledPicture) -> dict[str, NDArray[np.uint8]]:
+    words = WORDING[samples.kind]
+    reference = read_inside(folder, picture.reference)
+    draws = {f"draw {i}": draw.file for i, draw in enumerate(picture.draws[:DRAWS], 1)}
+    named = {words.input: picture.input, words.baseline: picture.baseline, **draws}
+    whole = {title: enlarge(read_inside(folder, file), reference.shape) for title, file in named.items()}
+    return {title: centre(pixels, SIDE) for title, pixels in {**whole, "ground truth": reference}.items()}
