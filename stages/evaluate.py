@@ -8,6 +8,7 @@ from pipeline.devices import choose_device
 from pipeline.layout import project_root, variant_folder
 from pipeline.metrics.evaluate import evaluate
 from pipeline.reporting.grid import write_grid
+from pipeline.reporting.wording import WORDING
 from pipeline.tracking import open_run
 from stages.arguments import parse
 
@@ -32,10 +33,14 @@ def main() -> None:
         run.table("per_picture", evaluation.per_picture)
         run.artifact(folder / "evaluation", "evaluation")
         run.image(grid, "samples/grid")
-    for name, reason in sorted(evaluation.reasons.items()):
+    missing: dict[str, list[str]] = {}
+    for name, reason in evaluation.reasons.items():
         if not name.startswith("baseline."):
-            say(f"{name} has no value: {reason}")
-    say(f"{task} {variant}: " + ", ".join(f"{k} {v:.4g}" for k, v in evaluation.metrics.items() if v is not None))
+            missing.setdefault(reason, []).append(name)
+    for reason, names in missing.items():
+        say(f"{task} {variant}: no value for {', '.join(names)}: {reason}")
+    main = {name: evaluation.metrics.get(name) for name in WORDING[evaluation.samples.kind].main}
+    say(f"{task} {variant}: " + ", ".join(f"{name} {value:.4g}" for name, value in main.items() if value is not None))
 
 
 if __name__ == "__main__":

@@ -396,12 +396,13 @@ def test_the_grid_has_a_row_per_picture(both):
         names = {f"p{i}": plain_photograph() for i in range(3)}
         folder = write_variant(both, variant, 0, names, task=task) / "samples"
         grid = sample_grid(folder, load_samples(folder, task, variant))
-        assert grid.shape == (2 * 20 + 3 * (64 + 20 + 4), 6 * (64 + 4) + 4, 3)
+        width = (grid.shape[1] - 4) // 6 - 4  # of a column: a picture, or a name that is wider
+        assert grid.shape == (2 * 20 + 3 * (64 + 20 + 4), 6 * (width + 4) + 4, 3) and width >= 64
         tops = [2 * 20 + row * 88 + 20 for row in range(3)]
-        reference = Image.open(folder / "p1" / "reference.png")
-        assert np.array_equal(grid[tops[1] : tops[1] + 64, -68:-4], np.asarray(reference))
-        drawn = Image.open(folder / "p2" / "draw_01.png")
-        assert np.array_equal(grid[tops[2] : tops[2] + 64, 4 + 3 * 68 : 3 * 68 + 68], np.asarray(drawn))
+        for row, column, file in ((1, 5, "p1/reference.png"), (2, 3, "p2/draw_01.png"), (0, 1, "p0/baseline.png")):
+            left = 4 + column * (width + 4)
+            with Image.open(folder / file) as picture:
+                assert np.array_equal(grid[tops[row] : tops[row] + 64, left : left + 64], np.asarray(picture)), file
     path = write_grid(both / "grid.jpg", folder, load_samples(folder, "lol", "bounded"))
     with Image.open(path) as picture:
         assert picture.size == (grid.shape[1], grid.shape[0])

@@ -32,9 +32,11 @@ def sample_grid(folder: Path, samples: Samples) -> NDArray[np.uint8]:
     rows = [(picture.id, _tiles(folder, samples, picture)) for picture in samples.pictures[:ROWS]]
     titles = list(rows[0][1])
     height, width = (max(tile.shape[axis] for _, tiles in rows for tile in tiles.values()) for axis in (0, 1))
+    font = ImageFont.load_default(13)
+    width = max(width, *(int(font.getlength(title)) + _GAP for title in titles))
     step_x, step_y = width + _GAP, height + _LINE + _GAP
     canvas = Image.new("RGB", (step_x * len(titles) + _GAP, 2 * _LINE + step_y * len(rows)), "white")
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
+    draw = ImageDraw.Draw(canvas)
     heading = f"{samples.task}, {samples.variant}, {samples.profile} profile, {samples.run_key}"
     draw.text((_GAP, 3), heading, "black", font)
     for column, title in enumerate(titles):
