@@ -8,10 +8,16 @@ from pipeline.config import RuntimeConfig
 from pipeline.errors import ConfigError
 
 
-def choose_device(runtime: RuntimeConfig) -> torch.device:
-    """Return the device of ``runtime.device``; ``auto`` is the first GPU, else the CPU. Sets the threads."""
+def choose_device(runtime: RuntimeConfig, own: torch.device | None = None) -> torch.device:
+    """Return the device of ``runtime.device``; sets the threads.
+
+    ``auto`` is ``own``, the one that a launcher gave to this worker, else the first GPU, else the CPU. Raises
+    ConfigError for a device that cannot be used.
+    """
     if runtime.threads != "auto":
         torch.set_num_threads(runtime.threads)
+    if runtime.device == "auto" and own is not None:
+        return own
     if runtime.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

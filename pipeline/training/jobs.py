@@ -45,15 +45,15 @@ class Job:
     variant: str | None
 
 
-def run_job(job: dict[str, Any], report: Report) -> None:
-    """Run a Job (as a dictionary) on this worker; ``report`` is called after each validation."""
+def run_job(job: dict[str, Any], report: Report, device: torch.device) -> None:
+    """Run a Job (as a dictionary) on this worker and its ``device``; ``report`` is called after each validation."""
     chosen = Job(**job)
     root = Path(chosen.root)
     params = load_params(root / "params.yaml")
     if chosen.variant is None:
-        _pretrain(root, params, chosen.task)
+        _pretrain(root, params, chosen.task, device)
     else:
-        _train(root, params, chosen.task, chosen.variant, report)
+        _train(root, params, chosen.task, chosen.variant, report, device)
 
 
 def encoder_config(params: Params, task: str) -> ModelConfig:
@@ -84,13 +84,13 @@ def flow_config(params: Params, task: str, variant: str) -> ModelConfig:
     )
 
 
-def _pretrain(root: Path, params: Params, task: str) -> None:
+def _pretrain(root: Path, params: Params, task: str, own: torch.device) -> None:
     settings = params.settings(task)
     config = encoder_config(params, task)
     pretraining = settings.pretraining
     plan = _plan(params, f"pretrain {task}", **pretraining.model_dump(exclude={"batch"}), ema_decay=0.99)
     key = run_key(root, {**_described(config, params, task), "plan": pretraining.model_dump()}, _inputs(root, task))
-    device = _seeded_device(params, "encoder", task)
+    device = _seeded_device(params, "encoder", task, own)
     objective = _kind(params, task).pretraining(build(config))
     store = _store(task, "encoder", key)
     with stop_requests() as should_stop:
@@ -109,7 +109,7 @@ def _pretrain(root: Path, params: Params, task: str) -> None:
         store.finish()
 
 
-def _train(root: Path, params: Params, task: str, variant: str, report: Report) -> None:
+def _train(root: Path, params: Params, task: str, variant: str, report: Report, own: torch.device) -> None:
     settings, training = params.settings(task), params.settings(task).training
     config = flow_config(params, task, variant)
     plan = _plan(
@@ -121,7 +121,7 @@ def _train(root: Path, params: Params, task: str, variant: str, report: Report) 
         raise DataError(f"{inputs[-1]} is missing; run `dvc repro pretrain@{task}` first")
     described = {**_described(config, params, task), "plan": training.model_dump(), "sampling": None}
     key = run_key(root, described, inputs)
-    device = _seeded_device(params, "flow", task)
+    device = _seeded_device(params, "flow", task, own)
     network = build(config)
     network.encoder.load_state_dict(load_model(encoder, device="cpu", expect={"task": task}).state_dict())
     kind = _kind(params, task)
@@ -176,10 +176,10 @@ def _store(task: str, variant: str, key: str) -> CheckpointStore:
     return store
 
 
-def _seeded_device(params: Params, what: str, task: str) -> torch.device:
+def _seeded_device(params: Params, what: str, task: str, own: torch.device) -> torch.device:
     """Seed the initialization of weights (the same on every rank and for every variant); return the device."""
     torch.manual_seed(seed_of(what, task, params.seed))
-    return choose_device(params.runtime)
+    return choose_device(params.runtime, own)
 
 
 def _batches(

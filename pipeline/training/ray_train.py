@@ -45,12 +45,13 @@ def launch(job: Job, runtime: RuntimeConfig) -> None:
 
 
 def _on_worker(job: dict[str, Any]) -> None:
-    import ray.train
+    import ray.train.torch
 
     def report(row: Row) -> None:
         ray.train.report(dict(row))
 
-    run_job(job, report)
+    # Workers of one machine see all of its GPUs; Ray says which one is this worker's.
+    run_job(job, report, ray.train.torch.get_device())
 
 
 def _own_error(error: BaseException) -> SteadyflowError | None:
