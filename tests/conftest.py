@@ -1,5 +1,6 @@
 """Every test starts from the same seeds, few threads, no telemetry, and no server of the developer's own."""
 
+import functools
 import os
 import random
 import sys
@@ -33,3 +34,40 @@ def seeds():
         sys.modules["numpy"].random.seed(0)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def astronaut():
+    """Return a photograph, 96x96."""
+    from skimage import data
+
+    return data.astronaut()[100:196, 180:276].copy()
+
+
+@pytest.fixture(scope="session")
+def blurred(astronaut):
+    """Return it blurred."""
+    from scipy.ndimage import uniform_filter
+
+    return uniform_filter(astronaut.astype(float), (3, 3, 0)).round().astype("uint8")
+
+
+@pytest.fixture(scope="session")
+def lpips():
+    """Return what loads LPIPS with a backbone, or skips the test where its weights are not to be had."""
+    from pipeline.errors import DataError
+    from pipeline.metrics.perceptual import load_lpips
+
+    def load(net):
+        try:
+            return load_lpips(net)
+        except DataError as reason:
+            pytest.skip(str(reason))
+
+    return functools.cache(load)
+
+
+@pytest.fixture(scope="session")
+def alex(lpips):
+    """Return LPIPS with AlexNet."""
+    return lpips("alex")

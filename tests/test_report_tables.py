@@ -1,0 +1,128 @@
+"""The comparison as rows, as comparison.csv and in the terminal."""
+
+import csv
+import io
+
+import pytest
+from report_tree import BOTH, VARIANTS, Page, build_both, build_root, make_params, page_of, write_variant
+from rich.console import Console
+
+from pipeline.errors import DataError
+from pipeline.metrics import METRICS, metrics_of
+from pipeline.reporting import tables
+from pipeline.reporting.paper_figures import PAPER_TABLES
+from pipeline.reporting.report import build_report
+from pipeline.reporting.results import load_results
+from pipeline.reporting.tables import Row, comparison, paper_rows, print_summary, show
+from pipeline.reporting.wording import WORDING
+
+
+@pytest.fixture
+def root(tmp_path):
+    return build_root(tmp_path)
+
+
+@pytest.fixture
+def both(tmp_path):
+    return build_both(tmp_path)
+
+
+def test_a_damaged_file_is_one_clear_line(root):
+    (root / "artifacts" / "df2k_x4" / "affine" / "training" / "summary.json").write_text("{")
+    with pytest.raises(DataError, match=r"summary.json is damaged.*run the same command again"):
+        comparison(root, make_params())
+
+
+@pytest.mark.parametrize(
+    ("better", "values", "best"),
+    [
+        ("higher", (1.0, 3.0, 2.0), {"bounded"}),
+        ("lower", (1.0, 3.0, 1.0), {"affine", "rq_spline"}),
+        ("target:1", (0.5, 1.2, 1.4), {"bounded"}),
+        ("lower", (2.0, 2.0, 2.0), set()),
+        ("lower", (float("nan"), None, 2.0), set()),
+        ("", (1.0, 2.0, 3.0), set()),
+    ],
+)
+def test_the_best_value_of_a_row(better, values, best):
+    row = Row("t", "g", "n", "title", "", better, dict(zip(VARIANTS, values, strict=True)))
+    assert row.best == best
+
+
+def test_comparison_csv_keeps_the_paper_apart(root):
+    build_report(root, make_params())
+    with (root / "artifacts" / "report" / "comparison.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["metric"]: row for row in csv.DictReader(file)}
+    errors = rows["errors_lr_psnr_45"]
+    assert [errors[name] for name in (*VARIANTS, "baseline")] == ["10.0", "11.0", "12.0", "1.0"]
+    assert [errors[name] for name in tables.PAPER_COLUMNS] == ["3 of 100", "2 of 100", "0 of 100"]
+    assert rows["bad_pixels.bad_share_stress"]["rq_spline"] == "40.0" and rows["lpips"]["affine"] == ""
+    assert set(metrics_of("super_resolution")) <= set(rows) and "psnr_draws_mean_gain" not in rows
+    assert errors["pictures"] == "demo pictures" and "brand_new.some_number" in rows
+
+
+def test_paper_figures_stand_under_real_metrics():
+    assert {name for table in PAPER_TABLES.values() for name in table.rows} <= set(METRICS)
+    for task, table in PAPER_TABLES.items():
+        kind = {1: "super_resolution", 2: "low_light"}[table.number]
+        assert set(table.rows) <= set(metrics_of(kind)), task
+    assert all(set(words.main) & set(metrics_of(kind)) for kind, words in WORDING.items())
+
+
+def test_each_kind_has_its_own_columns_and_words(both):
+    params = make_params(tasks=BOTH)
+    rows = {(row.task, row.name): row for row in comparison(both, params)}
+    assert ("df2k_x4", "lr_psnr_worst") in rows and ("lol", "lr_psnr_worst") not in rows
+    assert ("lol", "psnr_draws_mean_gain") in rows and ("df2k_x4", "psnr_draws_mean_gain") not in rows
+    text = Page(page_of(both, params)).text
+    assert "lol : low-light enhancement" in text.replace("lol:", "lol :")
+    assert "super-resolution, 4x" in text and "equalized histogram" in text and "bicubic" in text
+    assert "latent's mean" in text and "mean of the draws" in text
+    assert "0 pictures for training, 1 others held out" in text  # a pair is one picture
+
+
+def test_the_papers_tables_stand_beside_ours(both):
+    sr, low_light = load_results(both, make_params(tasks=BOTH))
+    assert [row.name for row in paper_rows(sr)][:3] == ["errors_lr_psnr_45", "diversity", "lpips"]
+    rows = {row.name or row.title: row for row in paper_rows(low_light)}
+    assert rows["psnr_draws_mean"].paper == ("20.54", "19.64", "21.01")
+    people = rows["Pictures that more than 3 of 5 people judged erroneous"]
+    assert people.paper == ("5 of 15", "2 of 15", "0 of 15") and set(people.values.values()) == {None}
+    assert rows["bad_pixels.bad_share_stress"].values["rq_spline"] == 40.0
+    text = Page(page_of(both, make_params(tasks=BOTH))).text
+    assert "Table 1" in text and "Table 2" in text and "20.54" in text and "25.19 dB" in text
+
+
+def test_no_bound_is_said_in_words(root):
+    row = next(row for row in comparison(root, make_params()) if row.name == "certified_bound.value")
+    assert [row.text(variant) for variant in VARIANTS] == ["no bound", "no bound", "12.5"]
+    assert ">no bound</td>" in page_of(root)
+
+
+def test_the_terminal_tables_fit_100_columns(both, monkeypatch):
+    variants = (*VARIANTS, "certified_spline")
+    for task in BOTH:
+        write_variant(both, "certified_spline", 2, task=task)
+    written = io.StringIO()
+    monkeypatch.setattr(tables, "console", Console(file=written, width=200))
+    print_summary(both, make_params(variants=variants, tasks=BOTH))
+    lines = [line.rstrip() for line in written.getvalue().splitlines() if not line.startswith("report")]
+    assert max(map(len, lines)) <= 100
+    assert sum("certified_spline" in line for line in lines) == 2 and not any("…" in line for line in lines)
+
+
+def test_the_terminal_summary_ends_with_what_to_type_next(root, capsys):
+    build_report(root, make_params())
+    print_summary(root, make_params())
+    out = capsys.readouterr().out
+    assert all(variant in out for variant in VARIANTS) and "demo profile" in out
+    assert str(root / "artifacts" / "report" / "report.html") in out and "make ui" in out
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "–"), (0.0, "0"), (12.0, "12"), (1234567.0, "1,234,567"), (0.11723, "0.1172"), (3e34, "3e+34"),
+     (1.25e-6, "1.25e-06"), (float("nan"), "nan"), (float("inf"), "inf")],
+)  # fmt: skip
+def test_numbers_as_people_read_them(value, text):
+    assert show(value) == text
