@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import io
 import json
 import re
 
@@ -26,6 +27,7 @@ from pipeline.metrics.samples import load_samples
 from pipeline.reporting import figures
 from pipeline.reporting.grid import sample_grid, write_grid
 from pipeline.reporting.pictures import difference_map, photographs, stress_pictures
+from pipeline.reporting.pixels import jpeg
 from pipeline.reporting.report import build_report, task_figures
 from pipeline.reporting.results import load_results
 from pipeline.reporting.tables import comparison, print_summary
@@ -157,6 +159,12 @@ def test_the_grid_has_a_row_per_picture(both):
     path = write_grid(both / "grid.jpg", folder, load_samples(folder, "lol", "bounded"))
     with Image.open(path) as picture:
         assert picture.size == (grid.shape[1], grid.shape[0])
+
+
+def test_pure_noise_can_be_written():
+    noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
+    with Image.open(io.BytesIO(jpeg(noise))) as picture:
+        assert picture.size == (512, 512)
 
 
 def test_the_difference_map_is_the_deviation_over_draws():
