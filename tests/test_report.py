@@ -61,10 +61,12 @@ def test_the_page_shows_every_section(root):
         "Variance of the features",
         "Stress inputs",
         "Glossary",
+        "References",
+        "On the Robustness of Normalizing Flows for Inverse Problems in Imaging",
     ):
         assert part in text
     assert "1 pictures for training, 1 others held out" in text and "A note." in text
-    assert "where 4 draws differ" in text and "paper A, Table 1, DIV2K 4x" in text and "3 of 100" in text
+    assert "where 4 draws differ" in text and "Hong et al., ICCV 2023, Table 1, DIV2K 4x" in text and "3 of 100" in text
     assert "not yet run" not in text
 
 

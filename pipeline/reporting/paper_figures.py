@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pipeline.reporting.references import HONG
+
 Figures = tuple[str, str, str]
 
 
@@ -44,7 +46,7 @@ NOTES = {
 PAPER_TABLES: dict[str, PaperTable] = {
     "df2k_x4": PaperTable(
         1,
-        "paper A, Table 1, DIV2K 4x",
+        f"{HONG}, Table 1, DIV2K 4x",
         _FS_NCSR,
         {
             "errors_lr_psnr_45": ("3 of 100", "2 of 100", "0 of 100"),
@@ -54,7 +56,7 @@ PAPER_TABLES: dict[str, PaperTable] = {
     ),
     "df2k_x8": PaperTable(
         1,
-        "paper A, Table 1, DIV2K 8x",
+        f"{HONG}, Table 1, DIV2K 8x",
         _FS_NCSR,
         {
             "errors_lr_psnr_45": ("12 of 100", "6 of 100", "0 of 100"),
@@ -64,7 +66,7 @@ PAPER_TABLES: dict[str, PaperTable] = {
     ),
     "celeba_x8": PaperTable(
         1,
-        "paper A, Table 1, CelebA 8x",
+        f"{HONG}, Table 1, CelebA 8x",
         _FS_NCSR,
         {
             "errors_lr_psnr_45": ("72 of 20260", "18 of 20260", "9 of 20260"),
@@ -75,7 +77,7 @@ PAPER_TABLES: dict[str, PaperTable] = {
     ),
     "lol": PaperTable(
         2,
-        "paper A, Table 2, LOL",
+        f"{HONG}, Table 2, LOL",
         _LLFLOW,
         {
             "pixel_errors": ("6 of 15", "7 of 15", "0 of 15"),
@@ -87,7 +89,7 @@ PAPER_TABLES: dict[str, PaperTable] = {
     ),
     "ve_lol": PaperTable(
         2,
-        "paper A, Table 2, VE-LOL",
+        f"{HONG}, Table 2, VE-LOL",
         _LLFLOW,
         {
             "pixel_errors": ("41 of 100", "33 of 100", "0 of 100"),

@@ -11,6 +11,7 @@ from pipeline.reporting import figures
 from pipeline.reporting.paper_figures import NOTES, PAPER_TABLES
 from pipeline.reporting.pictures import colour_stops, photographs, stress_pictures
 from pipeline.reporting.pixels import data_uri
+from pipeline.reporting.references import HONG, REFERENCES
 from pipeline.reporting.results import TaskResults, load_results, number
 from pipeline.reporting.tables import REPORT_FILE, Row, paper_rows, show, task_rows, write_comparison
 from pipeline.reporting.wording import WORDING
@@ -153,4 +154,6 @@ def _render(params: Params, tasks: list[dict[str, Any]], paper_tables: dict[int,
         colours=figures.variant_colours(list(params.variants)),
         label="" if params.profile == "paper" else f"{params.profile} profile",
         colour_stops=colour_stops(),
+        paper=HONG,
+        references=REFERENCES,
     )
