@@ -15,6 +15,8 @@ from pipeline import timings
 from pipeline.console import run_main, say, warn
 from pipeline.errors import ConfigError, nearest
 
+_DRY = {"--dry", "--help", "-h"}  # options of dvc repro that run nothing
+
 
 class _Parser(argparse.ArgumentParser):
     """Wrong use is one line and exit code 2, without the usage text."""
@@ -81,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     sample.add_argument("--input", type=Path, required=True, help="the degraded picture")
     sample.add_argument("--out", type=Path, default=Path("restored"), help="folder for the draws (default: restored)")
     sample.add_argument("--draws", type=_positive, default=4, help="default: 4")
-    sample.add_argument("--temperature", type=_temperature, default=0.9, help="default: 0.9")
+    sample.add_argument("--temperature", type=_temperature, help="default: the one of the model's profile")
     sample.add_argument("--seed", type=int, default=10, help="default: 10")
 
     stability = add("stability", _stability, "audit a trained model for exploding inverses")
@@ -110,7 +112,7 @@ def _repro(arguments: argparse.Namespace, options: list[str]) -> int:
     start = timings.position(root)
     code = _run_dvc(options)
     took = timings.since(root, start)
-    if code:
+    if code or _DRY & set(options):
         return code
     from pipeline.reporting.tables import print_summary
 
@@ -200,9 +202,10 @@ def _summary(arguments: argparse.Namespace, options: list[str]) -> int:
 
 
 def _ui(arguments: argparse.Namespace, options: list[str]) -> int:
+    from pipeline.config import load_params
     from pipeline.ui import serve_ui
 
-    serve_ui(Path.cwd(), arguments.host, arguments.port)
+    serve_ui(Path.cwd(), arguments.host, arguments.port, load_params().runtime.tracking_uri)
     return 0
 
 

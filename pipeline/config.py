@@ -233,11 +233,14 @@ def _check_references(params: Params, path: Path) -> None:
 def _explain(error: pydantic.ValidationError) -> str:
     """Return one line for all faults of a file, the nearest valid key beside each unknown one."""
     lines = []
-    for fault in error.errors():
+    # unknown keys first: a misspelt key is usually why another one is missing
+    for fault in sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden"):
         where = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
             *parents, key = fault["loc"]
             lines.append(f"unknown key '{where}'; {nearest(str(key), _fields_at(parents))}")
+        elif fault["type"] == "missing":
+            lines.append(f"{where} is missing")
         else:
             lines.append(f"{where or 'file'}: {fault['msg'].lower()} (got {fault['input']!r})")
     return "; ".join(lines)

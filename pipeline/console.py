@@ -54,7 +54,7 @@ def progress(items: Iterable[T], what: str, total: int | None = None, start: int
 
 def _bar(items: Iterable[T], what: str, total: int, start: int) -> Iterator[T]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console) as bar:
+    with Progress(*columns, TimeRemainingColumn(), TextColumn("left"), console=console) as bar:
         task = bar.add_task(what, total=total, completed=start)
         for item in items:
             yield item

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ class ModelConfig:
     network: dict[str, Any]
     transform: dict[str, Any]  # {"name": a key of TRANSFORMS, "options": {...}}
     caps: dict[str, float] = dataclasses.field(default_factory=dict)  # fields of models.caps.Caps
+    temperature: float = 0.9  # to draw at when nobody says otherwise; 0.9 is SRFlow's
     run_key: str = ""
     step: int = 0
 
@@ -53,7 +55,7 @@ def save_model(folder: Path, network: nn.Module, config: ModelConfig) -> Path:
     """Write ``network`` and its configuration to ``folder``; return it."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with atomic_path(folder / _WEIGHTS) as temporary:
-        safetensors.torch.save_file(tensors, temporary)
+        safetensors.torch.save_file(tensors, temporary, metadata=_identity(config))
     write_json(folder / _CONFIG, {"format": _FORMAT, **dataclasses.asdict(config)})
     return folder
 
@@ -89,11 +91,28 @@ def load_model(folder: Path, device: torch.device | str = "cpu", expect: Mapping
         raise CheckpointError(f"{folder / _WEIGHTS} is missing; train or import the model anew") from None
     except (safetensors.SafetensorError, OSError) as error:
         raise CheckpointError(f"{folder / _WEIGHTS} cannot be read ({error}); train or import the model anew") from None
+    _check_identity(folder, config)
     _check_weights(folder, network.state_dict(), tensors)
     network.load_state_dict(tensors)
     network.config = config
     network.kind = KINDS[config.kind.removesuffix(_ENCODER)]
     return network.to(device).eval()
+
+
+def _identity(config: ModelConfig) -> dict[str, str]:
+    """Return what weights of equal shapes can still differ in; it travels inside of the weights' file."""
+    described = {"kind": config.kind, "transform": config.transform, "caps": config.caps}
+    return {"steadyflow": json.dumps(described, sort_keys=True)}
+
+
+def _check_identity(folder: Path, config: ModelConfig) -> None:
+    with safetensors.safe_open(folder / _WEIGHTS, framework="pt") as file:
+        metadata = file.metadata() or {}
+    if "steadyflow" in metadata and metadata != _identity(config):
+        raise CheckpointError(
+            f"{folder / _WEIGHTS} was trained as {metadata['steadyflow']}, but {_CONFIG} beside it says "
+            f"{_identity(config)['steadyflow']}; put the two files of one model together"
+        )
 
 
 def _check_weights(folder: Path, wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> None:

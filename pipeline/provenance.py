@@ -25,7 +25,9 @@ def provenance(root: Path, task: str, params: Params, stage: str) -> dict[str, s
         tags["steadyflow.demo_pictures"] = str(bool(read_json(manifest).get("demo"))).lower()
     if commit := _git(root, "rev-parse", "HEAD"):
         tags["mlflow.source.git.commit"] = commit
-        tags["steadyflow.git_state"] = "modified" if _git(root, "status", "--porcelain") else "clean"
+        # dvc.lock, which a first run leaves untracked, is no modification
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+        tags["steadyflow.git_state"] = "modified" if changed else "clean"
     if params.profile != "paper":
         tags["mlflow.note.content"] = f"**{params.profile} profile**: a small network, not the papers' setting."
     return tags

@@ -24,24 +24,23 @@ _START_SECONDS = 90.0
 _STOP_SECONDS = 10.0
 
 
-def ui_command(root: Path, host: str, port: int) -> list[str]:
-    """Return the command that serves the tracking store of ``root``; one worker needs a third of the memory."""
-    uri = tracking_uri(root)
+def ui_command(uri: str, host: str, port: int) -> list[str]:
+    """Return the command that serves the tracking store ``uri``; one worker needs a third of the memory."""
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
     if database := sqlite_file(uri):
         command += ["--artifacts-destination", artifact_location(database)]
     return [*command, "--workers", "1", "--host", host, "--port", str(port)]
 
 
-def serve_ui(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
+def serve_ui(root: Path, host: str = "127.0.0.1", port: int = 5000, configured: str = "auto") -> None:
     """Serve MLflow until Ctrl-C and print where the current runs stand side by side.
 
-    Raises TrackingError if the port is occupied or the server does not start. If MLFLOW_TRACKING_URI names a
-    server that runs elsewhere, only the addresses are printed.
+    Raises TrackingError if the port is occupied or the server does not start. If ``configured``
+    (runtime.tracking_uri) or MLFLOW_TRACKING_URI names a server elsewhere, only the addresses are printed.
     """
-    uri = tracking_uri(root)
+    uri = tracking_uri(root, configured)
     if uri.startswith(("http://", "https://")):
-        _print_addresses(root, uri.rstrip("/"))
+        _print_addresses(root, uri.rstrip("/"), configured)
         return
     _check_port(host, port)
     shown = f"http://{host if host not in ('0.0.0.0', '::') else '127.0.0.1'}:{port}"
@@ -49,11 +48,11 @@ def serve_ui(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
     # Its own session: Ctrl-C reaches this process alone, which then ends the server and its worker in order.
     with (root / "mlflow.db.log").open("w") as log:
         server = subprocess.Popen(
-            ui_command(root, host, port), env=environment, start_new_session=True, stdout=log, stderr=log
+            ui_command(uri, host, port), env=environment, start_new_session=True, stdout=log, stderr=log
         )
         with _ended_with_us(server):
             _wait_until_ready(server, shown, Path(log.name))
-            _print_addresses(root, shown)
+            _print_addresses(root, shown, configured)
             say("Ctrl-C ends the server")
             server.wait()
             raise TrackingError(f"MLflow's server ended by itself; see {log.name}")
@@ -83,8 +82,8 @@ def _wait_until_ready(server: subprocess.Popen[bytes], address: str, log: Path) 
     raise TrackingError(f"MLflow's server did not start; see {log}")
 
 
-def _print_addresses(root: Path, address: str) -> None:
-    experiment, tasks = current_runs(root)
+def _print_addresses(root: Path, address: str, configured: str) -> None:
+    experiment, tasks = current_runs(root, configured)
     if not tasks:
         say(f"{address}  (no runs yet: `make repro` makes them)")
         return

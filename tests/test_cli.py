@@ -117,12 +117,12 @@ def test_check_names_a_missing_source(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "module", "function", "given"),
     [
-        (["ui", "--port", "5001"], "pipeline.ui", "serve_ui", ("ROOT", "127.0.0.1", 5001)),
+        (["ui", "--port", "5001"], "pipeline.ui", "serve_ui", ("ROOT", "127.0.0.1", 5001, "auto")),
         (
             ["sample", "--model", "m", "--input", "i.png"],
             "pipeline.inference.restore",
             "restore_file",
-            (Path("m"), Path("i.png"), Path("restored"), 4, 0.9, 10),
+            (Path("m"), Path("i.png"), Path("restored"), 4, None, 10),
         ),
         (
             ["stability", "--model", "m", "--out", "o"],
@@ -133,6 +133,7 @@ def test_check_names_a_missing_source(tmp_path):
     ],
 )
 def test_commands_call_the_pipeline(tmp_path, monkeypatch, arguments, module, function, given):
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["steadyflow", *arguments])
     monkeypatch.setattr("pipeline.console.quiet_libraries", lambda: None)  # it would silence later tests

@@ -338,7 +338,7 @@ def test_an_occupied_port_is_one_clear_line(root):
 
 
 def test_the_page_listens_on_this_machine_alone(root):
-    command = ui_command(root, "127.0.0.1", 5000)
+    command = ui_command(f"sqlite:///{root}/mlflow.db", "127.0.0.1", 5000)
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert f"sqlite:///{root}/mlflow.db" in command
 

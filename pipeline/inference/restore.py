@@ -75,27 +75,27 @@ def restore_crops(
 
 
 def restore_file(
-    model: Path, picture: Path, out: Path, draws: int, temperature: float, seed: int, quantization: str = "round"
+    model: Path, picture: Path, out: Path, draws: int, temperature: float | None, seed: int, quantization: str = "round"
 ) -> list[Path]:
     """Restore one picture file with a model folder; write and return the draws, named after the picture.
 
+    ``temperature``: None for the model's own.
     Raises DataError for an unreadable picture, CheckpointError for a folder that holds no model.
     """
     from pipeline.datasets.decode import Unreadable, decode
     from pipeline.model_folder import load_model
 
-    if draws < 1 or temperature < 0:
+    if draws < 1 or (temperature or 0.0) < 0:
         raise SteadyflowError(f"--draws must be 1 or more and --temperature 0 or more, got {draws} and {temperature}")
     network = load_model(model)
     if not hasattr(network, "latent_shape"):
         raise DataError(f"{model} holds an encoder alone, which restores nothing; give a flow's model folder")
+    tau = network.config.temperature if temperature is None else temperature
     try:
         seen = network.kind.from_picture(to_tensor(decode(picture).pixels))
     except Unreadable as reason:
-        raise DataError(f"{picture} cannot be restored: it {reason}") from None
-    images = progress(
-        draw_images(network, seen, draws, temperature, seed, picture.name), f"restore {picture.name}", draws
-    )
+        raise DataError(f"{picture} cannot be restored: {reason}") from None
+    images = progress(draw_images(network, seen, draws, tau, seed, picture.name), f"restore {picture.name}", draws)
     written = []
     bad = 0
     for index, image in enumerate(images):

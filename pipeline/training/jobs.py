@@ -81,6 +81,7 @@ def flow_config(params: Params, task: str, variant: str) -> ModelConfig:
         network=params.settings(task).network.model_dump(),
         transform={"name": chosen.transform, "options": dict(chosen.options)},
         caps=dict(chosen.caps),
+        temperature=params.settings(task).sampling.temperature,
     )
 
 
@@ -159,7 +160,9 @@ def _plan(params: Params, what: str, **schedule: Any) -> Plan:
 
 
 def _described(config: ModelConfig, params: Params, task: str) -> dict[str, Any]:
-    return {**dataclasses.asdict(config), "data": params.settings(task).data.model_dump(), "seed": params.seed}
+    described = dataclasses.asdict(config)
+    del described["temperature"]  # of drawing, not of training
+    return {**described, "data": params.settings(task).data.model_dump(), "seed": params.seed}
 
 
 def _inputs(root: Path, task: str) -> list[Path]:
