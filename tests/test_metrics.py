@@ -27,7 +27,6 @@ OF_EQUAL_PICTURES = {
     "lr_psnr_worst": PSNR_CAP,
     "psnr": PSNR_CAP,
     "ssim_colour": 1.0,
-    "gradient_ratio": 1.0,
     **{f"psnr_{estimate}": PSNR_CAP for estimate in ESTIMATES},
     **{f"ssim_{form}_{estimate}": 1.0 for form in ("grey", "colour") for estimate in ESTIMATES},
 }  # and 0 for everything that counts errors
@@ -51,9 +50,7 @@ def test_every_metric(metric):
     assert np.array_equal(good.draws, before[1])
     assert good.draws.dtype == np.uint8
 
-    assert {"higher": better > worse, "lower": better < worse, "target:1": abs(better - 1) < abs(worse - 1)}[
-        metric.better
-    ]
+    assert {"higher": better > worse, "lower": better < worse}[metric.better]
     equal = replace(
         good,
         draws=np.stack([good.reference] * 2),
@@ -194,6 +191,21 @@ def test_diversity_by_hand():
 
 def test_bad_draws_counts_nonfinite_values_by_themselves():
     assert bad_draws([DrawStatistics(0, 0), DrawStatistics(1, 0), DrawStatistics(0, 5), DrawStatistics(2, 2)]) == 3
+
+
+def test_noise_on_one_picture_does_not_make_up_for_blur_on_another():
+    metric = METRICS["gradient_log_ratio"]
+    rows = np.arange(40, dtype=np.uint8)[:, None, None]
+    reference, blurred, noisy = (np.tile(rows * step, (1, 40, 3)) for step in (2, 1, 4))
+    ratios = [
+        metric.per_picture(Picture("p", reference, draw[None], {}, 1, None, "not needed")) for draw in (blurred, noisy)
+    ]
+    assert ratios == pytest.approx([-math.log(2), math.log(2)])
+    assert metric.summarise(ratios) == pytest.approx(math.log(2))
+    flat = Picture("p", reference, np.zeros_like(reference)[None], {}, 1, None, "not needed")
+    assert -math.inf < metric.per_picture(flat) < -7
+    with pytest.raises(NotComputable, match="no gradients"):
+        metric.per_picture(replace(flat, reference=flat.draws[0], _results={}))
 
 
 def test_gradient_of_a_ramp():

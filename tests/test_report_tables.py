@@ -38,7 +38,6 @@ def test_a_damaged_file_is_one_clear_line(root):
     [
         ("higher", (1.0, 3.0, 2.0), {"bounded"}),
         ("lower", (1.0, 3.0, 1.0), {"affine", "rq_spline"}),
-        ("target:1", (0.5, 1.2, 1.4), {"bounded"}),
         ("lower", (2.0, 2.0, 2.0), set()),
         ("lower", (float("nan"), None, 2.0), set()),
         ("", (1.0, 2.0, 3.0), set()),

@@ -6,7 +6,7 @@ from pipeline.metrics.errors import ERRORS_LR_PSNR_40, ERRORS_LR_PSNR_45, PIXEL_
 from pipeline.metrics.estimates import ESTIMATE_METRICS
 from pipeline.metrics.fidelity import LR_PSNR_MEAN, LR_PSNR_WORST, PSNR, SSIM
 from pipeline.metrics.perceptual import LPIPS
-from pipeline.metrics.sharpness import GRADIENT_RATIO
+from pipeline.metrics.sharpness import GRADIENT_LOG_RATIO
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
@@ -22,7 +22,7 @@ METRICS: dict[str, Metric] = {
         PSNR,
         SSIM,
         *ESTIMATE_METRICS,
-        GRADIENT_RATIO,
+        GRADIENT_LOG_RATIO,
     )
 }
 

@@ -111,7 +111,7 @@ class Metric:
     name: str
     title: str
     unit: str
-    better: Literal["higher", "lower", "target:1"]
+    better: Literal["higher", "lower"]
     per_picture: Callable[[Picture], float]
     summarise: Callable[[Sequence[float]], float]
     kinds: tuple[Kind, ...] = EVERY_KIND

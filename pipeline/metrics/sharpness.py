@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 from pipeline.metrics.contract import Metric, NotComputable, Picture, Pixels, mean
+
+_LEAST_GRADIENT = 1e-3  # 8-bit levels; what draws of one colour count as: the logarithm of none is infinite
 
 
 def gradient_magnitude(image: Pixels) -> float:
@@ -15,17 +20,27 @@ def gradient_magnitude(image: Pixels) -> float:
     return float(np.hypot(down, right).mean())
 
 
-def _ratio(picture: Picture) -> float:
+def _log_ratio(picture: Picture) -> float:
     if min(picture.reference.shape[:2]) < 2 or not (wanted := gradient_magnitude(picture.reference)):
         raise NotComputable("the reference has no gradients")
-    return mean([gradient_magnitude(draw) for draw in picture.draws]) / wanted
+    found = mean([gradient_magnitude(draw) for draw in picture.draws])
+    return math.log(max(found, _LEAST_GRADIENT) / wanted)
 
 
-GRADIENT_RATIO = Metric(
-    name="gradient_ratio",
-    title="Mean gradient magnitude relative to the reference (under 1: blurred, over 1: noisy)",
+def gradient_error(log_ratios: Sequence[float]) -> float:
+    """Return the mean magnitude of the logarithms of ratios: 0 if every picture is as sharp as its reference.
+
+    A mean of the ratios themselves would let noise on a sky (ratio 2) make up for blur on houses (0.3).
+    """
+    return mean([abs(log_ratio) for log_ratio in log_ratios])
+
+
+# Per picture the sign tells blur (negative) from noise (positive).
+GRADIENT_LOG_RATIO = Metric(
+    name="gradient_log_ratio",
+    title="Gradient error: |ln(gradient of draws / of the reference)|, mean over pictures",
     unit="",
-    better="target:1",
-    per_picture=_ratio,
-    summarise=mean,
+    better="lower",
+    per_picture=_log_ratio,
+    summarise=gradient_error,
 )

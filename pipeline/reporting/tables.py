@@ -59,10 +59,9 @@ _ERRORS_ON_STRESS = ("bad_pixels.inputs_with_bad_pixels_stress", "bad_pixels.bad
 _DISTANCE: dict[str, Callable[[float], float]] = {
     "higher": lambda value: -value,
     "lower": lambda value: value,
-    "target:1": lambda value: abs(value - 1.0),
 }
 NO_BOUND = "no bound"  # the audit's reason where nothing is certain; it says more than a dash
-ARROWS = {"higher": "↑", "lower": "↓", "target:1": "→ 1"}
+ARROWS = {"higher": "↑", "lower": "↓"}
 
 
 @dataclass(frozen=True)
