@@ -1,8 +1,10 @@
 """Artifacts as the stages leave them, small and written by hand."""
 
 import html.parser
+from pathlib import Path
 
 import numpy as np
+import yaml
 from PIL import Image
 
 from pipeline.config import Params
@@ -10,6 +12,7 @@ from pipeline.files import write_csv, write_json
 from pipeline.metrics import metrics_of
 from pipeline.reporting.report import build_report
 
+PARAMS = Path(__file__).parents[1] / "params.yaml"
 VARIANTS = ("affine", "bounded", "rq_spline")
 TASKS = {
     "df2k_x4": {"kind": "super_resolution", "dataset": "df2k", "scale": 4},
@@ -26,7 +29,7 @@ def make_params(profile="demo", variants=VARIANTS, tasks=("df2k_x4",)):
             "tasks": {task: TASKS[task] for task in tasks},
             "variants": {name: {"transform": "affine", "options": {"eps": 1e-4}} for name in variants},
             "datasets": {"df2k": {}, "lol": {}},
-            "profiles": {},
+            "profiles": yaml.safe_load(PARAMS.read_text(encoding="utf-8"))["profiles"],
         }
     )
 

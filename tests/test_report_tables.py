@@ -4,7 +4,17 @@ import csv
 import io
 
 import pytest
-from report_tree import BOTH, VARIANTS, Page, build_both, build_root, make_params, page_of, write_variant
+from report_tree import (
+    BOTH,
+    VARIANTS,
+    Page,
+    build_both,
+    build_root,
+    make_params,
+    page_of,
+    plain_photograph,
+    write_variant,
+)
 from rich.console import Console
 
 from pipeline.errors import DataError
@@ -13,7 +23,7 @@ from pipeline.reporting import tables
 from pipeline.reporting.paper_figures import PAPER_TABLES
 from pipeline.reporting.report import build_report
 from pipeline.reporting.results import load_results
-from pipeline.reporting.tables import Row, comparison, paper_rows, print_summary, show
+from pipeline.reporting.tables import Row, comparison, group_headings, paper_rows, print_summary, show
 from pipeline.reporting.wording import WORDING
 
 
@@ -90,6 +100,23 @@ def test_the_papers_tables_stand_beside_ours(both):
     assert rows["bad_pixels.bad_share_stress"].values["rq_spline"] == 40.0
     text = Page(page_of(both, make_params(tasks=BOTH))).text
     assert "Table 1" in text and "Table 2" in text and "20.54" in text and "25.19 dB" in text
+
+
+def test_headings_say_how_it_was_measured(root):
+    write_variant(
+        root, "affine", 0, {f"cat-{i}": plain_photograph() for i in (1, 2, 3)} | {"a-b-1": plain_photograph()}
+    )
+    params = make_params()
+    (results,) = load_results(root, params)
+    settings = params.settings("df2k_x4")
+    headings = group_headings(results)
+    assert headings["Restored pictures"].startswith("4 held-out crops of 2 photographs")
+    assert headings["Restored pictures"].endswith(f"at temperature {settings.sampling.temperature:g}")
+    assert headings["Stability audit"].endswith(f"at temperature {settings.stability.temperature:g}")
+    assert settings.sampling.temperature != settings.stability.temperature
+    text = Page(page_of(root)).text
+    assert all(f"{group}: {heading}" in text for group, heading in headings.items())
+    assert "crops of 4 (2 photographs)" in text
 
 
 def test_no_bound_is_said_in_words(root):

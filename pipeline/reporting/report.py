@@ -13,7 +13,7 @@ from pipeline.reporting.pictures import colour_stops, photographs, stress_pictur
 from pipeline.reporting.pixels import data_uri
 from pipeline.reporting.references import HONG, REFERENCES
 from pipeline.reporting.results import TaskResults, load_results, number
-from pipeline.reporting.tables import REPORT_FILE, Row, paper_rows, show, task_rows, write_comparison
+from pipeline.reporting.tables import REPORT_FILE, Row, group_headings, paper_rows, show, task_rows, write_comparison
 from pipeline.reporting.wording import WORDING
 
 TEMPLATE = "report.html.j2"
@@ -80,6 +80,7 @@ def _task(results: TaskResults, rows: list[Row], params: Params, plots: dict[str
         "manifest": results.manifest,
         "notices": _notices(results, params.profile),
         "groups": groups,
+        "headings": group_headings(results),
         "reasons": [(row.title, variant, reason) for row in rows for variant, reason in row.reasons.items()],
         "paper": PAPER_TABLES.get(results.task),
         "photographs": shown,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.config import Params
+from pipeline.config import Params, TaskProfile
 from pipeline.errors import DataError
 from pipeline.files import read_csv, read_json
 from pipeline.layout import manifest_path, variant_folder
@@ -67,6 +67,7 @@ class TaskResults:
     kind: Kind
     variants: dict[str, VariantResults]
     manifest: dict[str, Any] | None
+    settings: TaskProfile
 
     @property
     def demo(self) -> str:
@@ -88,9 +89,18 @@ def load_results(root: Path, params: Params) -> list[TaskResults]:
             task.kind,
             {variant: _variant_results(root, name, variant) for variant in params.variants},
             _read(read_json, manifest_path(root, name)),
+            params.settings(name),
         )
         for name, task in params.tasks.items()
     ]
+
+
+def crops_and_photographs(results: TaskResults) -> tuple[int, int]:
+    """Return how many crops were restored, and of how many photographs; the crops of one are named name-1, name-2."""
+    drawn = next((result.samples for result in results.variants.values() if result.samples), {"pictures": []})
+    names = {entry["id"] for entry in drawn["pictures"]}
+    several = results.settings.data.validation_crops > 1
+    return len(names), len({name.rpartition("-")[0] if several else name for name in names})
 
 
 def number(text: str | None) -> float:

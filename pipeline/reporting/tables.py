@@ -12,10 +12,11 @@ from pipeline.config import Params
 from pipeline.console import console, say
 from pipeline.files import write_csv
 from pipeline.reporting.paper_figures import PAPER_TABLES, Figures
-from pipeline.reporting.results import TaskResults, load_results
+from pipeline.reporting.results import TaskResults, crops_and_photographs, load_results
 from pipeline.reporting.wording import WORDING
 
 REPORT_FILE = Path("artifacts") / "report" / "report.html"
+_PICTURES, _STABILITY = "Restored pictures", "Stability audit"
 PAPER_COLUMNS = ("paper: affine", "paper: bounded", "paper: rq_spline")  # of comparison.csv
 _PERCENT = 100.0
 _NOT_PRINTED: Figures = ("", "", "")
@@ -110,6 +111,18 @@ def task_rows(results: TaskResults) -> list[Row]:
     return [*_metric_rows(results), *_audit_rows(results), *_training_rows(results)]
 
 
+def group_headings(results: TaskResults) -> dict[str, str]:
+    """Return under which conditions the rows of a group were measured, by group."""
+    crops, photographs = crops_and_photographs(results)
+    sampling, audit = results.settings.sampling, results.settings.stability
+    held_out = f"{crops} held-out crops of {photographs} photographs" if crops > photographs else f"{crops} held out"
+    return {
+        _PICTURES: f"{held_out}, {sampling.draws} draws of each at temperature {sampling.temperature:g}",
+        _STABILITY: f"{audit.pictures} held-out crops and the stress inputs, {audit.draws} draws of each "
+        f"at temperature {audit.temperature:g}",
+    }
+
+
 def paper_rows(results: TaskResults) -> list[Row]:
     """Return the rows that paper A's table has, in its order, then the errors on stress inputs; empty without ours."""
     rows = {row.name: row for row in task_rows(results)}
@@ -169,7 +182,7 @@ def print_summary(root: Path, params: Params) -> None:
             if row := rows.get(name):
                 values = [Text(row.text(variant), "bold" if variant in row.best else "") for variant in row.values]
                 baseline = "" if row.baseline is None else show(row.baseline)
-                named = ", ".join(filter(None, (short, row.unit.removeprefix("pictures "))))
+                named = ", ".join(filter(None, (short, _short(row.unit))))
                 table.add_row(Text(f"{named} {row.arrow}"), *values, Text(baseline))
         console.print(table)
     report = root / REPORT_FILE
@@ -189,6 +202,11 @@ def show(value: float | None) -> str:
     return f"{value:.3g}" if abs(value) < 0.01 or abs(value) >= 1e5 else f"{value:.4g}"
 
 
+def _short(unit: str) -> str:
+    """Return a unit for narrow tables: of a count just how many there are."""
+    return unit.removeprefix("pictures ").removeprefix("crops ").partition(" (")[0]
+
+
 def _metric_rows(results: TaskResults) -> list[Row]:
     from pipeline.metrics import metrics_of
 
@@ -198,14 +216,15 @@ def _metric_rows(results: TaskResults) -> list[Row]:
     paper = PAPER_TABLES.get(results.task)
     printed = paper.rows if paper else {}
     first = next(content for content in found.values() if content)
-    counts = {"pictures": first["pictures"], "draws": first["pictures"] * first["draws"]}
+    draws = first["pictures"] * first["draws"]
+    units = {"pictures": _pictures_unit(results, first["pictures"]), "draws": f"draws of {draws}"}
     return [
         Row(
             task=results.task,
-            group="Restored pictures",
+            group=_PICTURES,
             name=name,
             title=metric.title,
-            unit=f"{metric.unit} of {counts[metric.unit]}" if metric.unit in counts else metric.unit,
+            unit=units.get(metric.unit, metric.unit),
             better=metric.better,
             values={variant: content.get("metrics", {}).get(name) for variant, content in found.items()},
             baseline=first["baseline"].get(name),
@@ -214,6 +233,11 @@ def _metric_rows(results: TaskResults) -> list[Row]:
         )
         for name, metric in metrics_of(results.kind).items()
     ]
+
+
+def _pictures_unit(results: TaskResults, evaluated: int) -> str:
+    crops, photographs = crops_and_photographs(results)
+    return f"crops of {evaluated} ({photographs} photographs)" if crops > photographs else f"pictures of {evaluated}"
 
 
 def _audit_rows(results: TaskResults) -> list[Row]:
@@ -228,9 +252,7 @@ def _audit_rows(results: TaskResults) -> list[Row]:
     for name in names:
         title, unit, better, factor = _AUDIT.get(name, (name.replace("_", " ").replace(".", ": "), "", "", 1.0))
         values = {variant: _scaled(numbers.get(name), factor) for variant, numbers in found.items()}
-        rows.append(
-            Row(results.task, "Stability audit", name, title, unit, better, values, reasons=_reasons(reasons, name))
-        )
+        rows.append(Row(results.task, _STABILITY, name, title, unit, better, values, reasons=_reasons(reasons, name)))
     return rows
 
 
