@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import pytest
 from report_tree import (
@@ -51,6 +52,8 @@ def test_a_damaged_file_is_one_clear_line(root):
         ("lower", (2.0, 2.0, 2.0), set()),
         ("lower", (float("nan"), None, 2.0), set()),
         ("", (1.0, 2.0, 3.0), set()),
+        ("higher", (25.0, 25.2, 20.0), set()),
+        ("lower", (-4.5, -4.3, -4.0), {"affine"}),
     ],
 )
 def test_the_best_value_of_a_row(better, values, best):
@@ -117,6 +120,22 @@ def test_headings_say_how_it_was_measured(root):
     text = Page(page_of(root)).text
     assert all(f"{group}: {heading}" in text for group, heading in headings.items())
     assert "crops of 4 (2 photographs)" in text
+
+
+def test_features_that_are_not_finite_are_counted_in_the_cell(root):
+    path = root / "artifacts" / "df2k_x4" / "affine" / "stability" / "summary.json"
+    summary = json.loads(path.read_text())
+    summary["analyses"]["feature_variance"] = {"largest_stress": None, "stress_inputs_with_nonfinite_features": 5.0}
+    path.write_text(json.dumps(summary))
+    row = next(row for row in comparison(root, make_params()) if row.name == "feature_variance.largest_stress")
+    assert row.text("affine") == "not finite (5 of 8 inputs)" and row.text("bounded") == "–"
+
+
+def test_numbers_of_a_row_have_the_same_digits():
+    row = Row("t", "g", "n", "title", "", "", {"a": 26.8, "b": 9.9812, "c": 0.0, "d": None}, baseline=27.456)
+    assert [row.text(variant) for variant in "abcd"] == ["26.80", "9.98", "0", "–"] and row.baseline_text == "27.46"
+    wide = Row("t", "g", "n", "title", "", "", {"a": 2e30, "b": 1.25})
+    assert [wide.text(variant) for variant in "ab"] == ["2e+30", "1.25"]
 
 
 def test_no_bound_is_said_in_words(root):

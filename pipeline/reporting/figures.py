@@ -27,6 +27,8 @@ _VARIANT_COLOURS = {"affine": "#D55E00", "bounded": "#E69F00", "rq_spline": "#00
 _SPARE_COLOURS = ("#CC79A7", "#56B4E9", "#7F7F7F", "#000000")
 _KIND_COLOURS = ("#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#8C6D31", "#7F7F7F")
 _LINE_STYLES = ("-", "--", ":", "-.")
+_HIGHEST = 1e12  # of the axis of variances; beyond it, how large hardly matters and nothing else could be seen
+_BAND = 0.78  # where, as a share of the panel's height, the marks for what is above the axis begin
 _POINTS = 600  # per line: more cannot be seen
 _STYLE = {
     "font.size": 9,
@@ -87,19 +89,25 @@ def training_curves(curves: Mapping[str, Rows], validations: Mapping[str, Rows],
 def feature_variance(rows: Mapping[str, Rows], title: str = "") -> Figure:
     """Plot the variance after every layer of the inverse pass (paper A, Fig. 3), one panel per variant.
 
-    Stress inputs of one kind share a colour. A cross on the upper edge marks a variance that is not finite.
+    Stress inputs of one kind share a colour. The axis ends at ``_HIGHEST``; in the band above it every kind has a
+    line of its own, where a triangle marks a variance above the axis and a cross one that is not finite.
     """
-    figure, axes = _subplots(1, len(rows), (max(4.8, 3.3 * len(rows)), 3.9), sharey=True)
+    figure, axes = _subplots(1, len(rows), (max(4.8, 3.3 * len(rows)), 4.2), sharey=True)
     conditions = list(dict.fromkeys(row["condition"] for table in rows.values() for row in table))
     styles = _kind_styles([kind_of(condition) for condition in conditions])
     for axis, (variant, table) in zip(axes, rows.items(), strict=True):
         for condition in conditions:
             style = styles[kind_of(condition)]
             layer, variance = _columns([row for row in table if row["condition"] == condition], "index", "variance")
-            shown = np.where(np.isfinite(variance) & (variance > 0), variance, np.nan)
+            above = np.isfinite(variance) & (variance > _HIGHEST)
+            shown = np.where(np.isfinite(variance) & (variance > 0) & ~above, variance, np.nan)
             axis.plot(layer, shown, **style)
-            _mark_nonfinite(axis, layer[~np.isfinite(variance)], style["color"])
-        axis.set(title=variant, xlabel="layer of the inverse pass", yscale="log")
+            line = 0.98 - (1 - _BAND) * 0.9 * list(styles).index(kind_of(condition)) / len(styles)
+            for layers, marker in ((layer[above], "^"), (layer[~np.isfinite(variance)], "x")):
+                _mark(axis, layers, line, marker, style["color"])
+        axis.set(title=variant, yscale="log")
+        _mark_levels(axis, [row for row in table if row["condition"] == conditions[0]])
+    _end_axis(axes)
     axes[0].set_ylabel("variance of the features (log scale)")
     handles = [axes[0].plot([], [], **style)[0] for style in styles.values()]
     names = [_CONDITION_TITLES.get(kind, kind.replace("_", " ")) for kind in styles]
@@ -171,13 +179,49 @@ def _kind_styles(kinds: Sequence[str]) -> dict[str, dict[str, Any]]:
     return {IN_DISTRIBUTION: {"color": "black", "linewidth": 2.2, "zorder": 5}, **styles}
 
 
-def _mark_nonfinite(axis: Axes, layers: np.ndarray, colour: str) -> None:
-    axis.plot(
-        layers,
-        np.full(len(layers), 0.99),
-        linestyle="none",
-        marker="x",
-        markersize=4,
-        color=colour,
-        transform=axis.get_xaxis_transform(),
+def _mark(axis: Axes, layers: np.ndarray, height: float, marker: str, colour: str) -> None:
+    """Draw marks at ``height``, a share of the panel's."""
+    line = {"linestyle": "none", "marker": marker, "markersize": 3, "color": colour}
+    axis.plot(layers, np.full(len(layers), height), transform=axis.get_xaxis_transform(), **line)
+
+
+def _mark_levels(axis: Axes, rows: Rows) -> None:
+    """Name the levels of the network on the x-axis, a line between two; layers without a level get numbers."""
+    levels: dict[str, list[float]] = {}
+    for row in rows:
+        if found := re.match(r"level \d+", row["layer"]):
+            levels.setdefault(found[0], []).append(number(row["index"]))
+    axis.set_xlabel("layer of the inverse pass, from latent to picture")
+    if not levels:
+        return
+    axis.grid(visible=False, axis="x")
+    axis.set_xticks([(min(layers) + max(layers)) / 2 for layers in levels.values()], list(levels))
+    axis.tick_params(axis="x", length=0)
+    for layers in list(levels.values())[1:]:
+        axis.axvline(min(layers) - 0.5, color="#BBBBBB", linewidth=0.8, zorder=0)
+
+
+def _end_axis(axes: Sequence[Axes]) -> None:
+    """End the shared axis at what is drawn, ``_HIGHEST`` at most, and leave a band for the marks above it."""
+    drawn = [
+        np.asarray(line.get_ydata(), float)
+        for axis in axes
+        for line in axis.lines
+        if len(line.get_xdata()) > 2 and line.get_linestyle() != "None"
+    ]
+    values = np.concatenate([*drawn, [1.0]])
+    low, high = (np.log10(bound(values[np.isfinite(values)])) for bound in (np.min, np.max))
+    low, high = np.floor(low), np.ceil(high)
+    top = low + (high - low + 0.5) / _BAND
+    step = max(1, int((high - low) // 6))
+    for axis in axes:
+        axis.set(ylim=(10 ** (low - 0.3), 10**top), yticks=10.0 ** np.arange(low, high + 1, step))
+        axis.minorticks_off()
+        axis.axhline(10 ** (high + 0.25), color="#7F7F7F", linewidth=0.8)
+    axes[-1].annotate(
+        "above the axis (triangle)\nnot finite (cross)",
+        (0.02, _BAND + 0.04),
+        xycoords="axes fraction",
+        fontsize=7,
+        color="#555555",
     )

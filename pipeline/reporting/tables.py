@@ -19,7 +19,10 @@ REPORT_FILE = Path("artifacts") / "report" / "report.html"
 _PICTURES, _STABILITY = "Restored pictures", "Stability audit"
 PAPER_COLUMNS = ("paper: affine", "paper: bounded", "paper: rq_spline")  # of comparison.csv
 _PERCENT = 100.0
+_ROUNDING = 0.01  # how far from the best value, as a share of it, another must be for the best one to be marked
 _NOT_PRINTED: Figures = ("", "", "")
+_NONFINITE_INPUTS = "feature_variance.stress_inputs_with_nonfinite_features"
+_UNDEFINED_IF_NONFINITE = ("feature_variance.largest_stress", "feature_variance.largest_ratio")
 # analysis.name -> title, unit, better, factor; what is not listed stands under its own name, without a direction
 _AUDIT: dict[str, tuple[str, str, str, float]] = {
     "bad_pixels.bad_share_in_distribution": ("Bad values on photographs", "%", "lower", _PERCENT),
@@ -31,7 +34,7 @@ _AUDIT: dict[str, tuple[str, str, str, float]] = {
     "feature_variance.largest_in_distribution": ("Largest feature variance, photographs", "", "lower", 1.0),
     "feature_variance.largest_stress": ("Largest feature variance, stress inputs", "", "lower", 1.0),
     "feature_variance.largest_ratio": ("Largest feature variance, stress / photographs", "", "lower", 1.0),
-    "feature_variance.stress_inputs_with_nonfinite_features": (
+    _NONFINITE_INPUTS: (
         "Stress inputs with features that are not finite",
         "inputs",
         "lower",
@@ -79,6 +82,7 @@ class Row:
     baseline: float | None = None
     paper: Figures = _NOT_PRINTED
     reasons: dict[str, str] = field(default_factory=dict)
+    instead: dict[str, str] = field(default_factory=dict)  # what stands in place of a missing value, else a dash
 
     @property
     def arrow(self) -> str:
@@ -88,17 +92,36 @@ class Row:
     def text(self, variant: str) -> str:
         """Return the value of a variant as people read it."""
         value = self.values[variant]
-        return NO_BOUND if value is None and self.reasons.get(variant) == NO_BOUND else show(value)
+        return self.instead.get(variant, show(None)) if value is None else show(value, self.decimals)
+
+    @property
+    def decimals(self) -> int | None:
+        """Return how many decimals all values of the row have; None where their sizes are too different."""
+        values = [x for x in (*self.values.values(), self.baseline) if x and math.isfinite(x)]
+        sizes = [abs(x) for x in values]
+        if not sizes or min(sizes) < 0.01 or max(sizes) >= 1e5 or max(sizes) > 1000 * min(sizes):
+            return None
+        needed = max(len(show(x).partition(".")[2]) for x in values)
+        return min(needed, max(0, 3 - math.floor(math.log10(max(sizes)))))
+
+    @property
+    def baseline_text(self) -> str:
+        """Return the baseline's value as people read it; nothing where it has none."""
+        return "" if self.baseline is None else show(self.baseline, self.decimals)
 
     @property
     def best(self) -> set[str]:
-        """Return the variants with the best value; none where all are equal or nothing is to be compared."""
+        """Return the variants with the best value; none where all are equal or another is within ``_ROUNDING`` of it.
+
+        One seed cannot tell whether so small a difference is one of the variants.
+        """
         if self.better not in _DISTANCE:
             return set()
         distance = {v: _DISTANCE[self.better](x) for v, x in self.values.items() if x is not None and math.isfinite(x)}
         closest = min(distance.values(), default=0.0)
         best = {variant for variant, value in distance.items() if value == closest}
-        return best if len(best) < len(distance) else set()
+        near = {variant for variant, value in distance.items() if value - closest <= _ROUNDING * abs(closest)}
+        return best if near == best and len(best) < len(distance) else set()
 
 
 def comparison(root: Path, params: Params) -> list[Row]:
@@ -181,9 +204,9 @@ def print_summary(root: Path, params: Params) -> None:
         for name, short in words.main.items():
             if row := rows.get(name):
                 values = [Text(row.text(variant), "bold" if variant in row.best else "") for variant in row.values]
-                baseline = "" if row.baseline is None else show(row.baseline)
+
                 named = ", ".join(filter(None, (short, _short(row.unit))))
-                table.add_row(Text(f"{named} {row.arrow}"), *values, Text(baseline))
+                table.add_row(Text(f"{named} {row.arrow}"), *values, Text(row.baseline_text))
         console.print(table)
     report = root / REPORT_FILE
     if report.is_file():
@@ -191,12 +214,17 @@ def print_summary(root: Path, params: Params) -> None:
         say("next:      open the report in a browser; `make ui` compares the runs in MLflow")
 
 
-def show(value: float | None) -> str:
-    """Return a number as people read it: four digits, a power of ten where that is clearer; None is a dash."""
+def show(value: float | None, decimals: int | None = None) -> str:
+    """Return a number as people read it: four digits, a power of ten where that is clearer; None is a dash.
+
+    ``decimals``: that many instead of four digits, so that the numbers of a row are alike.
+    """
     if value is None:
         return "–"
     if not math.isfinite(value):
         return str(value)
+    if decimals and value:
+        return f"{value:,.{decimals}f}"
     if float(value).is_integer() and abs(value) < 1e9:
         return f"{int(value):,}"
     return f"{value:.3g}" if abs(value) < 0.01 or abs(value) >= 1e5 else f"{value:.4g}"
@@ -252,8 +280,23 @@ def _audit_rows(results: TaskResults) -> list[Row]:
     for name in names:
         title, unit, better, factor = _AUDIT.get(name, (name.replace("_", " ").replace(".", ": "), "", "", 1.0))
         values = {variant: _scaled(numbers.get(name), factor) for variant, numbers in found.items()}
-        rows.append(Row(results.task, _STABILITY, name, title, unit, better, values, reasons=_reasons(reasons, name)))
+        why = _reasons(reasons, name)
+        instead = {variant: NO_BOUND for variant, reason in why.items() if reason == NO_BOUND}
+        if name in _UNDEFINED_IF_NONFINITE:
+            instead |= _nonfinite_inputs(results, found)
+        rows.append(Row(results.task, _STABILITY, name, title, unit, better, values, reasons=why, instead=instead))
     return rows
+
+
+def _nonfinite_inputs(results: TaskResults, found: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Return per variant on how many stress inputs features were not finite, in words; nothing where on none."""
+    words = {}
+    for variant, numbers in found.items():
+        rows = results.variants[variant].feature_variance
+        inputs = {row["condition"] for row in rows} - {"in_distribution"}
+        if broken := numbers.get(_NONFINITE_INPUTS):
+            words[variant] = f"not finite ({broken:.0f} of {len(inputs)} inputs)"
+    return words
 
 
 def _training_rows(results: TaskResults) -> list[Row]:
