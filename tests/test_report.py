@@ -1,5 +1,6 @@
 """The report and its pictures, from a small tree of artifacts written by hand."""
 
+import base64
 import contextlib
 import csv
 import io
@@ -19,6 +20,7 @@ from report_tree import (
     make_params,
     page_of,
     plain_photograph,
+    write_png,
     write_variant,
 )
 
@@ -197,6 +199,23 @@ def test_pictures_are_left_out_and_counted_where_the_page_would_grow_too_big(roo
     assert len(photographs(results, limit=2 * first.size + 5000)[0]) == 2
     shown, kinds = stress_pictures(results, limit=1)
     assert list(shown) == ["saturated_2"] and kinds == 4  # the worst of all
+
+
+def test_pictures_are_shown_at_whole_multiples(root):
+    ((photograph,), _) = photographs(load_results(root, make_params())[0], limit=10**7)
+    assert photograph.multiple == 5 and all(picture.width == 5 * 64 for picture in photograph.inputs)
+    shown, _ = stress_pictures(load_results(root, make_params())[0], limit=10**7)
+    assert {picture.width for pictures in shown.values() for picture in pictures.values()} == {4 * 80}
+
+
+def test_what_is_too_dark_to_see_is_brightened_and_said_to_be(root):
+    folder = root / "artifacts" / "df2k_x4" / "affine" / "stability" / "stress"
+    write_png(folder / "saturated_2.png", np.full((40, 80, 3), 5, np.uint8))
+    shown, _ = stress_pictures(load_results(root, make_params())[0], limit=10**7)
+    affine, bounded = (shown["saturated_2"][variant] for variant in ("affine", "bounded"))
+    assert affine.caption.endswith("both brightened 51 times for viewing") and "brightened" not in bounded.caption
+    with Image.open(io.BytesIO(base64.b64decode(affine.uri.partition(",")[2]))) as picture:
+        assert np.asarray(picture).min() >= 250
 
 
 def test_a_variant_keeps_its_colour():

@@ -69,7 +69,9 @@ def variant_colours(variants: Sequence[str]) -> dict[str, str]:
 @_styled
 def training_curves(curves: Mapping[str, Rows], validations: Mapping[str, Rows], title: str = "") -> Figure:
     """Plot nll (bits per dimension; training faint, held-out crops strong) and gradient norm against steps."""
-    figure, (left, right) = _subplots(1, 2, (9.6, 3.4))
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    figure, (left, right) = _subplots(1, 2, (9.6, 3.8))
     colours = variant_colours(list(curves))
     for variant, colour in colours.items():
         step, bits = _columns(curves[variant], "step", "bits_per_dim")
@@ -79,8 +81,19 @@ def training_curves(curves: Mapping[str, Rows], validations: Mapping[str, Rows],
         step, norm = _columns(curves[variant], "step", "gradient_norm")
         right.plot(step, norm, color=colour, linewidth=1, label=variant)
     left.set(title="Negative log-likelihood", xlabel="optimiser step", ylabel="bits per dimension")
-    left.legend(title="held-out crops (faint: training)", title_fontsize=8, loc="upper right")
     right.set(title="Gradient norm before clipping", xlabel="optimiser step", ylabel="L2 norm", yscale="log")
+    right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    right.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    right.yaxis.set_minor_locator(NullLocator())
+    handles, names = left.get_legend_handles_labels()
+    figure.legend(
+        handles,
+        names,
+        title="with dots: held-out crops; faint: training",
+        title_fontsize=8,
+        loc="outside lower center",
+        ncols=max(1, len(names)),
+    )
     figure.suptitle(title)
     return figure
 
@@ -130,11 +143,11 @@ def stress_shares(shares: Mapping[str, Mapping[str, float]], title: str = "") ->
     for i, (variant, colour) in enumerate(variant_colours(list(shares)).items()):
         heights = [100 * shares[variant].get(name, float("nan")) for name in names]
         bars = axis.bar(np.arange(len(names)) + i * width, heights, width, color=colour, label=variant)
-        axis.bar_label(bars, fmt="%.3g", fontsize=7, padding=1)
+        axis.bar_label(bars, fmt="%.3g", fontsize=7, padding=2, rotation=90)
     middle = np.arange(len(names)) + width * (len(shares) - 1) / 2
     axis.set_xticks(middle, [name.replace("_", " ") for name in names])
     axis.grid(visible=False, axis="x")
-    axis.set(ylabel="share of bad values (%)", ylim=(0, 108), yticks=range(0, 101, 20))
+    axis.set(ylabel="share of bad values (%)", ylim=(0, 116), yticks=range(0, 101, 20))
     figure.legend(loc="outside lower center", ncols=len(shares))
     figure.suptitle(f"{title}: bad values on stress inputs".removeprefix(": "))
     return figure

@@ -15,19 +15,22 @@ from pipeline.reporting.wording import WORDING, Wording
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SIDE = 256  # pixels of a centre crop, shown 1:1: a scaled-down picture would hide artifacts
+SIDE = 256  # pixels of a centre crop; it is shown at a whole multiple: scaling by another factor would hide artifacts
+SHOWN_SIDE = 320  # pixels of the page that a picture may be wide
 STRESS_SIDE = 160
 RESTORATIONS = 3  # per variant: estimates, then draws
 _COLOUR_MAP = "magma"
+_DARK = 26  # 8-bit levels; a picture that stays below this tenth of the range looks black
 _LEAST_SCALE = 1.0  # 8-bit levels; a map of nothing but zeros needs a scale too
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One picture: a data URI and the words below it."""
+    """One picture: a data URI, the words below it, and its width in the page, a whole multiple of its own."""
 
     uri: str
     caption: str
+    width: int
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Photograph:
     inputs: list[Shown]  # input, baseline, ground truth
     variants: dict[str, list[Shown]]  # some restorations, then where all draws differ
     difference_scale: float  # the top of the colour scale: standard deviation in 8-bit levels
+    multiple: int  # how many pixels of the page a pixel of the crop is wide
 
     @property
     def size(self) -> int:
@@ -86,8 +90,21 @@ def _stress(result: VariantResults, name: str) -> Shown:
     share = next((number(row["bad_share"]) for row in result.stress if row["name"] == name), float("nan"))
     pixels = read_inside(result.folder / "stability", f"stress/{name}.png")
     halves = np.split(pixels, [pixels.shape[1] // 2], axis=1)
-    beside = np.concatenate([centre(half, STRESS_SIDE) for half in halves], axis=1)
-    return _shown(beside, f"{result.variant}: {100 * share:.3g} % bad values")
+    gain = _gain(halves[0])
+    beside = np.concatenate([centre(brighten(half, gain), STRESS_SIDE) for half in halves], axis=1)
+    brightened = f"; both brightened {gain} times for viewing" if gain > 1 else ""
+    return _shown(beside, f"{result.variant}: {100 * share:.3g} % bad values{brightened}")
+
+
+def _gain(pixels: NDArray[np.uint8]) -> int:
+    """Return the whole number that makes a picture too dark to see bright; 1 for others, and for one that is black."""
+    brightest = int(pixels.max())
+    return 255 // brightest if 0 < brightest < _DARK else 1
+
+
+def brighten(pixels: NDArray[np.uint8], gain: int) -> NDArray[np.uint8]:
+    """Return ``gain`` times ``pixels``, 255 at most."""
+    return (pixels.astype(np.int64) * gain).clip(0, 255).astype(np.uint8)
 
 
 def difference_map(draws: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -133,7 +150,7 @@ def _photograph(
             if len(row) < RESTORATIONS:
                 row.append(_shown(pixels, _draw_caption(i, draw)))
         variants[result.variant] = [*row, _difference(maps[result.variant], scale, len(drawn["draws"]))]
-    return Photograph(name, inputs, variants, scale)
+    return Photograph(name, inputs, variants, scale, inputs[-1].width // centre(reference, SIDE).shape[1])
 
 
 def _difference(levels: NDArray[np.float32], scale: float, draws: int) -> Shown:
@@ -141,7 +158,8 @@ def _difference(levels: NDArray[np.float32], scale: float, draws: int) -> Shown:
 
 
 def _shown(pixels: NDArray[np.uint8], caption: str) -> Shown:
-    return Shown(data_uri(jpeg(pixels), "jpeg"), caption)
+    width = pixels.shape[1]
+    return Shown(data_uri(jpeg(pixels), "jpeg"), caption, width * max(1, SHOWN_SIDE // width))
 
 
 def _draw_caption(index: int, draw: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from pipeline.config import Params
 from pipeline.console import console, say
 from pipeline.files import write_csv
 from pipeline.reporting.paper_figures import PAPER_TABLES, Figures
-from pipeline.reporting.results import TaskResults, crops_and_photographs, load_results
+from pipeline.reporting.results import Rows, TaskResults, crops_and_photographs, load_results, number
 from pipeline.reporting.wording import WORDING
 
 REPORT_FILE = Path("artifacts") / "report" / "report.html"
@@ -52,11 +52,11 @@ _AUDIT: dict[str, tuple[str, str, str, float]] = {
 # summary.json of a training -> title, unit, better
 _TRAINING = {
     "validation_bits_per_dim": ("Negative log-likelihood, held-out crops", "bits/dim", "lower"),
-    "bits_per_dim": ("Negative log-likelihood, training", "bits/dim", "lower"),
+    "bits_per_dim": ("Negative log-likelihood, training, mean of the last tenth", "bits/dim", "lower"),
     "skipped_steps": ("Training steps skipped (not finite)", "steps", "lower"),
     "steps": ("Training steps", "steps", ""),
     "minutes": ("Training time", "minutes", ""),
-    "parameters": ("Parameters", "", ""),
+    "parameters": ("Parameters (they differ by the number of outputs of the conditional nets)", "", ""),
 }
 _ERRORS_ON_STRESS = ("bad_pixels.inputs_with_bad_pixels_stress", "bad_pixels.bad_share_stress")
 # direction -> how far a value is from the best one
@@ -300,13 +300,22 @@ def _nonfinite_inputs(results: TaskResults, found: dict[str, dict[str, Any]]) ->
 
 
 def _training_rows(results: TaskResults) -> list[Row]:
-    found = {variant: result.training or {} for variant, result in results.variants.items()}
+    found = {
+        variant: {**result.training, "bits_per_dim": _last_steps(result.curve)} if result.training else {}
+        for variant, result in results.variants.items()
+    }
     if not any(found.values()):
         return []
     return [
         Row(results.task, "Training", name, title, unit, better, {v: content.get(name) for v, content in found.items()})
         for name, (title, unit, better) in _TRAINING.items()
     ]
+
+
+def _last_steps(curve: Rows) -> float | None:
+    """Return the mean bits per dimension of the last tenth of the logged steps: that of one batch is noise."""
+    bits = [number(row["bits_per_dim"]) for row in curve[-max(1, len(curve) // 10) :]]
+    return sum(bits) / len(bits) if bits and all(map(math.isfinite, bits)) else None
 
 
 def _reasons(found: dict[str, dict[str, Any]], name: str) -> dict[str, str]:
