@@ -74,8 +74,10 @@ def test_the_page_shows_every_section(root):
 
 def test_every_figure_of_ours_is_labelled_with_the_profile(root):
     text = page_of(root)
-    headings = re.findall(r"<h3.*?</h3>|<h4>.*?</h4>", text)
-    assert len(headings) >= 6 and all("demo profile" in heading for heading in headings)
+    sections = re.findall(r'<section id="(?:paper|df2k_x4)">.*?</section>', text, re.DOTALL)
+    badge = '<span class="badge">demo profile</span>'
+    assert [section.count(badge) for section in sections] == [1, 1]
+    assert all(badge in section[: section.index("</h2>")] for section in sections)
     for variant in VARIANTS:
         write_variant(root, variant, 1, profile="paper")
     assert "demo profile" not in page_of(root, make_params("paper"))
@@ -136,8 +138,7 @@ def test_synthetic_pairs_are_called_so_wherever_they_appear(both, capsys):
     params = make_params(tasks=BOTH)
     text = page_of(both, params)
     lol = text[text.index('<section id="lol">') : text.index('<section id="glossary">')]
-    for heading in re.findall(r"<h2.*?</h2>|<h3[^>]*>(?:Comparison|Held-out).*?</h3>|<h4>.*?</h4>", lol):
-        assert "synthetic low-light pairs" in heading
+    assert "synthetic low-light pairs" in lol[: lol.index("</h2>")]
     assert "input, synthetic" in lol and "synthetic" not in text[text.index('id="df2k_x4"') : text.index('id="lol"')]
     paper = text[text.index('<section id="paper">') : text.index('<section id="df2k_x4">')]
     assert re.search(r"<th [^>]*>lol [^\n]*synthetic low-light pairs", paper)
@@ -199,6 +200,17 @@ def test_pictures_are_left_out_and_counted_where_the_page_would_grow_too_big(roo
     assert len(photographs(results, limit=2 * first.size + 5000)[0]) == 2
     shown, kinds = stress_pictures(results, limit=1)
     assert list(shown) == ["saturated_2"] and kinds == 4  # the worst of all
+
+
+def test_stability_comes_first_and_more_than_three_photographs_are_folded(root):
+    for strength, variant in enumerate(VARIANTS):
+        write_variant(root, variant, strength, {name: plain_photograph() for name in "abcde"})
+    text = page_of(root)
+    parts = ("comparison", "stress", "variance", "pictures", "training")
+    places = [text.index(f'<h3 id="df2k_x4-{part}"') for part in parts]
+    assert places == sorted(places) and all(f'<a href="#df2k_x4-{part}">' in text for part in parts)
+    folded = text[text.index("<summary>2 more</summary>") :].partition("</details>")[0]
+    assert re.findall(r"<h4>(\w)", folded) == ["d", "e"] and len(re.findall(r"<h4>", text)) == 5
 
 
 def test_pictures_are_shown_at_whole_multiples(root):
