@@ -191,6 +191,25 @@ def test_figures_are_pngs_whose_axes_are_labelled(root):
     assert len({axis.get_ylim() for axis in figure.axes}) == 1  # panels can be compared
 
 
+def test_variances_beyond_the_axis_are_marked_above_it():
+    values = {"in_distribution": [1.0, 1.0, 1.0], "saturated_1": [1.0, 1e20, None], "texture_1": [1.0, 1e70, 1e70]}
+    rows = [
+        {"index": str(i), "layer": layer, "condition": condition, "variance": "" if value is None else str(value)}
+        for condition, variances in values.items()
+        for i, (layer, value) in enumerate(zip(("latent", "level 2 a", "level 1 b"), variances, strict=True))
+    ]
+    (axis,) = figures.feature_variance({"affine": rows}).axes
+    marks = [line for line in axis.lines if line.get_linestyle() == "None" and len(line.get_xdata())]
+    found = {(line.get_marker(), *line.get_xdata()) for line in marks}
+    assert found == {("^", 1.0), ("x", 2.0), ("^", 1.0, 2.0)}
+    heights = {line.get_color(): set(line.get_ydata()) for line in marks}
+    assert len(heights) == 2 and len(set.union(*heights.values())) == 2  # a line of marks per kind
+    assert axis.get_ylim()[1] < 1e12 and [label.get_text() for label in axis.get_xticklabels()] == [
+        "level 2",
+        "level 1",
+    ]
+
+
 def test_pictures_are_left_out_and_counted_where_the_page_would_grow_too_big(root):
     for variant in VARIANTS:
         write_variant(root, variant, 1, {name: plain_photograph() for name in "abc"})

@@ -108,6 +108,7 @@ def feature_variance(rows: Mapping[str, Rows], title: str = "") -> Figure:
     figure, axes = _subplots(1, len(rows), (max(4.8, 3.3 * len(rows)), 4.2), sharey=True)
     conditions = list(dict.fromkeys(row["condition"] for table in rows.values() for row in table))
     styles = _kind_styles([kind_of(condition) for condition in conditions])
+    drawn: list[np.ndarray] = []
     for axis, (variant, table) in zip(axes, rows.items(), strict=True):
         for condition in conditions:
             style = styles[kind_of(condition)]
@@ -115,12 +116,13 @@ def feature_variance(rows: Mapping[str, Rows], title: str = "") -> Figure:
             above = np.isfinite(variance) & (variance > _HIGHEST)
             shown = np.where(np.isfinite(variance) & (variance > 0) & ~above, variance, np.nan)
             axis.plot(layer, shown, **style)
+            drawn.append(shown)
             line = 0.98 - (1 - _BAND) * 0.9 * list(styles).index(kind_of(condition)) / len(styles)
             for layers, marker in ((layer[above], "^"), (layer[~np.isfinite(variance)], "x")):
                 _mark(axis, layers, line, marker, style["color"])
         axis.set(title=variant, yscale="log")
         _mark_levels(axis, [row for row in table if row["condition"] == conditions[0]])
-    _end_axis(axes)
+    _end_axis(axes, drawn)
     axes[0].set_ylabel("variance of the features (log scale)")
     handles = [axes[0].plot([], [], **style)[0] for style in styles.values()]
     names = [_CONDITION_TITLES.get(kind, kind.replace("_", " ")) for kind in styles]
@@ -194,8 +196,9 @@ def _kind_styles(kinds: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def _mark(axis: Axes, layers: np.ndarray, height: float, marker: str, colour: str) -> None:
     """Draw marks at ``height``, a share of the panel's."""
-    line = {"linestyle": "none", "marker": marker, "markersize": 3, "color": colour}
-    axis.plot(layers, np.full(len(layers), height), transform=axis.get_xaxis_transform(), **line)
+    heights = np.full(len(layers), height)
+    transform = axis.get_xaxis_transform()
+    axis.plot(layers, heights, linestyle="none", marker=marker, markersize=3, color=colour, transform=transform)
 
 
 def _mark_levels(axis: Axes, rows: Rows) -> None:
@@ -214,16 +217,10 @@ def _mark_levels(axis: Axes, rows: Rows) -> None:
         axis.axvline(min(layers) - 0.5, color="#BBBBBB", linewidth=0.8, zorder=0)
 
 
-def _end_axis(axes: Sequence[Axes]) -> None:
+def _end_axis(axes: Sequence[Axes], drawn: list[np.ndarray]) -> None:
     """End the shared axis at what is drawn, ``_HIGHEST`` at most, and leave a band for the marks above it."""
-    drawn = [
-        np.asarray(line.get_ydata(), float)
-        for axis in axes
-        for line in axis.lines
-        if len(line.get_xdata()) > 2 and line.get_linestyle() != "None"
-    ]
     values = np.concatenate([*drawn, [1.0]])
-    low, high = (np.log10(bound(values[np.isfinite(values)])) for bound in (np.min, np.max))
+    low, high = np.log10(np.nanmin(values)), np.log10(np.nanmax(values))
     low, high = np.floor(low), np.ceil(high)
     top = low + (high - low + 0.5) / _BAND
     step = max(1, int((high - low) // 6))

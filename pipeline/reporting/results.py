@@ -97,8 +97,8 @@ def load_results(root: Path, params: Params) -> list[TaskResults]:
 
 def crops_and_photographs(results: TaskResults) -> tuple[int, int]:
     """Return how many crops were restored, and of how many photographs; the crops of one are named name-1, name-2."""
-    drawn = next((result.samples for result in results.variants.values() if result.samples), {"pictures": []})
-    names = {entry["id"] for entry in drawn["pictures"]}
+    drawn = [result.samples["pictures"] for result in results.variants.values() if result.samples]
+    names = {entry["id"] for entry in (drawn[0] if drawn else [])}
     several = results.settings.data.validation_crops > 1
     return len(names), len({name.rpartition("-")[0] if several else name for name in names})
 
