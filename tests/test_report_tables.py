@@ -114,9 +114,10 @@ def test_headings_say_how_it_was_measured(root):
     settings = params.settings("df2k_x4")
     headings = group_headings(results)
     assert headings["Restored pictures"].startswith("4 held-out crops of 2 photographs")
-    assert headings["Restored pictures"].endswith(f"at temperature {settings.sampling.temperature:g}")
+    assert headings["Restored pictures"].endswith("4 draws of each at temperature 0.9")  # as samples.json says
     assert headings["Stability audit"].endswith(f"at temperature {settings.stability.temperature:g}")
-    assert settings.sampling.temperature != settings.stability.temperature
+    planned = load_results(root / "nowhere", params)[0]
+    assert group_headings(planned)["Restored pictures"].endswith(f"at temperature {settings.sampling.temperature:g}")
     text = Page(page_of(root)).text
     assert all(f"{group}: {heading}" in text for group, heading in headings.items())
     assert "crops of 4 (2 photographs)" in text

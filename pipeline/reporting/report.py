@@ -13,7 +13,16 @@ from pipeline.reporting.pictures import colour_stops, photographs, stress_pictur
 from pipeline.reporting.pixels import data_uri
 from pipeline.reporting.references import HONG, REFERENCES
 from pipeline.reporting.results import TaskResults, load_results, number
-from pipeline.reporting.tables import REPORT_FILE, Row, group_headings, paper_rows, show, task_rows, write_comparison
+from pipeline.reporting.tables import (
+    REPORT_FILE,
+    Row,
+    group_headings,
+    how_drawn,
+    paper_rows,
+    show,
+    task_rows,
+    write_comparison,
+)
 from pipeline.reporting.wording import WORDING
 
 TEMPLATE = "report.html.j2"
@@ -81,8 +90,7 @@ def _task(results: TaskResults, rows: list[Row], params: Params, plots: dict[str
         "notices": _notices(results, params.profile),
         "groups": groups,
         "headings": group_headings(results),
-        "sampling": results.settings.sampling,
-        "stability": results.settings.stability,
+        "drawn": how_drawn(results),
         "training": results.settings.training,
         "reasons": [(row.title, variant, reason) for row in rows for variant, reason in row.reasons.items()],
         "paper": PAPER_TABLES.get(results.task),
@@ -90,11 +98,19 @@ def _task(results: TaskResults, rows: list[Row], params: Params, plots: dict[str
         "photographs_in_all": pictures,
         "figures": {name: data_uri(png, "png") for name, png in plots.items()},
         "stress": _stress_table(results),
-        "stress_shares": {v: _shares(result.stress) for v, result in results.variants.items() if result.stress},
+        "stress_rows": _stress_rows(results),
         "stress_pictures": stressed,
         "stress_kinds": kinds,
         "run_keys": {variant: result.run_key for variant, result in results.variants.items()},
     }
+
+
+def _stress_rows(results: TaskResults) -> list[Row]:
+    """Return the share of bad values in percent, one row per kind of stress input."""
+    shares = {variant: _shares(result.stress) for variant, result in results.variants.items()}
+    kinds = list(dict.fromkeys(kind for table in shares.values() for kind in table))
+    percent = {k: {v: 100 * table[k] if k in table else None for v, table in shares.items()} for k in kinds}
+    return [Row(results.task, "", kind, kind.replace("_", " "), "%", "lower", percent[kind]) for kind in kinds]
 
 
 def _counts(results: TaskResults) -> dict[str, int]:

@@ -134,13 +134,23 @@ def task_rows(results: TaskResults) -> list[Row]:
     return [*_metric_rows(results), *_audit_rows(results), *_training_rows(results)]
 
 
+def how_drawn(results: TaskResults) -> str:
+    """Return how many draws of a picture there are and at which temperature: as samples.json says, else as planned."""
+    sampling = results.settings.sampling
+    drawn = [result.samples for result in results.variants.values() if result.samples]
+    draws = {len(entry["draws"]) for samples in drawn for entry in samples["pictures"]} or {sampling.draws}
+    temperatures = {samples["temperature"] for samples in drawn} or {sampling.temperature}
+    counts, heats = (" or ".join(f"{value:g}" for value in sorted(values)) for values in (draws, temperatures))
+    return f"{counts} draws of each at temperature {heats}"
+
+
 def group_headings(results: TaskResults) -> dict[str, str]:
     """Return under which conditions the rows of a group were measured, by group."""
     crops, photographs = crops_and_photographs(results)
-    sampling, audit = results.settings.sampling, results.settings.stability
+    audit = results.settings.stability
     held_out = f"{crops} held-out crops of {photographs} photographs" if crops > photographs else f"{crops} held out"
     return {
-        _PICTURES: f"{held_out}, {sampling.draws} draws of each at temperature {sampling.temperature:g}",
+        _PICTURES: f"{held_out}, {how_drawn(results)}",
         _STABILITY: f"{audit.pictures} held-out crops and the stress inputs, {audit.draws} draws of each "
         f"at temperature {audit.temperature:g}",
     }
