@@ -194,8 +194,10 @@ def _noise_steps(
 def _transform_options(layout: Layout, options: Options, notes: list[str]) -> dict[str, float]:
     if layout.transform != "affine":
         return {"bound": 0.5, "eps": 1e-3}  # robustNF's, which its options cannot change
-    if options.eps is None:
-        notes.append(f"eps {PUBLISHED_EPS} of the affine scale is the published default; weights cannot tell it")
+    if options.eps is None and not options.file:
+        notes.append(
+            f"eps {PUBLISHED_EPS} of the affine scale is assumed, the published default; weights cannot tell it"
+        )
     return {"eps": PUBLISHED_EPS if options.eps is None else options.eps}
 
 

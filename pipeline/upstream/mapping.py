@@ -107,10 +107,11 @@ def adopt(path: Path, weights: Mapping[str, Tensor], network: nn.Module, transfo
         parts = entry.form.adopt(weights[entry.theirs], [wanted[name] for name in entry.ours])
         for name, part in zip(entry.ours, parts, strict=True):
             own = part.to(wanted[name].dtype, copy=True).contiguous()
-            if not torch.equal(state.setdefault(name, own), own):
+            if name in state and not torch.equal(state[name], own):
                 raise CheckpointError(
                     f"{path}: '{entry.theirs}' is not the transpose that it must be; the file is damaged"
                 )
+            state[name] = own
     # published ActNorms of a trained network are recognized by their values; ours say it
     state |= {name: torch.tensor(True) for name in wanted if name.endswith(".initialized")}
     return state

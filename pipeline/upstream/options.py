@@ -145,8 +145,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _apply(tree: dict[str, Any], override: str) -> None:
     place, equals, text = override.partition("=")
-    known = {known for known, _ in _PLACES.values()} | set(_OURS)
-    if not equals or place not in known:
+    known = [known for known, _ in _PLACES.values()]
+    if not equals or place not in (*known, *_OURS):
         raise CheckpointError(f"--override '{override}' is not KEY=VALUE with a known key; {nearest(place, known)}")
     *parents, last = place.split(".")
     here = tree

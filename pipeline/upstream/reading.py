@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
+import pickletools
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pipeline.errors import CheckpointError
 
 _WRAPPERS = ("state_dict", "params_ema", "params")  # keys under which other tools store the table
 _PARALLEL = "module."  # what DataParallel puts before every name
-_GLOBAL = re.compile(r"(?:GLOBAL|Unsupported class) (\S+)")
+_GLOBAL = re.compile(r"(?:GLOBAL|Unsupported class) (\S+)")  # as torch's unpickler names what it refuses
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -32,23 +33,42 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def _load(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other pickle protocols: the error says enough
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist; give the published .pth file") from None
     except OSError as error:
         raise CheckpointError(f"{path} cannot be opened: {error.strerror or error}") from None
     except Exception as error:
         # the unpickler refuses everything but tensors and plain containers, before it is called
-        named = _GLOBAL.search(str(error)) if isinstance(error, pickle.UnpicklingError) else None
-        if named:
+        named = _GLOBAL.search(str(error))
+        wanted = named[1] if named else _wanted_by_a_bare_pickle(path)
+        if wanted:
             raise CheckpointError(
-                f"{path} asks to run '{named[1]}' while it is read; nothing was run. A checkpoint holds tensors alone: "
+                f"{path} asks to run '{wanted}' while it is read; nothing was run. A checkpoint holds tensors alone: "
                 "get it from its authors again"
             ) from None
         size = path.stat().st_size
         raise CheckpointError(
             f"{path} is cut off, damaged or no checkpoint of torch ({size:,} bytes); download it again"
         ) from None
+
+
+def _wanted_by_a_bare_pickle(path: Path) -> str:
+    """Return the first function that a pickle which torch cannot follow would call, or nothing; looks, runs nothing."""
+    words: list[str] = []
+    with path.open("rb") as file:
+        try:
+            for code, argument, _ in pickletools.genops(file):
+                if code.name == "GLOBAL":
+                    return str(argument).replace(" ", ".")
+                if code.name == "STACK_GLOBAL":
+                    return ".".join(words[-2:])
+                words += [argument] if isinstance(argument, str) else []
+        except Exception:
+            return ""  # no pickle, or none from here on
+    return ""
 
 
 def _table(path: Path, content: Any) -> Mapping[str, Any]:
