@@ -84,7 +84,7 @@ def test_a_missing_folder_names_the_key(tmp_path):
         prepare(TASK, params_for("/no/where"), tmp_path)
     assert "\n" not in str(told.value)
     with pytest.raises(ConfigError, match="did you mean 'df2k_x4'"):
-        prepare("df2k_4x", params_for(), tmp_path)
+        prepare("df2k_x4_", params_for(), tmp_path)
 
 
 def test_what_a_complete_source_has_is_missed_unless_partial_is_allowed(tree, tmp_path):

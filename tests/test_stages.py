@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 ROOT = Path(__file__).resolve().parents[1]
 TASK = "df2k_x4"
@@ -227,6 +227,8 @@ def test_weights_of_another_network_are_refused(trained, project):
     config = json.loads((model / "config.json").read_text())
     config["transform"] = {"name": "rational_quadratic_spline", "options": {}}
     (model / "config.json").write_text(json.dumps(config))
+    assert "was trained as" in fail(project, "sample")
+    save_file(load_file(model / "weights.safetensors"), model / "weights.safetensors")  # without its identity
     line = fail(project, "sample")
     assert "another network" in line and "shape" in line
     (model / "weights.safetensors").write_bytes(b"\0" * 100)
