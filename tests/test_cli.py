@@ -104,8 +104,8 @@ def test_check_accepts_the_committed_file():
 @pytest.mark.parametrize("command", ["check", "repro"])
 def test_unknown_key(tmp_path, command):
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    (tmp_path / "params.yaml").write_text(text.replace("\nseed:", "\nsead:"), encoding="utf-8")
-    assert "did you mean 'seed'" in one_line(steadyflow(command, cwd=tmp_path))
+    (tmp_path / "params.yaml").write_text(text.replace("\nseeds:", "\nseads:"), encoding="utf-8")
+    assert "did you mean 'seeds'" in one_line(steadyflow(command, cwd=tmp_path))
 
 
 def test_check_names_a_missing_source(tmp_path):
