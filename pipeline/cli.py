@@ -79,7 +79,9 @@ def build_parser() -> argparse.ArgumentParser:
     ui.add_argument("--port", type=_port, default=5000, help="default: 5000")
 
     sample = add("sample", _sample, "restore one picture with a trained model")
-    sample.add_argument("--model", type=Path, required=True, help="a model folder, e.g. artifacts/df2k_x4/seed10/affine/model")
+    sample.add_argument(
+        "--model", type=Path, required=True, help="a model folder, e.g. artifacts/df2k_x4/seed10/affine/model"
+    )
     sample.add_argument("--input", type=Path, required=True, help="the degraded picture")
     sample.add_argument("--out", type=Path, default=Path("restored"), help="folder for the draws (default: restored)")
     sample.add_argument("--draws", type=_positive, default=4, help="default: 4")

@@ -21,8 +21,8 @@ def main() -> None:
     folder = variant_folder(root, arguments.task, arguments.variant, arguments.seed)
     summary = read_json(folder / "training" / "summary.json")
     say(
-        f"{arguments.task} {arguments.variant} seed {arguments.seed}: {summary['validation_bits_per_dim']:.3f} bits per "
-        f"dim on held-out pictures after {summary['steps']} steps, {summary['minutes']} min, "
+        f"{arguments.task} {arguments.variant} seed {arguments.seed}: {summary['validation_bits_per_dim']:.3f} bits "
+        f"per dim on held-out pictures after {summary['steps']} steps, {summary['minutes']} min, "
         f"{summary['skipped_steps']} skipped"
     )
 
