@@ -32,6 +32,22 @@ _AUDIT: dict[str, tuple[str, str, str, float]] = {
     "feature_variance.largest_in_distribution": ("Largest feature variance, photographs", "", "lower", 1.0),
     "feature_variance.largest_stress": ("Largest feature variance, stress inputs", "", "lower", 1.0),
     "feature_variance.largest_ratio": ("Largest feature variance, stress / photographs", "", "lower", 1.0),
+    **{
+        f"feature_variance.growth_{kind}": (
+            f"Growth on stress inputs beyond photographs, {words}",
+            "times",
+            "lower",
+            1.0,
+        )
+        for kind, words in {
+            "coupling": "couplings",
+            "noise_coupling": "noise couplings",
+            "injector": "injectors",
+            "split": "split's prior",
+            "1x1": "1x1 convolutions",
+            "actnorm": "activation norms",
+        }.items()
+    },
     _NONFINITE_INPUTS: (
         "Stress inputs with features that are not finite",
         "inputs",
