@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import os
 import signal
@@ -14,6 +15,7 @@ from typing import Any, NoReturn
 from pipeline import timings
 from pipeline.console import run_main, say, warn
 from pipeline.errors import ConfigError, nearest
+from pipeline.studies import STUDIES
 
 _DRY = {"--dry", "--help", "-h"}  # options of dvc repro that run nothing
 
@@ -91,6 +93,17 @@ def build_parser() -> argparse.ArgumentParser:
     stability = add("stability", _stability, "audit a trained model for exploding inverses")
     stability.add_argument("--model", type=Path, required=True, help="a model folder")
     stability.add_argument("--out", type=Path, required=True, help="folder for the findings")
+
+    study = add("study", _study, "run one of the papers' stand-alone experiments")
+    chosen = study.add_subparsers(metavar="NAME", required=True, parser_class=_Parser)
+    for name, kind in STUDIES.items():
+        experiment = chosen.add_parser(name, help=kind.title, description=kind.title)
+        experiment.set_defaults(study=kind)
+        experiment.add_argument("--out", type=Path, required=True, help="folder for the results")
+        for field in dataclasses.fields(kind):
+            flag = f"--{field.name.replace('_', '-')}"
+            text = f"{field.metadata['help']} (default: %(default)s)"
+            experiment.add_argument(flag, type=type(field.default), default=field.default, help=text)
 
     published = add("import", _import, "turn a published checkpoint into a model folder")
     published.add_argument("--weights", type=Path, required=True, help="the .pth of a published network")
@@ -226,6 +239,12 @@ def _stability(arguments: argparse.Namespace, options: list[str]) -> int:
 
     audit_model(arguments.model, arguments.out)
     say(f"findings in {arguments.out}")
+    return 0
+
+
+def _study(arguments: argparse.Namespace, options: list[str]) -> int:
+    kind = arguments.study
+    kind(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(kind)}).run(arguments.out)
     return 0
 
 

@@ -57,7 +57,7 @@ def test_building_the_parser_loads_nothing_heavy():
 def test_help_lists_every_command():
     done = steadyflow("--help")
     assert done.returncode == 0
-    for command in ("repro", "check", "summary", "ui", "sample", "stability", "import"):
+    for command in ("repro", "check", "summary", "ui", "sample", "stability", "study", "import"):
         assert command in done.stdout
 
 
@@ -73,6 +73,12 @@ def test_help_lists_every_command():
         (["sample", "--model", "m", "--input", "i", "--draws", "0"], "--draws"),
         (["sample", "--model", "m", "--input", "i", "--temperature", "nan"], "--temperature"),
         (["stability", "--model", "m"], "--out"),
+        (["study"], "NAME"),
+        (["study", "toy3d", "--out", "o"], "'toy3d'"),
+        (["study", "toy2d"], "--out"),
+        (["study", "toy2d", "--out", "o", "--seeds", "two"], "--seeds"),
+        (["study", "toy2d", "--out", "o", "--seeds", "0"], "--seeds"),
+        (["study", "toy2d", "--out", "params.yaml"], "params.yaml"),
     ],
 )
 def test_wrong_use_is_one_line(arguments, said):
