@@ -127,6 +127,8 @@ def _repro(arguments: argparse.Namespace, options: list[str]) -> int:
     start = timings.position(root)
     code = _run_dvc(options)
     took = timings.since(root, start)
+    if code and "--dry" in options:
+        say("a dry run shows stages up to the first whose inputs are not there yet; without --dry they are made")
     if code or _DRY & set(options):
         return code
     from pipeline.reporting.tables import print_summary
