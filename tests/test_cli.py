@@ -57,7 +57,7 @@ def test_building_the_parser_loads_nothing_heavy():
 def test_help_lists_every_command():
     done = steadyflow("--help")
     assert done.returncode == 0
-    for command in ("repro", "check", "summary", "ui", "sample", "stability", "import"):
+    for command in ("repro", "check", "check-paper", "summary", "ui", "sample", "stability", "import"):
         assert command in done.stdout
 
 
@@ -73,6 +73,9 @@ def test_help_lists_every_command():
         (["sample", "--model", "m", "--input", "i", "--draws", "0"], "--draws"),
         (["sample", "--model", "m", "--input", "i", "--temperature", "nan"], "--temperature"),
         (["stability", "--model", "m"], "--out"),
+        (["check-paper", "--batch", "0"], "--batch"),
+        (["check-paper", "--profile", "papper"], "did you mean 'paper'"),
+        (["check-paper", "--variant", "afine"], "did you mean 'affine'"),
     ],
 )
 def test_wrong_use_is_one_line(arguments, said):
