@@ -13,13 +13,13 @@ from torch import nn
 from models.layers.actnorm import ActNorm
 from pipeline.config import load_params
 from pipeline.model_folder import build
-from pipeline.training import full_size, trial
-from pipeline.training.full_size import check_models, print_rows, published_sizes, run_alone
 from pipeline.training.jobs import flow_config
+from pipeline.trials import one_model, profile
+from pipeline.trials.profile import check_models, print_rows, published_sizes, run_alone
 
 ROOT = Path(__file__).resolve().parent.parent
 PARAMS = load_params(ROOT / "params.yaml")
-SMOKE, PAPER = (PARAMS.model_copy(update={"profile": profile}) for profile in ("smoke", "paper"))
+SMOKE, PAPER = (PARAMS.model_copy(update={"profile": name}) for name in ("smoke", "paper"))
 COUNTS = json.loads((ROOT / "tests" / "published_networks.json").read_text(encoding="utf-8"))["full"]
 RELEASED = {"df2k_x4": "robustnf_{}_x4", "df2k_x8": "robustnf_{}_x8", "celeba_x8": "robustnf_{}_x8"}
 
@@ -43,7 +43,7 @@ def test_nothing_published_to_compare_with():
 @pytest.mark.parametrize("task", ["df2k_x4", "df2k_x8", "lol"])
 @pytest.mark.parametrize("variant", PARAMS.variants)
 def test_every_model_of_the_smoke_profile_is_sound(task, variant):
-    found = trial.try_model(SMOKE, task, variant, 2)
+    found = one_model.try_model(SMOKE, task, variant, 2)
     assert found.faults == ()
     network = build(flow_config(SMOKE, task, variant))
     assert found.parameters == sum(p.numel() for p in network.parameters() if p.requires_grad)
@@ -92,16 +92,16 @@ def blind(network):
     ],
 )
 def test_faults_are_told(spoil, said, monkeypatch):
-    monkeypatch.setattr(trial, "build", spoilt(spoil))
-    faults = trial.try_model(SMOKE, "df2k_x4", "affine", 1).faults
+    monkeypatch.setattr(one_model, "build", spoilt(spoil))
+    faults = one_model.try_model(SMOKE, "df2k_x4", "affine", 1).faults
     for text in said:
         assert any(fault.startswith(text) for fault in faults), faults
 
 
 def test_a_network_of_another_size_is_told(monkeypatch, capsys):
-    fits = trial.try_model(SMOKE, "lol", "affine", 1)
-    monkeypatch.setattr(full_size, "run_alone", lambda *arguments: fits)
-    monkeypatch.setitem(full_size.PUBLISHED, ("low_light", 1, "affine"), 38_000_000)
+    fits = one_model.try_model(SMOKE, "lol", "affine", 1)
+    monkeypatch.setattr(profile, "run_alone", lambda *arguments: fits)
+    monkeypatch.setitem(profile.PUBLISHED, ("low_light", 1, "affine"), 38_000_000)
     rows = check_models(PAPER, ["lol"], ["affine"], 1)
     print_rows(rows, "paper", 1)
     said = capsys.readouterr().out

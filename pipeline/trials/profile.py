@@ -21,7 +21,7 @@ from pipeline.console import console, progress, quiet_libraries, say
 from pipeline.errors import SteadyflowError
 from pipeline.model_folder import ModelConfig, build
 from pipeline.training.jobs import flow_config
-from pipeline.training.trial import Trial, try_model
+from pipeline.trials.one_model import Trial, try_model
 
 # Values in the published networks by kind, scale and transform (docs/published-checkpoints.md): FS-NCSR and robustNF,
 # LLFlow. Paper A's LLFlow with splines was never released.
