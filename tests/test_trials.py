@@ -40,7 +40,7 @@ def test_nothing_published_to_compare_with():
     assert published_sizes(flow_config(SMOKE, "df2k_x4", "affine")) is None
 
 
-@pytest.mark.parametrize("task", ["df2k_x4", "df2k_x8", "lol"])
+@pytest.mark.parametrize("task", ["df2k_x4", "df2k_x8", "ve_lol"])
 @pytest.mark.parametrize("variant", PARAMS.variants)
 def test_every_model_of_the_smoke_profile_is_sound(task, variant):
     found = one_model.try_model(SMOKE, task, variant, 2)
@@ -49,6 +49,13 @@ def test_every_model_of_the_smoke_profile_is_sound(task, variant):
     assert found.parameters == sum(p.numel() for p in network.parameters() if p.requires_grad)
     assert found.step_seconds > 0 and found.draw_seconds > 0
     assert found.peak_bytes > 4 * 4 * found.parameters  # weights, gradients, Adam's two moments
+
+
+def test_the_coin_of_low_light_hides_nothing():
+    training = SMOKE.settings("lol").training.model_copy(update={"ratio_probability": 1.0})
+    settings = SMOKE.settings("lol").model_copy(update={"training": training})
+    always = SMOKE.model_copy(update={"profiles": {"smoke": {"lol": settings}}})
+    assert one_model.try_model(always, "lol", "affine", 1).faults == ()
 
 
 def spoilt(spoil):
@@ -130,6 +137,7 @@ def test_the_command_prints_a_table_and_succeeds():
     assert "profile smoke, batch 1" in done.stdout
     row = next(line for line in done.stdout.splitlines() if "certified_spline" in line)
     assert row.split()[0] == "lol" and row.split()[-1] == "ok"
+    assert "…" not in done.stdout  # 80 columns hold the table
 
 
 def test_the_command_fails_with_a_model(tmp_path):

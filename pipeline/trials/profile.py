@@ -92,7 +92,7 @@ def print_rows(rows: Sequence[Row], profile: str, batch: int) -> None:
     from rich.table import Table
 
     title = f"profile {profile}, batch {batch}"
-    table = Table(title=title, title_style="bold", title_justify="left", box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    table = Table(title=title, title_style="bold", title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
     for column in ("task", "variant"):
         table.add_column(column, no_wrap=True)
     for column in ("trained\nM", "as\npublished\nM", "published\nM", "step\ns", "draw\ns", "peak\nGiB", ""):
@@ -105,7 +105,7 @@ def print_rows(rows: Sequence[Row], profile: str, batch: int) -> None:
         shown = ["–" if value is None else f"{value:.2f}" for value in numbers]
         table.add_row(row.task, row.variant, *shown, "FAULT" if row.faults else "ok")
     console.print(table)
-    say(_MEANING)
+    say(f"\n{_MEANING}")
     for row in rows:
         for fault in row.faults:
             say(f"fault: {row.task} {row.variant}: {fault}")
