@@ -10,10 +10,10 @@ STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help repro test test-all lint format check ui report clean
+.PHONY: help repro test test-all lint format check check-paper ui report clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 repro: $(STAMP) ## run the whole pipeline: prepare, train, evaluate, audit, compare (continues where it stopped)
 	@exec $(PY) -m pipeline.cli repro
@@ -35,6 +35,9 @@ format: $(STAMP) ## put code into the project's style
 
 check: $(STAMP) ## say whether params.yaml is valid and where the pictures come from
 	@exec $(PY) -m pipeline.cli check
+
+check-paper: $(STAMP) ## build every full-size model, take two optimizer steps and a draw, print size, memory, seconds
+	@exec $(PY) -m pipeline.cli check-paper
 
 ui: $(STAMP) ## show the runs in MLflow on http://127.0.0.1:5000; PORT=5001 for another port
 	@exec $(PY) -m pipeline.cli ui --port $(PORT)

@@ -74,6 +74,17 @@ def build_parser() -> argparse.ArgumentParser:
     which.add_argument("--dataset", help="a data set by name, with --source")
     data.add_argument("--source", default="demo", help="with --dataset: its folder (default: demo)")
     data.add_argument("--allow-partial", action="store_true", help="with --dataset: what is missing is no fault")
+    paper = add(
+        "check-paper",
+        _check_paper,
+        "build every full-size model, take two optimizer steps and one draw at the paper's crop",
+        epilog="Pictures are made up and the encoder is not pretrained: no data is needed. Device and threads are "
+        "those of params.yaml (runtime).",
+    )
+    paper.add_argument("--task", help="a task of params.yaml (default: all of them)")
+    paper.add_argument("--variant", help="a variant of params.yaml (default: all of them)")
+    paper.add_argument("--batch", type=_positive, default=1, help="default: 1; the papers' 12 and 16 need more memory")
+    paper.add_argument("--profile", default="paper", help="default: paper")
     add("summary", _summary, "print the comparison of the last run")
 
     ui = add("ui", _ui, "show the runs in MLflow")
@@ -206,6 +217,19 @@ def _check_data(arguments: argparse.Namespace, options: list[str]) -> int:
         sources = [source_of(task, params) for task in ([arguments.task] if arguments.task else params.tasks)]
     check_sources(sources, Path.cwd())
     return 0
+
+
+def _check_paper(arguments: argparse.Namespace, options: list[str]) -> int:
+    from pipeline.config import load_params
+
+    params = load_params().model_copy(update={"profile": arguments.profile})
+    tasks = [arguments.task] if arguments.task else list(params.tasks)
+    variants = [arguments.variant] if arguments.variant else list(params.variants)
+    from pipeline.trials.profile import check_models, print_rows
+
+    rows = check_models(params, tasks, variants, arguments.batch)
+    print_rows(rows, params.profile, arguments.batch)
+    return 1 if any(row.faults for row in rows) else 0
 
 
 def _summary(arguments: argparse.Namespace, options: list[str]) -> int:

@@ -57,7 +57,7 @@ def test_building_the_parser_loads_nothing_heavy():
 def test_help_lists_every_command():
     done = steadyflow("--help")
     assert done.returncode == 0
-    for command in ("repro", "check", "summary", "ui", "sample", "stability", "study", "import"):
+    for command in ("repro", "check", "check-paper", "summary", "ui", "sample", "stability", "study", "import"):
         assert command in done.stdout
 
 
@@ -79,6 +79,9 @@ def test_help_lists_every_command():
         (["study", "toy2d", "--out", "o", "--seeds", "two"], "--seeds"),
         (["study", "toy2d", "--out", "o", "--seeds", "0"], "--seeds"),
         (["study", "toy2d", "--out", "params.yaml"], "params.yaml"),
+        (["check-paper", "--batch", "0"], "--batch"),
+        (["check-paper", "--profile", "papper"], "did you mean 'paper'"),
+        (["check-paper", "--variant", "afine"], "did you mean 'affine'"),
     ],
 )
 def test_wrong_use_is_one_line(arguments, said):

@@ -6,17 +6,17 @@ A job is a plain dictionary, so that it can travel to workers on other machines;
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.config import Params, TrainingConfig, load_params
 from pipeline.datasets.loading import CropLoader
-from pipeline.datasets.sides import open_pairs
+from pipeline.datasets.sides import Pairs, open_pairs
 from pipeline.devices import choose_device
 from pipeline.errors import DataError
 from pipeline.inference.held_out import held_out_crops
@@ -86,6 +86,12 @@ def flow_config(params: Params, task: str, variant: str) -> ModelConfig:
     )
 
 
+def flow_plan(params: Params, task: str, variant: str, seed: int) -> Plan:
+    """Return the schedule by which the flow of ``task`` x ``variant`` is trained."""
+    training = params.settings(task).training.model_dump(exclude={"batch", "noise_std", "ratio_probability"})
+    return _plan(params, f"train {task} {variant} seed {seed}", **training)
+
+
 def _pretrain(root: Path, params: Params, task: str, seed: int, own: torch.device) -> None:
     settings = params.settings(task)
     config = encoder_config(params, task)
@@ -94,7 +100,7 @@ def _pretrain(root: Path, params: Params, task: str, seed: int, own: torch.devic
     key = run_key(
         root, {**_described(config, params, task, seed), "plan": pretraining.model_dump()}, _inputs(root, task)
     )
-    device = _seeded_device(params, "encoder", task, seed, own)
+    device = seeded_device(params, "encoder", task, seed, own)
     objective = _kind(params, task).pretraining(build(config))
     store = _store(task, "encoder", key)
     with stop_requests() as should_stop:
@@ -116,18 +122,14 @@ def _pretrain(root: Path, params: Params, task: str, seed: int, own: torch.devic
 def _train(root: Path, params: Params, task: str, variant: str, seed: int, report: Report, own: torch.device) -> None:
     settings, training = params.settings(task), params.settings(task).training
     config = flow_config(params, task, variant)
-    plan = _plan(
-        params,
-        f"train {task} {variant} seed {seed}",
-        **training.model_dump(exclude={"batch", "noise_std", "ratio_probability"}),
-    )
+    plan = flow_plan(params, task, variant, seed)
     encoder = encoder_folder(root, task, seed)
     inputs = [*_inputs(root, task), encoder / "weights.safetensors"]
     if not inputs[-1].exists():
         raise DataError(f"{inputs[-1]} is missing; run `steadyflow repro pretrain@{task}-{seed}` first")
     described = {**_described(config, params, task, seed), "plan": training.model_dump(), "sampling": None}
     key = run_key(root, described, inputs)
-    device = _seeded_device(params, "flow", task, seed, own)
+    device = seeded_device(params, "flow", task, seed, own)
     network = build(config)
     network.encoder.load_state_dict(load_model(encoder, device="cpu", expect={"task": task}).state_dict())
     kind = _kind(params, task)
@@ -184,7 +186,7 @@ def _store(task: str, variant: str, key: str) -> CheckpointStore:
     return store
 
 
-def _seeded_device(params: Params, what: str, task: str, seed: int, own: torch.device) -> torch.device:
+def seeded_device(params: Params, what: str, task: str, seed: int, own: torch.device | None = None) -> torch.device:
     """Seed the initialization of weights (the same on every rank and for every variant); return the device."""
     torch.manual_seed(seed_of(what, task, seed))
     return choose_device(params.runtime, own)
@@ -199,10 +201,22 @@ def _batches(
     training: TrainingConfig | None,
     device: torch.device,
 ) -> Callable[[int, int], Any]:
-    data, scale = params.settings(task).data, params.task(task).scale
+    pairs = open_pairs(manifest_path(root, task), "train", params.task(task).scale, _kind(params, task).equalized)
+    return batches_of(pairs, params, task, seed, batch, training, device)
+
+
+def batches_of(
+    pairs: Pairs,
+    params: Params,
+    task: str,
+    seed: int,
+    batch: int,
+    training: TrainingConfig | None,
+    device: torch.device,
+) -> Callable[[int, int], Iterator[tuple[Tensor | None, ...]]]:
+    """Return a function from (start, stop) to this worker's share of the batches of these steps, of ``pairs``."""
+    data, kind, scale = params.settings(task).data, _kind(params, task), params.task(task).scale
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    kind = _kind(params, task)
-    pairs = open_pairs(manifest_path(root, task), "train", scale, kind.equalized)
     loader = CropLoader(pairs, data.crop, batch, seed, data.flips, data.rotations, rank, world)
     return lambda start, stop: training_batches(loader, start, stop, kind, scale, training, seed, device)
 

@@ -66,8 +66,8 @@ class Outcome:
 class Trainer:
     """Everything that changes while training, so that one checkpoint can hold it."""
 
-    def __init__(self, objective: nn.Module, plan: Plan, store: CheckpointStore, device: torch.device) -> None:
-        self.objective, self.plan, self.store, self.device = objective.to(device), plan, store, device
+    def __init__(self, objective: nn.Module, plan: Plan, device: torch.device) -> None:
+        self.objective, self.plan, self.device = objective.to(device), plan, device
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=plan.learning_rate, betas=plan.betas, fused=True)
         self.average: AveragedModel | None = None
@@ -76,9 +76,9 @@ class Trainer:
         self.history: list[Row] = []
         self.validation: list[Row] = []
 
-    def resume(self) -> bool:
-        """Load the newest checkpoint; return whether there was one."""
-        state = self.store.load(self.device)
+    def resume(self, store: CheckpointStore) -> bool:
+        """Load the newest checkpoint of ``store``; return whether there was one."""
+        state = store.load(self.device)
         if state is None:
             return False
         self.objective.load_state_dict(state["objective"])
@@ -107,14 +107,14 @@ class Trainer:
         n = float(count)
         torch._foreach_lerp_(averaged, current, 1.0 - min(self.plan.ema_decay, (1 + n) / (10 + n)))
 
-    def save(self) -> None:
-        """Write a checkpoint (rank 0; all ranks hand in their random state)."""
+    def save(self, store: CheckpointStore) -> None:
+        """Write a checkpoint to ``store`` (rank 0; all ranks hand in their random state)."""
         rng: list[Any] = [torch.get_rng_state()]
         if _world_size() > 1:
             rng = [None] * _world_size()
             dist.all_gather_object(rng, torch.get_rng_state())
         if _rank() == 0:
-            self.store.save(
+            store.save(
                 {
                     "objective": self.objective.state_dict(),
                     "average": self.average.state_dict() if self.average else None,
@@ -181,8 +181,8 @@ def fit(
     ``batches(start, stop)`` yields the batches of these steps. Goes on from the newest checkpoint of
     ``store``. Raises Interrupted (after saving) when told to stop, DivergenceError past the limit.
     """
-    trainer = Trainer(objective, plan, store, device)
-    if not trainer.resume():
+    trainer = Trainer(objective, plan, device)
+    if not trainer.resume(store):
         first = next(iter(batches(0, 1)))
         trainer.start(first)
     model = DistributedDataParallel(trainer.objective) if _world_size() > 1 else trainer.objective
@@ -206,7 +206,7 @@ def fit(
         stop = _any_rank(hooks.should_stop(), device)
         late = _any_rank(now - saved >= plan.checkpoint_seconds, device)  # clocks of ranks differ: all or none
         if stop or late or trainer.step == plan.steps:
-            trainer.save()
+            trainer.save(store)
             saved = now
         if stop and trainer.step < plan.steps:
             raise Interrupted(f"{plan.what} is saved at step {trainer.step}; the same command goes on from there")
