@@ -15,6 +15,7 @@ from pipeline import timings
 from pipeline.console import run_main, say, warn
 from pipeline.errors import ConfigError, nearest
 
+_OWN_TEMPERATURE = "default: the model's own, see temperature in its config.json"
 _DRY = {"--dry", "--help", "-h"}  # options of dvc repro that run nothing
 
 
@@ -82,13 +83,32 @@ def build_parser() -> argparse.ArgumentParser:
     sample.add_argument("--model", type=Path, required=True, help="a model folder, e.g. artifacts/df2k_x4/affine/model")
     sample.add_argument("--input", type=Path, required=True, help="the degraded picture")
     sample.add_argument("--out", type=Path, default=Path("restored"), help="folder for the draws (default: restored)")
-    sample.add_argument("--draws", type=_positive, default=4, help="default: 4")
-    sample.add_argument("--temperature", type=_temperature, help="default: the one of the model's profile")
+    sample.add_argument("--draws", type=_positive, help="default: 4, or 1 at temperature 0")
+    sample.add_argument("--temperature", type=_temperature, help=_OWN_TEMPERATURE)
     sample.add_argument("--seed", type=int, default=10, help="default: 10")
+
+    evaluate = add("evaluate", _evaluate, "restore pictures whose originals are known and measure the result")
+    evaluate.add_argument("--model", type=Path, required=True, help="a model folder")
+    evaluate.add_argument(
+        "--reference", type=Path, required=True, help="the originals (HR, or well lit): a folder, or one picture"
+    )
+    evaluate.add_argument(
+        "--input",
+        type=Path,
+        help="what is restored (LR, or dark), of equal names; default: the originals made small by bicubic",
+    )
+    evaluate.add_argument("--out", type=Path, required=True, help="folder for samples and evaluation")
+    evaluate.add_argument("--draws", type=_positive, help="default: 10, or 1 at temperature 0")
+    evaluate.add_argument("--temperature", type=_temperature, help=_OWN_TEMPERATURE)
+    evaluate.add_argument("--seed", type=int, default=10, help="default: 10")
+    evaluate.add_argument(
+        "--quantization", default="floor", help="to 8 bits: floor (default, as the published code does) or round"
+    )
 
     stability = add("stability", _stability, "audit a trained model for exploding inverses")
     stability.add_argument("--model", type=Path, required=True, help="a model folder")
     stability.add_argument("--out", type=Path, required=True, help="folder for the findings")
+    stability.add_argument("--temperature", type=_temperature, help=_OWN_TEMPERATURE)
 
     published = add("import", _import, "turn a published checkpoint into a model folder")
     published.add_argument("--weights", type=Path, required=True, help="the .pth of a published network")
@@ -219,10 +239,28 @@ def _sample(arguments: argparse.Namespace, options: list[str]) -> int:
     return 0
 
 
+def _evaluate(arguments: argparse.Namespace, options: list[str]) -> int:
+    from pipeline.evaluation import evaluate_model
+
+    evaluate_model(
+        arguments.model,
+        arguments.reference,
+        arguments.input,
+        arguments.out,
+        arguments.draws,
+        arguments.temperature,
+        arguments.seed,
+        arguments.quantization,
+    )
+    say(f"every figure:  {arguments.out / 'evaluation'} (metrics.json, per_picture.csv, grid.jpg)")
+    say(f"the pictures:  {arguments.out / 'samples'}")
+    return 0
+
+
 def _stability(arguments: argparse.Namespace, options: list[str]) -> int:
     from pipeline.stability.audit import audit_model
 
-    audit_model(arguments.model, arguments.out)
+    audit_model(arguments.model, arguments.out, arguments.temperature)
     say(f"findings in {arguments.out}")
     return 0
 
