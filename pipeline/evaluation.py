@@ -36,17 +36,19 @@ def evaluate_model(
     where all are equal. ``temperature``: None for the model's own.
 
     Raises CheckpointError for a folder that holds no flow, DataError for pictures that are missing, unreadable or
-    of sizes that do not belong together, SteadyflowError for an ``out`` that is a file.
+    of sizes that do not belong together, SteadyflowError for an ``out`` that cannot be written to.
     """
     check_quantization(quantization)
-    if out.exists() and not out.is_dir():
-        raise SteadyflowError(f"--out {out} is a file; it must be a folder to write to")
     device = choose_device(RuntimeConfig())
     network = load_flow(model, device)
     config = network.config
     tau, count = how_to_draw(config.temperature, temperature, draws, DRAWS)
     pairs = reference_pairs(reference, degraded, network.kind, network.scale)
     samples = out / "samples"
+    try:
+        samples.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SteadyflowError(f"--out {out} cannot be written to ({error.strerror}); give another folder") from None
     restore_crops(network, pairs, samples, count, tau, quantization, seed, device)
     evaluation = evaluate(samples, config.task, config.variant, device)
     evaluation.write(out / "evaluation")

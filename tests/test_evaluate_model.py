@@ -1,5 +1,6 @@
 """``steadyflow evaluate``: a user's pictures, restored by a model folder and measured as the stages do."""
 
+import errno
 import json
 
 import numpy as np
@@ -122,6 +123,15 @@ def test_temperature_is_the_models_own(models, tmp_path, monkeypatch):
     assert asked == [0.0, 0.5]
 
 
+def test_a_folder_that_may_not_be_read(photographs, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    monkeypatch.setattr("pipeline.inference.reference_pairs.picture_files", refuse)
+    with pytest.raises(DataError, match="hr cannot be read: Permission denied"):
+        reference_pairs(photographs, None, SR, 4)
+
+
 @pytest.mark.parametrize(
     ("reference", "degraded", "said"),
     [
@@ -152,7 +162,7 @@ def test_faults_are_told_before_anything_is_restored(photographs, tmp_path, refe
 def test_what_no_model_can_do(models, photographs, tmp_path):
     with pytest.raises(DataError, match="give the dark pictures with --input"):
         evaluate_model(models / "llflow", photographs, None, tmp_path / "out")
-    with pytest.raises(SteadyflowError, match=r"a\.png is a file"):
+    with pytest.raises(SteadyflowError, match=r"a\.png cannot be written to"):
         evaluate_model(models / "srflow_x4", photographs, None, photographs / "a.png")
     with pytest.raises(SteadyflowError, match="did you mean 'floor'"):
         evaluate_model(models / "srflow_x4", photographs, None, tmp_path / "out", quantization="flor")

@@ -102,7 +102,11 @@ def _pictures(place: Path, option: str) -> dict[str, Path]:
     if not place.is_dir():
         raise DataError(f"{option} {place} does not exist; give a folder of pictures, or one picture")
     found: dict[str, Path] = {}
-    for file in picture_files(place):
+    try:
+        files = picture_files(place)
+    except OSError as error:
+        raise DataError(f"{option} {place} cannot be read: {error.strerror}") from None
+    for file in files:
         if file.stem in found:
             raise DataError(f"{option} {place}: {abridged([found[file.stem].name, file.name])} share a name; keep one")
         found[file.stem] = file
