@@ -117,7 +117,8 @@ def _(layer: Split, norm: float) -> float:
 
 @inverse_norm.register
 def _(layer: SuperResolutionFlow, norm: float) -> float:
-    return inverse_norm(layer.flow, norm) + _BICUBIC_GAIN * math.sqrt(3)
+    base = min(_BICUBIC_GAIN, 1.0 + layer.overshoot) if layer.residual else 0.0
+    return inverse_norm(layer.flow, norm) + base * math.sqrt(3)
 
 
 @inverse_norm.register

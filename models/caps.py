@@ -1,4 +1,4 @@
-"""Smooth caps on what amplifies besides the transform: Split's prior, ActNorm, and learned 1x1 convolutions."""
+"""Caps on what amplifies besides the transform: Split's prior, ActNorm, learned 1x1 convolutions, the bicubic base."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ class Caps:
     ``prior_mean`` and ``prior_log_scale``: of |mean| and |log scale| that Split's prior predicts.
     ``actnorm_log_scale``: of |log scale| of the flow's own ActNorms (those inside of nets carry no signal).
     ``singular_value``: k such that all singular values of a learned 1x1 convolution lie in [1/k, k].
-    Raises ValueError unless all are positive and ``singular_value`` is 1 at least.
+    ``overshoot``: how far the enlarged LR picture, to which a super-resolution flow adds, may leave [0, 1]. Bicubic
+    enlargement of a checkerboard alone reaches 1.44, next to 1.5 where a pixel counts as bad.
+    Raises ValueError unless all are positive (``overshoot``: or zero) and ``singular_value`` is 1 at least.
     """
 
     prior_mean: float = math.inf
     prior_log_scale: float = math.inf
     actnorm_log_scale: float = math.inf
     singular_value: float = math.inf
+    overshoot: float = math.inf
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
-            if not value > 0:
+            if not (value > 0 or (name == "overshoot" and value == 0)):
                 raise ValueError(f"caps: {name} must be positive, got {value}")
         if self.singular_value < 1:
             raise ValueError(f"caps: singular_value must be 1 or more, got {self.singular_value}")

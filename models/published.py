@@ -50,7 +50,10 @@ def _excluded_noise_nets(flow: nn.Module, hidden: int) -> nn.ModuleDict:
     return nn.ModuleDict(
         {
             label.removesuffix(" coupling").replace(" ", "_"): ConditionalNet(
-                coupling.passed, NOISE_CHANNELS, hidden, coupling.net.out.conv.out_channels
+                coupling.passed,
+                NOISE_CHANNELS,
+                hidden,
+                coupling.transform.parameters_per_channel * coupling.transformed,
             )
             for label, coupling in couplings.items()
             if coupling.reads == "encoder" and label.replace("coupling", "noise coupling") not in couplings

@@ -49,6 +49,7 @@ class SuperResolutionFlow(Bijection):
         residual: bool = True,
     ) -> None:
         super().__init__()
+        caps = caps or Caps()
         if scale / 2**levels not in (0.5, 1.0):
             raise ValueError(
                 f"scale {scale} goes with {scale.bit_length() - 1} or {scale.bit_length()} levels, got {levels}"
@@ -56,6 +57,7 @@ class SuperResolutionFlow(Bijection):
         self.scale = scale
         self.levels = levels
         self.residual = residual
+        self.overshoot = caps.overshoot
         self.encoder = RRDBEncoder(**encoder, scale=scale)
         self.encoder.freeze_head()
         self.flow = multiscale_flow(
@@ -99,7 +101,7 @@ class SuperResolutionFlow(Bijection):
             for level, encoded in self.encoder(seen, self.levels).items()
         }
         base = F.interpolate(lr, scale_factor=self.scale, mode="bicubic", align_corners=False)
-        base = base if self.residual else torch.zeros_like(base)
+        base = base.clamp(-self.overshoot, 1.0 + self.overshoot) if self.residual else torch.zeros_like(base)
         shift = base if noise is None else base - noise
         return SuperResolutionCondition(shift, self.flow.share(per_level))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import os
 import signal
@@ -14,6 +15,7 @@ from typing import Any, NoReturn
 from pipeline import timings
 from pipeline.console import run_main, say, warn
 from pipeline.errors import ConfigError, nearest
+from pipeline.studies import STUDIES
 
 _OWN_TEMPERATURE = "default: the model's own, see temperature in its config.json"
 _DRY = {"--dry", "--help", "-h"}  # options of dvc repro that run nothing
@@ -45,6 +47,12 @@ def _port(text: str) -> int:
     if not 1 <= value <= 65535:
         raise argparse.ArgumentTypeError(f"{text} is not a port (1 to 65535)")
     return value
+
+
+def _add_drawing(command: argparse.ArgumentParser, usual: int) -> None:
+    command.add_argument("--draws", type=_positive, help=f"default: {usual}, or 1 at temperature 0")
+    command.add_argument("--temperature", type=_temperature, help=_OWN_TEMPERATURE)
+    command.add_argument("--seed", type=int, default=10, help="default: 10")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -80,12 +88,12 @@ def build_parser() -> argparse.ArgumentParser:
     ui.add_argument("--port", type=_port, default=5000, help="default: 5000")
 
     sample = add("sample", _sample, "restore one picture with a trained model")
-    sample.add_argument("--model", type=Path, required=True, help="a model folder, e.g. artifacts/df2k_x4/affine/model")
+    sample.add_argument(
+        "--model", type=Path, required=True, help="a model folder, e.g. artifacts/df2k_x4/seed10/affine/model"
+    )
     sample.add_argument("--input", type=Path, required=True, help="the degraded picture")
     sample.add_argument("--out", type=Path, default=Path("restored"), help="folder for the draws (default: restored)")
-    sample.add_argument("--draws", type=_positive, help="default: 4, or 1 at temperature 0")
-    sample.add_argument("--temperature", type=_temperature, help=_OWN_TEMPERATURE)
-    sample.add_argument("--seed", type=int, default=10, help="default: 10")
+    _add_drawing(sample, 4)
 
     evaluate = add("evaluate", _evaluate, "restore pictures whose originals are known and measure the result")
     evaluate.add_argument("--model", type=Path, required=True, help="a model folder")
@@ -98,9 +106,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="what is restored (LR, or dark), of equal names; default: the originals made small by bicubic",
     )
     evaluate.add_argument("--out", type=Path, required=True, help="folder for samples and evaluation")
-    evaluate.add_argument("--draws", type=_positive, help="default: 10, or 1 at temperature 0")
-    evaluate.add_argument("--temperature", type=_temperature, help=_OWN_TEMPERATURE)
-    evaluate.add_argument("--seed", type=int, default=10, help="default: 10")
+    _add_drawing(evaluate, 10)
     evaluate.add_argument(
         "--quantization", default="floor", help="to 8 bits: floor (default, as the published code does) or round"
     )
@@ -109,6 +115,17 @@ def build_parser() -> argparse.ArgumentParser:
     stability.add_argument("--model", type=Path, required=True, help="a model folder")
     stability.add_argument("--out", type=Path, required=True, help="folder for the findings")
     stability.add_argument("--temperature", type=_temperature, help=_OWN_TEMPERATURE)
+
+    study = add("study", _study, "run one of the papers' stand-alone experiments")
+    chosen = study.add_subparsers(metavar="NAME", required=True, parser_class=_Parser)
+    for name, kind in STUDIES.items():
+        experiment = chosen.add_parser(name, help=kind.title, description=kind.title)
+        experiment.set_defaults(study=kind)
+        experiment.add_argument("--out", type=Path, required=True, help="folder for the results")
+        for field in dataclasses.fields(kind):
+            flag = f"--{field.name.replace('_', '-')}"
+            text = f"{field.metadata['help']} (default: %(default)s)"
+            experiment.add_argument(flag, type=type(field.default), default=field.default, help=text)
 
     published = add("import", _import, "turn a published checkpoint into a model folder")
     published.add_argument("--weights", type=Path, required=True, help="the .pth of a published network")
@@ -262,6 +279,12 @@ def _stability(arguments: argparse.Namespace, options: list[str]) -> int:
 
     audit_model(arguments.model, arguments.out, arguments.temperature)
     say(f"findings in {arguments.out}")
+    return 0
+
+
+def _study(arguments: argparse.Namespace, options: list[str]) -> int:
+    kind = arguments.study
+    kind(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(kind)}).run(arguments.out)
     return 0
 
 

@@ -7,7 +7,7 @@ schedules; ``datasets`` says where pictures are; ``runtime`` holds what changes 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
@@ -15,6 +15,11 @@ import yaml
 from pipeline.errors import ConfigError, nearest
 
 PARAMS_FILE = "params.yaml"
+
+
+# Names become folders; "report" and "encoder" are folders of our own.
+Name = Annotated[str, pydantic.StringConstraints(pattern=r"^[^./\\][^/\\]*$")]
+_RESERVED = frozenset({"report", "encoder"})
 
 
 class _Strict(pydantic.BaseModel):
@@ -151,12 +156,23 @@ class Params(_Strict):
     """The whole of params.yaml."""
 
     profile: str
-    seed: int
-    tasks: dict[str, Task]
-    variants: dict[str, VariantConfig]
+    # each seed repeats every training, the encoder's too; with several, tables show mean and spread
+    seeds: list[pydantic.NonNegativeInt] = pydantic.Field(min_length=1)
+    tasks: dict[Name, Task]
+    variants: dict[Name, VariantConfig]
     datasets: dict[str, DatasetConfig]
     runtime: RuntimeConfig = RuntimeConfig()
     profiles: dict[str, dict[str, TaskProfile]]
+
+    @pydantic.model_validator(mode="after")
+    def _names_and_seeds_are_distinct(self) -> Params:
+        if taken := _RESERVED & {*self.tasks, *self.variants}:
+            raise ValueError(
+                f"no task or variant can be called {' or '.join(sorted(taken))}: folders of artifacts/ are"
+            )
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds has an entry twice")
+        return self
 
     def task(self, name: str) -> Task:
         """Return the task called ``name``; ConfigError names the nearest one."""

@@ -21,16 +21,16 @@ def manifest_path(root: Path, task: str) -> Path:
     return root / "data" / "prepared" / task / "manifest.json"
 
 
-def encoder_folder(root: Path, task: str) -> Path:
+def encoder_folder(root: Path, task: str, seed: int) -> Path:
     """Return the model folder of a task's pretrained encoder."""
-    return root / "artifacts" / task / "encoder"
+    return root / "artifacts" / task / f"seed{seed}" / "encoder"
 
 
-def variant_folder(root: Path, task: str, variant: str) -> Path:
+def variant_folder(root: Path, task: str, variant: str, seed: int) -> Path:
     """Return the folder that holds model/, training/, samples/, evaluation/ and stability/."""
-    return root / "artifacts" / task / variant
+    return root / "artifacts" / task / f"seed{seed}" / variant
 
 
 def run_folder(task: str, variant: str, run_key: str) -> Path:
-    """Return the scratch folder of a run: checkpoints and the tracking journal."""
+    """Return the scratch folder of a run: checkpoints and the tracking journal. The key tells seeds apart."""
     return store_root() / ".runs" / f"{task}-{variant}-{run_key}"

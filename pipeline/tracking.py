@@ -44,6 +44,8 @@ _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 
+_REPEATED = ("steadyflow.task", "steadyflow.variant", "steadyflow.seed")  # a new run with equal tags supersedes
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -51,6 +53,7 @@ class Identity:
 
     task: str
     variant: str
+    seed: int
     run_key: str
 
     @property
@@ -59,6 +62,7 @@ class Identity:
         return {
             "steadyflow.task": self.task,
             "steadyflow.variant": self.variant,
+            "steadyflow.seed": str(self.seed),
             "steadyflow.run_key": self.run_key,
         }
 
@@ -137,8 +141,8 @@ class Run:
 
 
 @contextlib.contextmanager
-def open_run(root: Path, task: str, variant: str, run_key: str, params: Params, stage: str) -> Iterator[Run]:
-    """Open the run of (task, variant, run_key), made if there is none; older runs of the pair are superseded.
+def open_run(root: Path, task: str, variant: str, seed: int, run_key: str, params: Params, stage: str) -> Iterator[Run]:
+    """Open the run of (task, variant, seed, run_key), made if there is none; older runs of the three are superseded.
 
     While open it is RUNNING; it ends FINISHED, or FAILED if the block is left by any exception or interruption.
     A killed process leaves it RUNNING, and the next ``open_run`` goes on with it. Raises TrackingError for a
@@ -146,7 +150,9 @@ def open_run(root: Path, task: str, variant: str, run_key: str, params: Params, 
     """
     base = base_folder(root)
     uri = tracking_uri(root, params.runtime.tracking_uri)
-    run = Run(Identity(task, variant, run_key), Journal(base / ".runs" / f"{task}-{variant}-{run_key}"), uri, base)
+    run = Run(
+        Identity(task, variant, seed, run_key), Journal(base / ".runs" / f"{task}-{variant}-{run_key}"), uri, base
+    )
     run.note(provenance(root, task, params, stage))
     _set_status(run, "RUNNING")
     try:
@@ -282,7 +288,7 @@ _SENDERS = {
 
 
 def _connect(uri: str, base: Path, identity: Identity, journal: Journal) -> _Remote:
-    """Find the run by its tags or make it, and let it supersede the others of its task x variant."""
+    """Find the run by its tags or make it, and let it supersede the others of its task x variant x seed."""
     client, experiment = _client(uri)
     found = [
         run
@@ -293,10 +299,10 @@ def _connect(uri: str, base: Path, identity: Identity, journal: Journal) -> _Rem
         run = found[0]
     else:
         began = next((event["time"] for _, event in journal.after(0)), None)
-        run = client.create_run(experiment, began, identity.tags, f"{identity.task}-{identity.variant}")
+        run = client.create_run(experiment, began, identity.tags, f"{identity.task}-{identity.variant}-{identity.seed}")
     client.set_tag(run.info.run_id, "steadyflow.superseded", "false")
     for other in _unsuperseded(client, experiment):
-        same = all(other.data.tags.get(f"steadyflow.{k}") == getattr(identity, k) for k in ("task", "variant"))
+        same = all(other.data.tags.get(key) == identity.tags[key] for key in _REPEATED)
         if same and other.info.run_id != run.info.run_id:
             client.set_tag(other.info.run_id, "steadyflow.superseded", "true")
     return _Remote(uri, base, client, run)

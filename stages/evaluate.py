@@ -16,27 +16,30 @@ _GROUPS = {"super_resolution": "sr", "low_light": "low_light"}  # of metrics in 
 
 
 def main() -> None:
-    """Read params and samples, write ``artifacts/<task>/<variant>/evaluation``, log it to the run."""
+    """Read params and samples, write ``artifacts/<task>/<seed>/<variant>/evaluation``, log it to the run."""
     arguments = parse(__doc__ or "")
     root, params = project_root(), load_params()
-    task, variant = arguments.task, arguments.variant
+    task, variant, seed = arguments.task, arguments.variant, arguments.seed
     params.task(task)
     params.variant(variant)
-    folder = variant_folder(root, task, variant)
+    folder = variant_folder(root, task, variant, seed)
     evaluation = evaluate(folder / "samples", task, variant, choose_device(params.runtime))
     evaluation.write(folder / "evaluation")
     grid = write_grid(folder / "evaluation" / "grid.jpg", folder / "samples", evaluation.samples)
     group = _GROUPS[evaluation.samples.kind]
-    with open_run(root, task, variant, evaluation.samples.run_key, params, "evaluate") as run:
+    with open_run(root, task, variant, seed, evaluation.samples.run_key, params, "evaluate") as run:
         run.metrics({f"{group}/{name}": value for name, value in evaluation.metrics.items()})
         run.metrics({f"baseline/{name}": value for name, value in evaluation.baseline.items()})
         run.table("per_picture", evaluation.per_picture)
         run.artifact(folder / "evaluation", "evaluation")
         run.image(grid, "samples/grid")
     for reason, names in evaluation.missing().items():
-        say(f"{task} {variant}: no value for {', '.join(names)}: {reason}")
+        say(f"{task} {variant} seed {seed}: no value for {', '.join(names)}: {reason}")
     main = {name: evaluation.metrics.get(name) for name in WORDING[evaluation.samples.kind].main}
-    say(f"{task} {variant}: " + ", ".join(f"{name} {value:.4g}" for name, value in main.items() if value is not None))
+    say(
+        f"{task} {variant} seed {seed}: "
+        + ", ".join(f"{name} {value:.4g}" for name, value in main.items() if value is not None)
+    )
 
 
 if __name__ == "__main__":

@@ -11,12 +11,13 @@ from stages.arguments import parse
 
 
 def main() -> None:
-    """Read params, train, write ``artifacts/<task>/encoder``."""
+    """Read params, train, write ``artifacts/<task>/<seed>/encoder``."""
     arguments = parse(__doc__ or "", variant=False)
     root, params = project_root(), load_params()
     params.task(arguments.task)
-    launch(Job(str(root), arguments.task, None), params.runtime)
-    say(f"encoder of {arguments.task}: {encoder_folder(root, arguments.task).relative_to(root)}")
+    launch(Job(str(root), arguments.task, None, arguments.seed), params.runtime)
+    folder = encoder_folder(root, arguments.task, arguments.seed)
+    say(f"encoder of {arguments.task} seed {arguments.seed}: {folder.relative_to(root)}")
 
 
 if __name__ == "__main__":

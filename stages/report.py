@@ -1,4 +1,4 @@
-"""Write the report of all tasks x variants and log it to each of their runs."""
+"""Write the report of all tasks x variants x seeds and log it to each of their runs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ def main() -> None:
     """Read params, write ``artifacts/report``, log it with its figures."""
     root, params = project_root(), load_params()
     page = build_report(root, params)
-    for results in load_results(root, params):
+    every = [one for results in load_results(root, params) for one in (results, *results.repeats)]
+    for results in every:
         for variant, found in results.variants.items():
             if found.run_key is None:
                 continue  # not yet trained: there is no run to log to
-            with open_run(root, results.task, variant, found.run_key, params, "report") as run:
+            with open_run(root, results.task, variant, results.seed, found.run_key, params, "report") as run:
                 run.artifact(page, "report")
                 run.artifact(page.with_name("comparison.csv"), "report")
                 for figure in sorted(page.with_name(FIGURES).glob(f"{results.task}_*.png")):

@@ -14,13 +14,13 @@ from stages.arguments import parse
 
 
 def main() -> None:
-    """Read params, sample, write ``artifacts/<task>/<variant>/samples``."""
+    """Read params, sample, write ``artifacts/<task>/<seed>/<variant>/samples``."""
     arguments = parse(__doc__ or "")
     root, params = project_root(), load_params()
-    task, variant = arguments.task, arguments.variant
+    task, variant, seed = arguments.task, arguments.variant, arguments.seed
     settings = params.settings(task)
     device = choose_device(params.runtime)
-    folder = variant_folder(root, task, variant)
+    folder = variant_folder(root, task, variant, seed)
     network = load_model(folder / "model", device, expect={"task": task, "variant": variant})
     crops = held_out_crops(root, params, task)
     sampling = settings.sampling
@@ -31,12 +31,15 @@ def main() -> None:
         sampling.draws,
         sampling.temperature,
         sampling.quantization,
-        params.seed,
+        seed,
         device,
     )
-    with open_run(root, task, variant, network.config.run_key, params, "sample") as run:
+    with open_run(root, task, variant, seed, network.config.run_key, params, "sample") as run:
         run.params({f"sampling.{name}": value for name, value in sampling.model_dump().items()})
-    say(f"{task} {variant}: {len(crops)} pictures x {sampling.draws} draws in {(folder / 'samples').relative_to(root)}")
+    say(
+        f"{task} {variant} seed {seed}: {len(crops)} pictures x {sampling.draws} draws in "
+        f"{(folder / 'samples').relative_to(root)}"
+    )
 
 
 if __name__ == "__main__":

@@ -14,13 +14,13 @@ from stages.arguments import parse
 
 
 def main() -> None:
-    """Read params, audit, write ``artifacts/<task>/<variant>/stability``."""
+    """Read params, audit, write ``artifacts/<task>/<seed>/<variant>/stability``."""
     arguments = parse(__doc__ or "")
     root, params = project_root(), load_params()
-    task, variant = arguments.task, arguments.variant
+    task, variant, seed = arguments.task, arguments.variant, arguments.seed
     settings = params.settings(task)
     device = choose_device(params.runtime)
-    folder = variant_folder(root, task, variant)
+    folder = variant_folder(root, task, variant, seed)
     network = load_model(folder / "model", device, expect={"task": task, "variant": variant})
     limits = settings.stability
     summary = audit(
@@ -30,7 +30,7 @@ def main() -> None:
         limits.draws,
         limits.temperature,
         limits.stress_size,
-        params.seed,
+        seed,
         device,
     )
     numbers = {
@@ -39,12 +39,12 @@ def main() -> None:
         for name, value in values.items()
         if value is not None
     }
-    with open_run(root, task, variant, network.config.run_key, params, "stability") as run:
+    with open_run(root, task, variant, seed, network.config.run_key, params, "stability") as run:
         run.metrics(numbers)
         run.artifact(folder / "stability", "stability")
     bad = summary["analyses"]["bad_pixels"]
     say(
-        f"{task} {variant}: bad pixels {bad['bad_share_in_distribution']:.2%} on photographs, "
+        f"{task} {variant} seed {seed}: bad pixels {bad['bad_share_in_distribution']:.2%} on photographs, "
         f"{bad['bad_share_stress']:.2%} on stress inputs"
     )
 

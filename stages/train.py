@@ -12,16 +12,18 @@ from stages.arguments import parse
 
 
 def main() -> None:
-    """Read params, train, write ``artifacts/<task>/<variant>/model`` and ``training``."""
+    """Read params, train, write ``artifacts/<task>/<seed>/<variant>/model`` and ``training``."""
     arguments = parse(__doc__ or "")
     root, params = project_root(), load_params()
     params.task(arguments.task)
     params.variant(arguments.variant)
-    launch(Job(str(root), arguments.task, arguments.variant), params.runtime)
-    summary = read_json(variant_folder(root, arguments.task, arguments.variant) / "training" / "summary.json")
+    launch(Job(str(root), arguments.task, arguments.variant, arguments.seed), params.runtime)
+    folder = variant_folder(root, arguments.task, arguments.variant, arguments.seed)
+    summary = read_json(folder / "training" / "summary.json")
     say(
-        f"{arguments.task} {arguments.variant}: {summary['validation_bits_per_dim']:.3f} bits per dim on held-out "
-        f"pictures after {summary['steps']} steps, {summary['minutes']} min, {summary['skipped_steps']} skipped"
+        f"{arguments.task} {arguments.variant} seed {arguments.seed}: {summary['validation_bits_per_dim']:.3f} bits "
+        f"per dim on held-out pictures after {summary['steps']} steps, {summary['minutes']} min, "
+        f"{summary['skipped_steps']} skipped"
     )
 
 

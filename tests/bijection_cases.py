@@ -14,6 +14,7 @@ from models.layers.squeeze import Squeeze
 from models.low_light_flow import LowLightFlow
 from models.multiscale import multiscale_flow
 from models.super_resolution_flow import SuperResolutionFlow
+from models.toy_flow import NETS, ToyFlow
 from models.transforms import TRANSFORMS, Affine
 
 TRANSFORM_CASES = {
@@ -96,6 +97,14 @@ def capped_flow():
     return network, {level: level_features(8 // 2**level) for level in (1, 2, 3)}, image(3, 8)
 
 
+def toy(transform, net):
+    def make():
+        y = torch.randn(BATCH, 2, 1, 1, dtype=torch.float64)
+        return ToyFlow(transform, depth=2, width=8, net=net), y, image(2, 1)
+
+    return make
+
+
 BIJECTIONS = {
     "actnorm": lambda: (ActNorm(4), None, image()),
     "squeeze": lambda: (Squeeze(), None, image()),
@@ -110,4 +119,5 @@ BIJECTIONS = {
     **{f"low-light-{name}": low_light(transform) for name, transform in TRANSFORM_CASES.items()},
     "flow-fixed": flow(TRANSFORM_CASES["affine-0"], "fixed_orthogonal"),
     **{f"super-resolution-{name}": super_resolution(transform) for name, transform in TRANSFORM_CASES.items()},
+    **{f"toy-{net}-{name}": toy(transform, net) for name, transform in TRANSFORM_CASES.items() for net in NETS},
 }

@@ -21,11 +21,11 @@ TASKS = {
 HOSTILE = "<script>alert(1)</script>'\"&"
 
 
-def make_params(profile="demo", variants=VARIANTS, tasks=("df2k_x4",)):
+def make_params(profile="demo", variants=VARIANTS, tasks=("df2k_x4",), seeds=(10,)):
     return Params.model_validate(
         {
             "profile": profile,
-            "seed": 10,
+            "seeds": list(seeds),
             "tasks": {task: TASKS[task] for task in tasks},
             "variants": {name: {"transform": "affine", "options": {"eps": 1e-4}} for name in variants},
             "datasets": {"df2k": {}, "lol": {}},
@@ -39,10 +39,10 @@ def write_png(path, pixels):
     Image.fromarray(pixels).save(path)
 
 
-def write_variant(root, variant, strength=0, photographs=None, profile="demo", draws=4, task="df2k_x4"):
+def write_variant(root, variant, strength=0, photographs=None, profile="demo", draws=4, task="df2k_x4", seed=10):
     """Write what all stages leave for one variant; ``strength`` makes it worse, ``photographs`` are id -> pixels."""
     random = np.random.default_rng(strength)
-    folder = root / "artifacts" / task / variant
+    folder = root / "artifacts" / task / f"seed{seed}" / variant
     kind = TASKS[task]["kind"]
     head = {"task": task, "variant": variant, "profile": profile, "run_key": f"key{strength}"}
     numbers = {"steps": 400, "minutes": 2.5, "parameters": 1_234_567, "skipped_steps": strength}

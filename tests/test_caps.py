@@ -1,5 +1,6 @@
 """Caps around the couplings, and what models.bounds states of a network for every input."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -121,7 +122,21 @@ def test_an_uncapped_prior_gets_no_bound():
     assert amplification_bound(low_light(CertifiedSpline()), latent=1.0).value < math.inf  # it has no split
 
 
-@pytest.mark.parametrize("caps", [{"prior_mean": 0.0}, {"singular_value": 0.5}, {"actnorm_log_scale": math.nan}])
+def test_the_enlarged_picture_stays_within_its_overshoot():
+    board = ((torch.arange(8)[:, None] // 2 + torch.arange(8)[None, :] // 2) % 2).float().expand(1, 3, 8, 8)
+    free, capped = (super_resolution(Affine(), caps).share(board).base for caps in (None, Caps(overshoot=0.05)))
+    assert free.max() > 1.2 and free.min() < -0.2
+    torch.testing.assert_close(capped, free.clamp(-0.05, 1.05))
+    tight, loose = (
+        amplification_bound(super_resolution(CertifiedSpline(), dataclasses.replace(CAPS, overshoot=cap)), 0.0).value
+        for cap in (0.0, math.inf)
+    )
+    assert tight < loose < math.inf
+
+
+@pytest.mark.parametrize(
+    "caps", [{"prior_mean": 0.0}, {"overshoot": -0.1}, {"singular_value": 0.5}, {"actnorm_log_scale": math.nan}]
+)
 def test_impossible_caps_are_refused(caps):
     with pytest.raises(ValueError, match=next(iter(caps))):
         Caps(**caps)

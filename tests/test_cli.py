@@ -57,7 +57,7 @@ def test_building_the_parser_loads_nothing_heavy():
 def test_help_lists_every_command():
     done = steadyflow("--help")
     assert done.returncode == 0
-    for command in ("repro", "check", "summary", "ui", "sample", "evaluate", "stability", "import"):
+    for command in ("repro", "check", "summary", "ui", "sample", "evaluate", "stability", "study", "import"):
         assert command in done.stdout
 
 
@@ -74,6 +74,12 @@ def test_help_lists_every_command():
         (["sample", "--model", "m", "--input", "i", "--temperature", "nan"], "--temperature"),
         (["evaluate", "--model", "m", "--out", "o"], "--reference"),
         (["stability", "--model", "m"], "--out"),
+        (["study"], "NAME"),
+        (["study", "toy3d", "--out", "o"], "'toy3d'"),
+        (["study", "toy2d"], "--out"),
+        (["study", "toy2d", "--out", "o", "--seeds", "two"], "--seeds"),
+        (["study", "toy2d", "--out", "o", "--seeds", "0"], "--seeds"),
+        (["study", "toy2d", "--out", "params.yaml"], "params.yaml"),
     ],
 )
 def test_wrong_use_is_one_line(arguments, said):
@@ -105,8 +111,8 @@ def test_check_accepts_the_committed_file():
 @pytest.mark.parametrize("command", ["check", "repro"])
 def test_unknown_key(tmp_path, command):
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    (tmp_path / "params.yaml").write_text(text.replace("\nseed:", "\nsead:"), encoding="utf-8")
-    assert "did you mean 'seed'" in one_line(steadyflow(command, cwd=tmp_path))
+    (tmp_path / "params.yaml").write_text(text.replace("\nseeds:", "\nseads:"), encoding="utf-8")
+    assert "did you mean 'seeds'" in one_line(steadyflow(command, cwd=tmp_path))
 
 
 def test_check_names_a_missing_source(tmp_path):

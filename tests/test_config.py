@@ -84,7 +84,11 @@ def test_unknown_key_names_the_nearest(tmp_path, keys, meant):
         (["tasks", "df2k_x4", "dataset"], "df2", "did you mean 'df2k'?"),
         (["tasks", "new"], {"kind": "super_resolution", "dataset": "df2k", "scale": 4}, "'new'"),
         (["tasks", "df2k_x4", "scale"], 3, "tasks.df2k_x4.scale"),
-        (["seed"], "ten", "seed"),
+        (["seeds"], ["ten"], "seeds.0"),
+        (["seeds"], [], "seeds"),
+        (["seeds"], [10, 11, 10], "an entry twice"),
+        (["variants", "../up"], {"transform": "affine"}, "variants.../up"),
+        (["variants", "encoder"], {"transform": "affine"}, "called encoder"),
         (["variants", "affine", "options"], {"eps": "small"}, "variants.affine.options.eps"),
         (["profiles", "demo", "df2k_x4", "training", "steps"], 0, "profiles.demo.df2k_x4.training.steps"),
         (["profiles", "demo", "df2k_x4", "training", "ema_decay"], 1.0, "training.ema_decay"),
@@ -113,7 +117,7 @@ def test_missing_key_is_named(tmp_path):
 
 def test_invalid_yaml_names_the_line(tmp_path):
     path = tmp_path / "params.yaml"
-    path.write_text("profile: demo\nseed: [1, 2\ntasks: {}\n", encoding="utf-8")
+    path.write_text("profile: demo\nseeds: [1, 2\ntasks: {}\n", encoding="utf-8")
     assert "line 3" in fault(path)
 
 

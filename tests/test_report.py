@@ -96,7 +96,7 @@ def test_a_hostile_variant_and_reason_stay_text(root):
 
 
 def test_a_picture_outside_of_the_artifacts_is_refused(root):
-    path = root / "artifacts" / "df2k_x4" / "affine" / "samples" / "samples.json"
+    path = root / "artifacts" / "df2k_x4" / "seed10" / "affine" / "samples" / "samples.json"
     samples = json.loads(path.read_text())
     samples["pictures"][0]["reference"] = "../../../../data/secret.png"
     path.write_text(json.dumps(samples))
@@ -105,7 +105,7 @@ def test_a_picture_outside_of_the_artifacts_is_refused(root):
 
 
 def test_what_has_not_run_is_named_and_not_invented(root):
-    (root / "artifacts" / "df2k_x4" / "bounded" / "evaluation" / "metrics.json").unlink()
+    (root / "artifacts" / "df2k_x4" / "seed10" / "bounded" / "evaluation" / "metrics.json").unlink()
     params = make_params(variants=(*VARIANTS, "newcomer"))
     text = Page(page_of(root, params)).text
     assert "bounded: not yet run: evaluate" in text
@@ -240,7 +240,7 @@ def test_pictures_are_shown_at_whole_multiples(root):
 
 
 def test_what_is_too_dark_to_see_is_brightened_and_said_to_be(root):
-    folder = root / "artifacts" / "df2k_x4" / "affine" / "stability" / "stress"
+    folder = root / "artifacts" / "df2k_x4" / "seed10" / "affine" / "stability" / "stress"
     write_png(folder / "saturated_2.png", np.full((40, 80, 3), 5, np.uint8))
     shown, _ = stress_pictures(load_results(root, make_params())[0], limit=10**7)
     affine, bounded = (shown["saturated_2"][variant] for variant in ("affine", "bounded"))
@@ -267,14 +267,14 @@ def test_the_stage_logs_the_report_to_every_run(root, monkeypatch):
         image = artifact
 
     @contextlib.contextmanager
-    def open_run(root, task, variant, run_key, params, stage):
-        logged.append(((task, variant, run_key, stage), []))
+    def open_run(root, task, variant, seed, run_key, params, stage):
+        logged.append(((task, variant, seed, run_key, stage), []))
         yield Recorder()
 
     monkeypatch.chdir(root)
     monkeypatch.setattr(report, "open_run", open_run)
     monkeypatch.setattr(report, "load_params", lambda: make_params(variants=(*VARIANTS, "untrained")))
     report.main()
-    assert [run for run, _ in logged] == [("df2k_x4", v, f"key{i}", "report") for i, v in enumerate(VARIANTS)]
+    assert [run for run, _ in logged] == [("df2k_x4", v, 10, f"key{i}", "report") for i, v in enumerate(VARIANTS)]
     assert logged[0][1][:2] == ["report/report.html", "report/comparison.csv"]
     assert len(logged[0][1]) == 5  # and three figures

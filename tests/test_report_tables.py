@@ -24,7 +24,8 @@ from pipeline.reporting import tables
 from pipeline.reporting.paper_figures import PAPER_TABLES
 from pipeline.reporting.report import build_report
 from pipeline.reporting.results import load_results
-from pipeline.reporting.tables import Row, comparison, group_headings, paper_rows, print_summary, show
+from pipeline.reporting.rows import Row, over_seeds, show
+from pipeline.reporting.tables import comparison, group_headings, paper_rows, print_summary
 from pipeline.reporting.wording import WORDING
 
 
@@ -39,7 +40,7 @@ def both(tmp_path):
 
 
 def test_a_damaged_file_is_one_clear_line(root):
-    (root / "artifacts" / "df2k_x4" / "affine" / "training" / "summary.json").write_text("{")
+    (root / "artifacts" / "df2k_x4" / "seed10" / "affine" / "training" / "summary.json").write_text("{")
     with pytest.raises(DataError, match=r"summary.json is damaged.*run the same command again"):
         comparison(root, make_params())
 
@@ -124,7 +125,7 @@ def test_headings_say_how_it_was_measured(root):
 
 
 def test_features_that_are_not_finite_are_counted_in_the_cell(root):
-    path = root / "artifacts" / "df2k_x4" / "affine" / "stability" / "summary.json"
+    path = root / "artifacts" / "df2k_x4" / "seed10" / "affine" / "stability" / "summary.json"
     summary = json.loads(path.read_text())
     summary["analyses"]["feature_variance"] = {"largest_stress": None, "stress_inputs_with_nonfinite_features": 5.0}
     path.write_text(json.dumps(summary))
@@ -172,3 +173,30 @@ def test_the_terminal_summary_ends_with_what_to_type_next(root, capsys):
 )  # fmt: skip
 def test_numbers_as_people_read_them(value, text):
     assert show(value) == text
+
+
+def test_seeds_become_mean_and_spread(root):
+    write_variant(root, "affine", 1, seed=11)
+    write_variant(root, "bounded", 1, seed=11)
+    params = make_params(seeds=(10, 11))
+    rows = {row.name: row for row in comparison(root, params)}
+    row = rows["errors_lr_psnr_45"]
+    assert row.values == {"affine": 10.5, "bounded": 11.0, "rq_spline": 12.0}
+    assert row.spread == {"affine": pytest.approx(0.5**0.5), "bounded": 0.0}  # rq_spline has run at one seed alone
+    assert row.text("affine") == "10.50 ± 0.71" and row.text("bounded") == "11.00" and row.text("rq_spline") == "12.00"
+    assert row.best == set()  # affine and bounded differ by less than affine's own spread
+    assert rows["lpips"].values["affine"] is None and rows["lpips"].reasons["affine"] == "no weights for affine"
+    text = Page(page_of(root, params)).text
+    assert "rq_spline, seed 11: not yet run: train, sample, evaluate, stability" in text
+    assert "standard deviation over the seeds 10, 11" in text and "10.50 ± 0.71" in text
+    with (root / "artifacts" / "report" / "comparison.csv").open(encoding="utf-8", newline="") as file:
+        written = {row["metric"]: row for row in csv.DictReader(file)}["errors_lr_psnr_45"]
+    assert written["seeds"] == "10 11" and written["affine"] == "10.5" and written["rq_spline sd"] == ""
+
+
+def test_a_value_undefined_at_one_seed_has_no_mean():
+    one = Row("t", "g", "n", "title", "", "lower", {"a": 1.0, "b": 2.0})
+    other = Row("t", "g", "n", "title", "", "lower", {"a": 3.0, "b": None}, reasons={"b": "not finite"})
+    (row,) = over_seeds([[one], [other]])
+    assert row.values == {"a": 2.0, "b": None} and row.reasons == {"b": "not finite"}
+    assert row.text("a") == "2.000 ± 1.414" and row.text("b") == "–"

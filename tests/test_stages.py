@@ -43,7 +43,7 @@ def edit_params(folder: Path, change) -> None:
 
 
 def command(stage: str, variant: str | None = "affine") -> list[str]:
-    chosen = ["--variant", variant] if variant else []
+    chosen = [*(["--variant", variant] if variant else []), *(["--seed", "10"] if stage != "prepare" else [])]
     return [sys.executable, "-m", f"stages.{stage}", "--task", TASK, *chosen]
 
 
@@ -71,11 +71,11 @@ def fail(folder: Path, stage: str, variant: str | None = "affine", **environment
 
 
 def weights(folder: Path) -> dict:
-    return load_file(folder / "artifacts" / TASK / "affine" / "model" / "weights.safetensors")
+    return load_file(folder / "artifacts" / TASK / "seed10" / "affine" / "model" / "weights.safetensors")
 
 
 def curve(folder: Path) -> list[float]:
-    with (folder / "artifacts" / TASK / "affine" / "training" / "curve.csv").open() as file:
+    with (folder / "artifacts" / TASK / "seed10" / "affine" / "training" / "curve.csv").open() as file:
         return [float(row["nll"]) for row in csv.DictReader(file)]
 
 
@@ -114,7 +114,7 @@ def test_every_stage_runs_and_says_where_its_results_are(trained):
         [sys.executable, "-m", "stages.report"], cwd=trained, capture_output=True, text=True, check=True
     )
     assert "report.html" in done.stdout
-    folder = trained / "artifacts" / TASK / "affine"
+    folder = trained / "artifacts" / TASK / "seed10" / "affine"
     samples = json.loads((folder / "samples" / "samples.json").read_text())
     assert [len(picture["draws"]) for picture in samples["pictures"]] == [2, 2, 2]
     assert json.loads((folder / "evaluation" / "metrics.json").read_text())["metrics"]["lr_psnr_mean"] > 0
@@ -146,7 +146,7 @@ def test_an_interrupted_training_goes_on_and_ends_with_the_same_weights(project,
     said, _ = stage.communicate(timeout=120)
     if number != signal.SIGKILL:
         assert stage.returncode == 130 and "the same command goes on" in said and "Traceback" not in said
-    assert not (project / "artifacts" / TASK / "affine" / "model").exists()
+    assert not (project / "artifacts" / TASK / "seed10" / "affine" / "model").exists()
     succeed(project, "train")
     expected, found = weights(trained), weights(project)
     assert all(bool((expected[name] == found[name]).all()) for name in expected)
@@ -173,7 +173,7 @@ def test_two_workers_give_the_losses_of_one(project, trained):
 def test_a_finished_run_is_trained_anew_when_asked_again(project):
     succeed(project, "train")
     first = weights(project)
-    model = project / "artifacts" / TASK / "affine" / "model" / "weights.safetensors"
+    model = project / "artifacts" / TASK / "seed10" / "affine" / "model" / "weights.safetensors"
     model.unlink()
     succeed(project, "train")
     assert all(bool((first[name] == tensor).all()) for name, tensor in weights(project).items())
@@ -206,7 +206,7 @@ def test_unknown_names_teach(project):
 
 def test_missing_inputs_name_the_stage_to_run(tmp_path):
     make_project(tmp_path)
-    assert f"dvc repro prepare@{TASK}" in fail(tmp_path, "train")
+    assert f"steadyflow repro prepare@{TASK}" in fail(tmp_path, "train")
 
 
 def test_a_missing_source_folder_is_named(tmp_path):
@@ -216,14 +216,14 @@ def test_a_missing_source_folder_is_named(tmp_path):
 
 
 def test_a_model_of_another_variant_is_refused(trained, project):
-    source = trained / "artifacts" / TASK / "affine" / "model"
-    shutil.copytree(source, project / "artifacts" / TASK / "bounded" / "model")
+    source = trained / "artifacts" / TASK / "seed10" / "affine" / "model"
+    shutil.copytree(source, project / "artifacts" / TASK / "seed10" / "bounded" / "model")
     assert "variant 'affine', but 'bounded' was asked for" in fail(project, "sample", "bounded")
 
 
 def test_weights_of_another_network_are_refused(trained, project):
-    model = project / "artifacts" / TASK / "affine" / "model"
-    shutil.copytree(trained / "artifacts" / TASK / "affine" / "model", model)
+    model = project / "artifacts" / TASK / "seed10" / "affine" / "model"
+    shutil.copytree(trained / "artifacts" / TASK / "seed10" / "affine" / "model", model)
     config = json.loads((model / "config.json").read_text())
     config["transform"] = {"name": "rational_quadratic_spline", "options": {}}
     (model / "config.json").write_text(json.dumps(config))

@@ -21,7 +21,7 @@ from pipeline.tracking import open_run
 from pipeline.tracking_store import tracking_uri
 from pipeline.ui import serve_ui, ui_command
 
-BARE = {"profile": "smoke", "seed": 1, "tasks": {}, "variants": {}, "datasets": {}, "profiles": {}}
+BARE = {"profile": "smoke", "seeds": [1], "tasks": {}, "variants": {}, "datasets": {}, "profiles": {}}
 PARAMS = Params.model_validate(BARE)
 DEAD_PORT = 9  # discard: nothing listens there
 
@@ -46,8 +46,8 @@ def root(tmp_path, template):
     return tmp_path
 
 
-def open_affine(root, key="k1", params=PARAMS, variant="affine", stage="train"):
-    return open_run(root, "df2k_x4", variant, key, params, stage)
+def open_affine(root, key="k1", params=PARAMS, variant="affine", stage="train", seed=10):
+    return open_run(root, "df2k_x4", variant, seed, key, params, stage)
 
 
 def with_uri(uri):
@@ -96,7 +96,7 @@ def test_everything_arrives_under_names_that_later_stages_find(root):
         run.note({"kind": "flow"})
         assert run.run_id
     client, found = only_run(root)
-    assert found.info.status == "FINISHED" and found.info.run_name == "df2k_x4-affine"
+    assert found.info.status == "FINISHED" and found.info.run_name == "df2k_x4-affine-10"
     assert found.data.params == {"training.steps": "4", "training.betas": "(0.9, 0.999)", "seed": "10"}
     assert found.data.metrics == {"train/nll": 1.5}
     tags = found.data.tags
@@ -196,7 +196,7 @@ def test_a_killed_run_stays_running_and_is_resumed(root):
         from pipeline.config import Params
         from pipeline.tracking import open_run
         params = Params.model_validate({BARE!r})
-        with open_run(Path({str(root)!r}), "df2k_x4", "affine", "k1", params, "train") as run:
+        with open_run(Path({str(root)!r}), "df2k_x4", "affine", 10, "k1", params, "train") as run:
             run.metrics({{"train/nll": 3.0}}, step=1)
             run.flush()
             run.metrics({{"train/nll": 2.0}}, step=2)
@@ -228,11 +228,14 @@ def test_a_retrained_variant_supersedes_its_older_runs_alone(root):
         }
 
     assert superseded() == {("affine", "k1")}
+    with open_affine(root, "k3", seed=11):  # another seed stands beside
+        pass
+    assert superseded() == {("affine", "k1")}
     with open_affine(root, "k1", stage="report"):  # the older parameters are in force again
         pass
     assert superseded() == {("affine", "k2")}
     _, tasks = tracking.current_runs(root)
-    assert len(tasks["df2k_x4"]) == 2
+    assert len(tasks["df2k_x4"]) == 3
 
 
 def test_a_dead_server_costs_seconds_and_one_warning_and_loses_nothing(root, capsys):
@@ -358,7 +361,7 @@ def test_two_processes_make_the_first_data_base_together(tmp_path):
         from pathlib import Path
         from pipeline.config import Params
         from pipeline.tracking import open_run
-        with open_run(Path({str(tmp_path)!r}), "t", "v", "k", Params.model_validate({BARE!r}), "train") as run:
+        with open_run(Path({str(tmp_path)!r}), "t", "v", 10, "k", Params.model_validate({BARE!r}), "train") as run:
             assert run.run_id
     """
     command = [sys.executable, "-c", textwrap.dedent(script)]

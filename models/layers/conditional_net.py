@@ -6,6 +6,8 @@ which depends on the encoder's features alone, once per image; ``forward`` does 
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,6 +15,18 @@ from torch.nn import functional as F
 from models.layers.actnorm import ActNorm
 
 _INIT_STD = 0.05  # Glow and SRFlow: hidden convolutions start from N(0, 0.05)
+
+
+class CouplingNet(Protocol):
+    """What a coupling asks of the network inside of it; it is built as ``ConditionalNet`` is."""
+
+    def share(self, features: Tensor) -> Tensor:
+        """Return what depends on the features alone."""
+        ...
+
+    def __call__(self, x: Tensor | None, shared: Tensor) -> Tensor:
+        """Return raw parameters."""
+        ...
 
 
 class ZeroConv2d(nn.Module):

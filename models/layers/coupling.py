@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from models.bijection import Bijection, sum_pixels
-from models.layers.conditional_net import ConditionalNet
+from models.layers.conditional_net import ConditionalNet, CouplingNet
 from models.transforms import Transform
 
 
@@ -17,11 +17,18 @@ class Coupling(Bijection):
     """z = (x1, c(x2; NN(x1, f))): the first half of the channels decides what happens to the second.
 
     ``reads``: which of the features its net sees, "encoder" (SRFlow) or "noise" (NCSR's noise-conditional
-    layer, which sees the noise map instead).
+    layer, which sees the noise map instead). ``net`` makes its net of (channels of x1, feature channels, hidden
+    channels, channels out).
     """
 
     def __init__(
-        self, channels: int, transform: Transform, feature_channels: int, hidden: int, reads: str = "encoder"
+        self,
+        channels: int,
+        transform: Transform,
+        feature_channels: int,
+        hidden: int,
+        reads: str = "encoder",
+        net: Callable[[int, int, int, int], CouplingNet] = ConditionalNet,
     ) -> None:
         super().__init__()
         self.passed = channels // 2
@@ -29,7 +36,7 @@ class Coupling(Bijection):
         self.transform = transform
         self.reads = reads
         out = transform.parameters_per_channel * self.transformed
-        self.net = ConditionalNet(self.passed, feature_channels, hidden, out)
+        self.net = net(self.passed, feature_channels, hidden, out)
 
     def share(self, features: Mapping[str, Tensor]) -> Tensor:
         """Return the net's share of ``features[reads]``."""

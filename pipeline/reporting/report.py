@@ -13,13 +13,12 @@ from pipeline.reporting.pictures import colour_stops, photographs, stress_pictur
 from pipeline.reporting.pixels import data_uri
 from pipeline.reporting.references import HONG, REFERENCES
 from pipeline.reporting.results import TaskResults, load_results, number
+from pipeline.reporting.rows import Row, over_seeds, show
 from pipeline.reporting.tables import (
     REPORT_FILE,
-    Row,
     group_headings,
     how_drawn,
     paper_rows,
-    show,
     task_rows,
     write_comparison,
 )
@@ -54,7 +53,11 @@ def task_figures(results: TaskResults, profile: str) -> dict[str, bytes]:
     title = f"{results.task}, {profile} profile"
     trained = {v: r for v, r in results.variants.items() if r.curve}
     audited = {v: r for v, r in results.variants.items() if r.feature_variance}
-    stressed = {v: _shares(r.stress) for v, r in results.variants.items() if r.stress}
+    stressed = {
+        v: {row.name: share / 100 for row in _stress_rows(results) if (share := row.values[v]) is not None}
+        for v, r in results.variants.items()
+        if r.stress
+    }
     plots: dict[str, Any] = {}
     if trained:
         validations = {v: r.validation for v, r in trained.items()}
@@ -101,12 +104,16 @@ def _task(results: TaskResults, rows: list[Row], params: Params, plots: dict[str
         "stress_rows": _stress_rows(results),
         "stress_pictures": stressed,
         "stress_kinds": kinds,
-        "run_keys": {variant: result.run_key for variant, result in results.variants.items()},
+        "run_keys": [result for one in (results, *results.repeats) for result in one.variants.values()],
     }
 
 
 def _stress_rows(results: TaskResults) -> list[Row]:
-    """Return the share of bad values in percent, one row per kind of stress input."""
+    """Return the share of bad values in percent over the seeds, one row per kind of stress input."""
+    return over_seeds(_stress_rows_of_a_seed(one) for one in (results, *results.repeats))
+
+
+def _stress_rows_of_a_seed(results: TaskResults) -> list[Row]:
     shares = {variant: _shares(result.stress) for variant, result in results.variants.items()}
     kinds = list(dict.fromkeys(kind for table in shares.values() for kind in table))
     percent = {k: {v: 100 * table[k] if k in table else None for v, table in shares.items()} for k in kinds}
@@ -133,11 +140,12 @@ def _paper_tables(results: list[TaskResults]) -> dict[int, dict[str, Any]]:
 
 def _notices(results: TaskResults, profile: str) -> list[str]:
     notices = []
-    for variant, result in results.variants.items():
+    for result in (found for one in (results, *results.repeats) for found in one.variants.values()):
+        which = f"{result.variant}, seed {result.seed}" if results.repeats else result.variant
         if result.missing:
-            notices.append(f"{variant}: not yet run: {', '.join(result.missing)}")
+            notices.append(f"{which}: not yet run: {', '.join(result.missing)}")
         if others := result.profiles - {profile}:
-            notices.append(f"{variant}: figures of another profile ({', '.join(sorted(others))}) stand here; run again")
+            notices.append(f"{which}: figures of another profile ({', '.join(sorted(others))}) stand here; run again")
     return notices
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +28,11 @@ Rows = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class VariantResults:
-    """The findings of one task x variant; a stage that has not run is ``None`` or has no rows."""
+    """The findings of one task x variant x seed; a stage that has not run is ``None`` or has no rows."""
 
     task: str
     variant: str
+    seed: int
     folder: Path
     training: dict[str, Any] | None
     curve: Rows
@@ -61,13 +63,15 @@ class VariantResults:
 
 @dataclass(frozen=True)
 class TaskResults:
-    """All variants of one task, in the order of params.yaml, and where the pictures come from."""
+    """All variants of one task at one seed, in the order of params.yaml, and where the pictures come from."""
 
     task: str
     kind: Kind
+    seed: int
     variants: dict[str, VariantResults]
     manifest: dict[str, Any] | None
     settings: TaskProfile
+    repeats: tuple[TaskResults, ...] = ()  # the same at the other seeds
 
     @property
     def demo(self) -> str:
@@ -79,20 +83,15 @@ class TaskResults:
 
 
 def load_results(root: Path, params: Params) -> list[TaskResults]:
-    """Return what is there for all tasks and variants of ``params``.
+    """Return what is there for all tasks and variants of ``params``: of its first seed, the others as repeats.
 
     Raises DataError for a file that cannot be read.
     """
-    return [
-        TaskResults(
-            name,
-            task.kind,
-            {variant: _variant_results(root, name, variant) for variant in params.variants},
-            _read(read_json, manifest_path(root, name)),
-            params.settings(name),
-        )
-        for name, task in params.tasks.items()
-    ]
+    found = []
+    for name in params.tasks:
+        first, *others = (_task_results(root, params, name, seed) for seed in params.seeds)
+        found.append(dataclasses.replace(first, repeats=tuple(others)))
+    return found
 
 
 def crops_and_photographs(results: TaskResults) -> tuple[int, int]:
@@ -108,11 +107,23 @@ def number(text: str | None) -> float:
     return float(text) if text else float("nan")
 
 
-def _variant_results(root: Path, task: str, variant: str) -> VariantResults:
-    folder = variant_folder(root, task, variant)
+def _task_results(root: Path, params: Params, name: str, seed: int) -> TaskResults:
+    return TaskResults(
+        name,
+        params.tasks[name].kind,
+        seed,
+        {variant: _variant_results(root, name, variant, seed) for variant in params.variants},
+        _read(read_json, manifest_path(root, name)),
+        params.settings(name),
+    )
+
+
+def _variant_results(root: Path, task: str, variant: str, seed: int) -> VariantResults:
+    folder = variant_folder(root, task, variant, seed)
     return VariantResults(
         task=task,
         variant=variant,
+        seed=seed,
         folder=folder,
         training=_read(read_json, folder / STAGE_FILES["train"]),
         curve=_read(read_csv, folder / "training" / "curve.csv") or [],

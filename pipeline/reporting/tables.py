@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import Params
 from pipeline.console import console, say
 from pipeline.files import write_csv
-from pipeline.reporting.paper_figures import PAPER_TABLES, Figures
+from pipeline.reporting.paper_figures import PAPER_TABLES
 from pipeline.reporting.results import Rows, TaskResults, crops_and_photographs, load_results, number
+from pipeline.reporting.rows import NOT_PRINTED, Row, over_seeds
 from pipeline.reporting.wording import WORDING, Wording
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ REPORT_FILE = Path("artifacts") / "report" / "report.html"
 _PICTURES, _STABILITY = "Restored pictures", "Stability audit"
 PAPER_COLUMNS = ("paper: affine", "paper: bounded", "paper: rq_spline")  # of comparison.csv
 _PERCENT = 100.0
-_ROUNDING = 0.01  # how far from the best value, as a share of it, another must be for the best one to be marked
-_NOT_PRINTED: Figures = ("", "", "")
 _NONFINITE_INPUTS = "feature_variance.stress_inputs_with_nonfinite_features"
 _UNDEFINED_IF_NONFINITE = ("feature_variance.largest_stress", "feature_variance.largest_ratio")
 # analysis.name -> title, unit, better, factor; what is not listed stands under its own name, without a direction
@@ -37,6 +35,22 @@ _AUDIT: dict[str, tuple[str, str, str, float]] = {
     "feature_variance.largest_in_distribution": ("Largest feature variance, photographs", "", "lower", 1.0),
     "feature_variance.largest_stress": ("Largest feature variance, stress inputs", "", "lower", 1.0),
     "feature_variance.largest_ratio": ("Largest feature variance, stress / photographs", "", "lower", 1.0),
+    **{
+        f"feature_variance.growth_{kind}": (
+            f"Growth on stress inputs beyond photographs, {words}",
+            "times",
+            "lower",
+            1.0,
+        )
+        for kind, words in {
+            "coupling": "couplings",
+            "noise_coupling": "noise couplings",
+            "injector": "injectors",
+            "split": "split's prior",
+            "1x1": "1x1 convolutions",
+            "actnorm": "activation norms",
+        }.items()
+    },
     _NONFINITE_INPUTS: (
         "Stress inputs with features that are not finite",
         "inputs",
@@ -62,69 +76,7 @@ _TRAINING = {
     "parameters": ("Parameters (they differ by the number of outputs of the conditional nets)", "", ""),
 }
 _ERRORS_ON_STRESS = ("bad_pixels.inputs_with_bad_pixels_stress", "bad_pixels.bad_share_stress")
-# direction -> how far a value is from the best one
-_DISTANCE: dict[str, Callable[[float], float]] = {
-    "higher": lambda value: -value,
-    "lower": lambda value: value,
-}
 NO_BOUND = "no bound"  # the audit's reason where nothing is certain; it says more than a dash
-ARROWS = {"higher": "↑", "lower": "↓"}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the comparison; a value that is missing is None and may have a reason."""
-
-    task: str
-    group: str
-    name: str
-    title: str
-    unit: str
-    better: str  # a key of ARROWS, or nothing
-    values: dict[str, float | None]
-    baseline: float | None = None
-    paper: Figures = _NOT_PRINTED
-    reasons: dict[str, str] = field(default_factory=dict)
-    instead: dict[str, str] = field(default_factory=dict)  # what stands in place of a missing value, else a dash
-
-    @property
-    def arrow(self) -> str:
-        """Return the direction of improvement as a sign."""
-        return ARROWS.get(self.better, "")
-
-    def text(self, variant: str) -> str:
-        """Return the value of a variant as people read it."""
-        value = self.values[variant]
-        return self.instead.get(variant, show(None)) if value is None else show(value, self.decimals)
-
-    @property
-    def decimals(self) -> int | None:
-        """Return how many decimals all values of the row have; None where their sizes are too different."""
-        values = [x for x in (*self.values.values(), self.baseline) if x and math.isfinite(x)]
-        sizes = [abs(x) for x in values]
-        if not sizes or min(sizes) < 0.01 or max(sizes) >= 1e5 or max(sizes) > 1000 * min(sizes):
-            return None
-        needed = max(len(show(x).partition(".")[2]) for x in values)
-        return min(needed, max(0, 3 - math.floor(math.log10(max(sizes)))))
-
-    @property
-    def baseline_text(self) -> str:
-        """Return the baseline's value as people read it; nothing where it has none."""
-        return "" if self.baseline is None else show(self.baseline, self.decimals)
-
-    @property
-    def best(self) -> set[str]:
-        """Return the variants with the best value; none where all are equal or another is within ``_ROUNDING`` of it.
-
-        One seed cannot tell whether so small a difference is one of the variants.
-        """
-        if self.better not in _DISTANCE:
-            return set()
-        distance = {v: _DISTANCE[self.better](x) for v, x in self.values.items() if x is not None and math.isfinite(x)}
-        closest = min(distance.values(), default=0.0)
-        best = {variant for variant, value in distance.items() if value == closest}
-        near = {variant for variant, value in distance.items() if value - closest <= _ROUNDING * abs(closest)}
-        return best if near == best and len(best) < len(distance) else set()
 
 
 def comparison(root: Path, params: Params) -> list[Row]:
@@ -133,8 +85,10 @@ def comparison(root: Path, params: Params) -> list[Row]:
 
 
 def task_rows(results: TaskResults) -> list[Row]:
-    """Return the rows of one task: metrics of pictures, audit, training; empty if no stage has run."""
-    return [*_metric_rows(results), *_audit_rows(results), *_training_rows(results)]
+    """Return the rows of one task over its seeds: metrics of pictures, audit, training; empty if no stage has run."""
+    return over_seeds(
+        [*_metric_rows(one), *_audit_rows(one), *_training_rows(one)] for one in (results, *results.repeats)
+    )
 
 
 def how_drawn(results: TaskResults) -> str:
@@ -174,13 +128,17 @@ def paper_rows(results: TaskResults) -> list[Row]:
 
 
 def write_comparison(path: Path, results: Iterable[TaskResults], params: Params) -> Path:
-    """Write comparison.csv: one line per row, one column per variant, the paper's figures in their own."""
+    """Write comparison.csv: one line per row, two columns per variant, the paper's figures in their own.
+
+    ``<variant> sd`` is the standard deviation over the seeds; it is empty where fewer than two have a value.
+    """
     variants = list(params.variants)
-    head = ["task", "profile", "pictures", "group", "metric", "title", "unit", "better"]
+    head = ["task", "profile", "seeds", "pictures", "group", "metric", "title", "unit", "better"]
     lines = [
         {
             "task": row.task,
             "profile": params.profile,
+            "seeds": " ".join(map(str, params.seeds)),
             "pictures": task.demo,
             "group": row.group,
             "metric": row.name,
@@ -189,12 +147,15 @@ def write_comparison(path: Path, results: Iterable[TaskResults], params: Params)
             "better": row.better,
             "baseline": row.baseline,
             **row.values,
+            **{f"{variant} sd": row.spread.get(variant) for variant in variants},
             **dict(zip(PAPER_COLUMNS, row.paper, strict=True)),
         }
         for task in results
         for row in task_rows(task)
     ]
-    return write_csv(path, [*head, *variants, "baseline", *PAPER_COLUMNS], lines)
+    return write_csv(
+        path, [*head, *variants, *(f"{variant} sd" for variant in variants), "baseline", *PAPER_COLUMNS], lines
+    )
 
 
 def print_summary(root: Path, params: Params) -> None:
@@ -255,22 +216,6 @@ def _print_main(title: str, rows: Iterable[Row], words: Wording) -> None:
     console.print(table)
 
 
-def show(value: float | None, decimals: int | None = None) -> str:
-    """Return a number as people read it: four digits, a power of ten where that is clearer; None is a dash.
-
-    ``decimals``: that many instead of four digits, so that the numbers of a row are alike.
-    """
-    if value is None:
-        return "–"
-    if not math.isfinite(value):
-        return str(value)
-    if decimals and value:
-        return f"{value:,.{decimals}f}"
-    if float(value).is_integer() and abs(value) < 1e9:
-        return f"{int(value):,}"
-    return f"{value:.3g}" if abs(value) < 0.01 or abs(value) >= 1e5 else f"{value:.4g}"
-
-
 def _short(unit: str) -> str:
     """Return a unit for narrow tables: of a count just how many there are."""
     return unit.removeprefix("pictures ").removeprefix("crops ").partition(" (")[0]
@@ -297,7 +242,7 @@ def _metric_rows(results: TaskResults) -> list[Row]:
             better=metric.better,
             values={variant: content.get("metrics", {}).get(name) for variant, content in found.items()},
             baseline=first["baseline"].get(name),
-            paper=printed.get(name, _NOT_PRINTED),
+            paper=printed.get(name, NOT_PRINTED),
             reasons=_reasons(found, name),
         )
         for name, metric in metrics_of(results.kind).items()

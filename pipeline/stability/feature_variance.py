@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -10,14 +11,15 @@ from torch import Tensor
 from models.bijection import Bijection, observe_inverse
 from pipeline.console import progress
 from pipeline.stability.analysis import IN_DISTRIBUTION, Findings, Subject, finite_or_none
+from pipeline.stability.growth import growth_by_kind
 
 
 def feature_variance(subject: Subject) -> Findings:
     """Return the variance over draws, channels and pixels after each layer, averaged over in-distribution inputs.
 
     Numbers: the largest variance of any layer for held-out pictures and for stress inputs, and their ratio
-    ("exploding variance" is a large one). A layer whose features are not all finite has no variance: its
-    field stays empty.
+    ("exploding variance" is a large one), and how much more each kind of layer lets features grow on stress inputs
+    (``growth_<kind>``). A layer whose features are not all finite has no variance: its field stays empty.
     """
     curves: dict[str, list[list[float]]] = {}
     labels: list[str] = []
@@ -43,6 +45,8 @@ def feature_variance(subject: Subject) -> Findings:
         numbers["largest_ratio"] = numbers["largest_stress"] / numbers["largest_in_distribution"]
     else:
         numbers["largest_ratio"] = None
+    if all(map(_finite, means.get(IN_DISTRIBUTION, [math.nan]))):
+        numbers |= {f"growth_{kind}": finite_or_none(factor) for kind, factor in growth_by_kind(labels, means).items()}
     reasons = {name: f"non-finite features for {', '.join(broken)}" for name, value in numbers.items() if value is None}
     return Findings(numbers, reasons, {"feature_variance.csv": (["index", "layer", "condition", "variance"], rows)})
 

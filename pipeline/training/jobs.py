@@ -43,6 +43,7 @@ class Job:
     root: str
     task: str
     variant: str | None
+    seed: int
 
 
 def run_job(job: dict[str, Any], report: Report, device: torch.device) -> None:
@@ -51,9 +52,9 @@ def run_job(job: dict[str, Any], report: Report, device: torch.device) -> None:
     root = Path(chosen.root)
     params = load_params(root / "params.yaml")
     if chosen.variant is None:
-        _pretrain(root, params, chosen.task, device)
+        _pretrain(root, params, chosen.task, chosen.seed, device)
     else:
-        _train(root, params, chosen.task, chosen.variant, report, device)
+        _train(root, params, chosen.task, chosen.variant, chosen.seed, report, device)
 
 
 def encoder_config(params: Params, task: str) -> ModelConfig:
@@ -85,51 +86,55 @@ def flow_config(params: Params, task: str, variant: str) -> ModelConfig:
     )
 
 
-def _pretrain(root: Path, params: Params, task: str, own: torch.device) -> None:
+def _pretrain(root: Path, params: Params, task: str, seed: int, own: torch.device) -> None:
     settings = params.settings(task)
     config = encoder_config(params, task)
     pretraining = settings.pretraining
-    plan = _plan(params, f"pretrain {task}", **pretraining.model_dump(exclude={"batch"}), ema_decay=0.99)
-    key = run_key(root, {**_described(config, params, task), "plan": pretraining.model_dump()}, _inputs(root, task))
-    device = _seeded_device(params, "encoder", task, own)
+    plan = _plan(params, f"pretrain {task} seed {seed}", **pretraining.model_dump(exclude={"batch"}), ema_decay=0.99)
+    key = run_key(
+        root, {**_described(config, params, task, seed), "plan": pretraining.model_dump()}, _inputs(root, task)
+    )
+    device = _seeded_device(params, "encoder", task, seed, own)
     objective = _kind(params, task).pretraining(build(config))
     store = _store(task, "encoder", key)
     with stop_requests() as should_stop:
         outcome = fit(
             objective,
             plan,
-            _batches(params, root, task, pretraining.batch, None, device),
+            _batches(params, root, task, seed, pretraining.batch, None, device),
             store,
             device,
             Hooks(should_stop=should_stop),
         )
     if _is_first():
-        folder = encoder_folder(root, task)
+        folder = encoder_folder(root, task, seed)
         save_model(folder, outcome.network, dataclasses.replace(config, run_key=key, step=plan.steps))
         write_training(folder, outcome, loss_name="l1")
         store.finish()
 
 
-def _train(root: Path, params: Params, task: str, variant: str, report: Report, own: torch.device) -> None:
+def _train(root: Path, params: Params, task: str, variant: str, seed: int, report: Report, own: torch.device) -> None:
     settings, training = params.settings(task), params.settings(task).training
     config = flow_config(params, task, variant)
     plan = _plan(
-        params, f"train {task} {variant}", **training.model_dump(exclude={"batch", "noise_std", "ratio_probability"})
+        params,
+        f"train {task} {variant} seed {seed}",
+        **training.model_dump(exclude={"batch", "noise_std", "ratio_probability"}),
     )
-    encoder = encoder_folder(root, task)
+    encoder = encoder_folder(root, task, seed)
     inputs = [*_inputs(root, task), encoder / "weights.safetensors"]
     if not inputs[-1].exists():
-        raise DataError(f"{inputs[-1]} is missing; run `dvc repro pretrain@{task}` first")
-    described = {**_described(config, params, task), "plan": training.model_dump(), "sampling": None}
+        raise DataError(f"{inputs[-1]} is missing; run `steadyflow repro pretrain@{task}-{seed}` first")
+    described = {**_described(config, params, task, seed), "plan": training.model_dump(), "sampling": None}
     key = run_key(root, described, inputs)
-    device = _seeded_device(params, "flow", task, own)
+    device = _seeded_device(params, "flow", task, seed, own)
     network = build(config)
     network.encoder.load_state_dict(load_model(encoder, device="cpu", expect={"task": task}).state_dict())
     kind = _kind(params, task)
     objective = kind.objective(network)
     crops = held_out_crops(root, params, task, side=settings.data.crop * 2)
     validate = _validator(kind, [sides for _, sides in crops], params.task(task).scale, device)
-    batches = _batches(params, root, task, training.batch, training, device)
+    batches = _batches(params, root, task, seed, training.batch, training, device)
     store = _store(task, variant, key)
 
     def work(log: Callable[[int, Row], None]) -> Outcome:
@@ -139,10 +144,10 @@ def _train(root: Path, params: Params, task: str, variant: str, report: Report, 
     if not _is_first():
         work(lambda step, row: None)
         return
-    with open_run(root, task, variant, key, params, "train") as run:
+    with open_run(root, task, variant, seed, key, params, "train") as run:
         run.params({**_flat(described), "parameters": _count(network)})
         outcome = work(lambda step, row: run.metrics(_named(row), step=step))
-        folder = variant_folder(root, task, variant)
+        folder = variant_folder(root, task, variant, seed)
         final = dataclasses.replace(config, run_key=key, step=plan.steps)
         save_model(folder / "model", outcome.network, final)
         summary = write_training(
@@ -159,16 +164,16 @@ def _plan(params: Params, what: str, **schedule: Any) -> Plan:
     return Plan(what=what, log_every=runtime.log_every, checkpoint_seconds=runtime.checkpoint_seconds, **schedule)
 
 
-def _described(config: ModelConfig, params: Params, task: str) -> dict[str, Any]:
+def _described(config: ModelConfig, params: Params, task: str, seed: int) -> dict[str, Any]:
     described = dataclasses.asdict(config)
     del described["temperature"]  # of drawing, not of training
-    return {**described, "data": params.settings(task).data.model_dump(), "seed": params.seed}
+    return {**described, "data": params.settings(task).data.model_dump(), "seed": seed}
 
 
 def _inputs(root: Path, task: str) -> list[Path]:
     manifest = manifest_path(root, task)
     if not manifest.exists():
-        raise DataError(f"{manifest} is missing; run `dvc repro prepare@{task}` first")
+        raise DataError(f"{manifest} is missing; run `steadyflow repro prepare@{task}` first")
     return [manifest]
 
 
@@ -179,21 +184,27 @@ def _store(task: str, variant: str, key: str) -> CheckpointStore:
     return store
 
 
-def _seeded_device(params: Params, what: str, task: str, own: torch.device) -> torch.device:
+def _seeded_device(params: Params, what: str, task: str, seed: int, own: torch.device) -> torch.device:
     """Seed the initialization of weights (the same on every rank and for every variant); return the device."""
-    torch.manual_seed(seed_of(what, task, params.seed))
+    torch.manual_seed(seed_of(what, task, seed))
     return choose_device(params.runtime, own)
 
 
 def _batches(
-    params: Params, root: Path, task: str, batch: int, training: TrainingConfig | None, device: torch.device
+    params: Params,
+    root: Path,
+    task: str,
+    seed: int,
+    batch: int,
+    training: TrainingConfig | None,
+    device: torch.device,
 ) -> Callable[[int, int], Any]:
     data, scale = params.settings(task).data, params.task(task).scale
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     kind = _kind(params, task)
     pairs = open_pairs(manifest_path(root, task), "train", scale, kind.equalized)
-    loader = CropLoader(pairs, data.crop, batch, params.seed, data.flips, data.rotations, rank, world)
-    return lambda start, stop: training_batches(loader, start, stop, kind, scale, training, params.seed, device)
+    loader = CropLoader(pairs, data.crop, batch, seed, data.flips, data.rotations, rank, world)
+    return lambda start, stop: training_batches(loader, start, stop, kind, scale, training, seed, device)
 
 
 def _kind(params: Params, task: str) -> Kind:

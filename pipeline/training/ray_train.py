@@ -33,7 +33,7 @@ def launch(job: Job, runtime: RuntimeConfig) -> None:
         train_loop_config=dataclasses.asdict(job),
         scaling_config=ray.train.ScalingConfig(num_workers=workers, use_gpu=workers > 0 and torch.cuda.is_available()),
         run_config=ray.train.RunConfig(
-            name=f"{job.task}-{job.variant or 'encoder'}", storage_path=str(store_root() / ".runs" / "ray")
+            name=f"{job.task}-{job.variant or 'encoder'}-{job.seed}", storage_path=str(store_root() / ".runs" / "ray")
         ),
     )
     try:
