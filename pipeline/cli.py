@@ -17,6 +17,7 @@ from pipeline.console import run_main, say, warn
 from pipeline.errors import ConfigError, nearest
 from pipeline.studies import STUDIES
 
+_OWN_TEMPERATURE = "default: the model's own, see temperature in its config.json"
 _DRY = {"--dry", "--help", "-h"}  # options of dvc repro that run nothing
 
 
@@ -46,6 +47,12 @@ def _port(text: str) -> int:
     if not 1 <= value <= 65535:
         raise argparse.ArgumentTypeError(f"{text} is not a port (1 to 65535)")
     return value
+
+
+def _add_drawing(command: argparse.ArgumentParser, usual: int) -> None:
+    command.add_argument("--draws", type=_positive, help=f"default: {usual}, or 1 at temperature 0")
+    command.add_argument("--temperature", type=_temperature, help=_OWN_TEMPERATURE)
+    command.add_argument("--seed", type=int, default=10, help="default: 10")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -97,13 +104,28 @@ def build_parser() -> argparse.ArgumentParser:
     )
     sample.add_argument("--input", type=Path, required=True, help="the degraded picture")
     sample.add_argument("--out", type=Path, default=Path("restored"), help="folder for the draws (default: restored)")
-    sample.add_argument("--draws", type=_positive, default=4, help="default: 4")
-    sample.add_argument("--temperature", type=_temperature, help="default: the one of the model's profile")
-    sample.add_argument("--seed", type=int, default=10, help="default: 10")
+    _add_drawing(sample, 4)
+
+    evaluate = add("evaluate", _evaluate, "restore pictures whose originals are known and measure the result")
+    evaluate.add_argument("--model", type=Path, required=True, help="a model folder")
+    evaluate.add_argument(
+        "--reference", type=Path, required=True, help="the originals (HR, or well lit): a folder, or one picture"
+    )
+    evaluate.add_argument(
+        "--input",
+        type=Path,
+        help="what is restored (LR, or dark), of equal names; default: the originals made small by bicubic",
+    )
+    evaluate.add_argument("--out", type=Path, required=True, help="folder for samples and evaluation")
+    _add_drawing(evaluate, 10)
+    evaluate.add_argument(
+        "--quantization", default="floor", help="to 8 bits: floor (default, as the published code does) or round"
+    )
 
     stability = add("stability", _stability, "audit a trained model for exploding inverses")
     stability.add_argument("--model", type=Path, required=True, help="a model folder")
     stability.add_argument("--out", type=Path, required=True, help="folder for the findings")
+    stability.add_argument("--temperature", type=_temperature, help=_OWN_TEMPERATURE)
 
     study = add("study", _study, "run one of the papers' stand-alone experiments")
     chosen = study.add_subparsers(metavar="NAME", required=True, parser_class=_Parser)
@@ -260,10 +282,28 @@ def _sample(arguments: argparse.Namespace, options: list[str]) -> int:
     return 0
 
 
+def _evaluate(arguments: argparse.Namespace, options: list[str]) -> int:
+    from pipeline.evaluation import evaluate_model
+
+    evaluate_model(
+        arguments.model,
+        arguments.reference,
+        arguments.input,
+        arguments.out,
+        arguments.draws,
+        arguments.temperature,
+        arguments.seed,
+        arguments.quantization,
+    )
+    say(f"every figure:  {arguments.out / 'evaluation'} (metrics.json, per_picture.csv, grid.jpg)")
+    say(f"the pictures:  {arguments.out / 'samples'}")
+    return 0
+
+
 def _stability(arguments: argparse.Namespace, options: list[str]) -> int:
     from pipeline.stability.audit import audit_model
 
-    audit_model(arguments.model, arguments.out)
+    audit_model(arguments.model, arguments.out, arguments.temperature)
     say(f"findings in {arguments.out}")
     return 0
 

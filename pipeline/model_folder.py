@@ -99,6 +99,13 @@ def load_model(folder: Path, device: torch.device | str = "cpu", expect: Mapping
     return network.to(device).eval()
 
 
+def load_flow(folder: Path, device: torch.device | str = "cpu") -> Any:
+    """Return ``load_model`` of a folder that holds a flow. Raises CheckpointError also for an encoder alone."""
+    if read_config(folder).kind.endswith(_ENCODER):
+        raise CheckpointError(f"{folder} holds an encoder alone, which restores nothing; give a flow's model folder")
+    return load_model(folder, device)
+
+
 def _identity(config: ModelConfig) -> dict[str, str]:
     """Return what weights of equal shapes can still differ in; it travels inside of the weights' file."""
     described = {"kind": config.kind, "transform": config.transform, "caps": config.caps}

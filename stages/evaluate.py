@@ -33,11 +33,7 @@ def main() -> None:
         run.table("per_picture", evaluation.per_picture)
         run.artifact(folder / "evaluation", "evaluation")
         run.image(grid, "samples/grid")
-    missing: dict[str, list[str]] = {}
-    for name, reason in evaluation.reasons.items():
-        if not name.startswith("baseline."):
-            missing.setdefault(reason, []).append(name)
-    for reason, names in missing.items():
+    for reason, names in evaluation.missing().items():
         say(f"{task} {variant} seed {seed}: no value for {', '.join(names)}: {reason}")
     main = {name: evaluation.metrics.get(name) for name in WORDING[evaluation.samples.kind].main}
     say(

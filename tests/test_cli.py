@@ -57,7 +57,8 @@ def test_building_the_parser_loads_nothing_heavy():
 def test_help_lists_every_command():
     done = steadyflow("--help")
     assert done.returncode == 0
-    for command in ("repro", "check", "check-paper", "summary", "ui", "sample", "stability", "study", "import"):
+    commands = ["repro", "check", "check-paper", "summary", "ui", "sample", "evaluate", "stability", "study", "import"]
+    for command in commands:
         assert command in done.stdout
 
 
@@ -72,6 +73,7 @@ def test_help_lists_every_command():
         (["sample", "--model", "m"], "--input"),
         (["sample", "--model", "m", "--input", "i", "--draws", "0"], "--draws"),
         (["sample", "--model", "m", "--input", "i", "--temperature", "nan"], "--temperature"),
+        (["evaluate", "--model", "m", "--out", "o"], "--reference"),
         (["stability", "--model", "m"], "--out"),
         (["study"], "NAME"),
         (["study", "toy3d", "--out", "o"], "'toy3d'"),
@@ -131,13 +133,19 @@ def test_check_names_a_missing_source(tmp_path):
             ["sample", "--model", "m", "--input", "i.png"],
             "pipeline.inference.restore",
             "restore_file",
-            (Path("m"), Path("i.png"), Path("restored"), 4, None, 10),
+            (Path("m"), Path("i.png"), Path("restored"), None, None, 10),
         ),
         (
             ["stability", "--model", "m", "--out", "o"],
             "pipeline.stability.audit",
             "audit_model",
-            (Path("m"), Path("o")),
+            (Path("m"), Path("o"), None),
+        ),
+        (
+            ["evaluate", "--model", "m", "--reference", "r", "--input", "i", "--out", "o", "--draws", "3"],
+            "pipeline.evaluation",
+            "evaluate_model",
+            (Path("m"), Path("r"), Path("i"), Path("o"), 3, None, 10, "floor"),
         ),
     ],
 )

@@ -156,13 +156,17 @@ TINY = {
     "srflow_x4": Case("SRFlow", 4),
     "srflow_x8": Case("SRFlow", 8),
     "ncsr_x4": Case("NCSR", 4, noise_steps=_NOISE[4]),
+    "ncsr_x8": Case("NCSR", 8, noise_steps=_NOISE[8]),
     "fs_ncsr_x4": Case("FS-NCSR", 4, noise_steps=_NOISE[4]),
     "fs_ncsr_x8": Case("FS-NCSR", 8, noise_steps=_NOISE[8]),
     "robustnf_affine_x4": Case("robustNF", 4, noise_steps=_NOISE[4], eps=0.1),
+    "robustnf_affine_x8": Case("robustNF", 8, noise_steps=_NOISE[8], eps=0.1),
     "robustnf_affine_fixed_x8": Case("robustNF", 8, noise_steps=_NOISE[8], eps=0.1, fixed=True),
     "robustnf_spline_x4": Case("robustNF", 4, noise_steps=_NOISE[4], spline=True),
+    "robustnf_spline_x8": Case("robustNF", 8, noise_steps=_NOISE[8], spline=True),
     "robustnf_spline_fixed_x8": Case("robustNF", 8, noise_steps=_NOISE[8], spline=True, fixed=True),
     "llflow": Case("LLFlow", 1, channels=8, blocks=2, taps=(1,)),
+    "llflow_large": Case("LLFlow", 1, channels=8),  # four taps, as the large one has
 }
 
 _RRDB = {"blocks": 23, "growth": 32, "taps": (1, 8, 15, 22), "hidden": 64}

@@ -13,7 +13,8 @@ from pipeline.datasets.sides import open_pairs
 from pipeline.kinds import KINDS
 from pipeline.layout import manifest_path
 
-Crops = list[tuple[str, tuple[np.ndarray, ...]]]
+Crop = tuple[str, tuple[np.ndarray, ...]]
+Crops = list[Crop]
 
 
 def held_out_crops(root: Path, params: Params, task: str, side: int | None = None, limit: int | None = None) -> Crops:

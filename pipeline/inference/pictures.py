@@ -22,10 +22,15 @@ QUANTIZATIONS = {
 }
 
 
+def check_quantization(name: str) -> None:
+    """Raise ConfigError if ``name`` is no key of ``QUANTIZATIONS``."""
+    if name not in QUANTIZATIONS:
+        raise ConfigError(f"unknown quantization '{name}'; {nearest(name, QUANTIZATIONS)}")
+
+
 def to_uint8(image: Tensor, quantization: str) -> np.ndarray:
     """Return ``(H, W, 3)`` uint8 for un-clamped ``(3, H, W)``; NaN becomes black, by decision."""
-    if quantization not in QUANTIZATIONS:
-        raise ConfigError(f"unknown quantization '{quantization}'; {nearest(quantization, QUANTIZATIONS)}")
+    check_quantization(quantization)
     known = torch.where(image.isnan(), 0.0, image).clamp(0.0, 1.0)
     pixels: np.ndarray = QUANTIZATIONS[quantization](known * 255.0).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     return pixels
@@ -54,4 +59,4 @@ def write_png(path: Path, pixels: np.ndarray) -> Path:
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
     """Return ``(1, 3, H, W)`` uint8 for ``(H, W, 3)`` uint8."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
+    return torch.tensor(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from pipeline.console import progress, warn
 from pipeline.errors import DataError, SteadyflowError
 from pipeline.files import write_json
 from pipeline.inference.brightness import brightness_gain
+from pipeline.inference.held_out import Crop
 from pipeline.inference.pictures import to_tensor, to_uint8, value_statistics, write_png
 from pipeline.inference.sampling import draw_images
 
 _PARTS = ("reference", "input", "baseline", "latent_mean", "draws_mean")
+_DRAWS = 4  # of one picture that somebody wants to see
 
 
 def restore_crops(
     network: Any,
-    crops: Sequence[tuple[str, tuple[np.ndarray, ...]]],
+    crops: Iterable[Crop],
     folder: Path,
     draws: int,
     temperature: float,
@@ -31,7 +32,8 @@ def restore_crops(
 ) -> dict[str, Any]:
     """Draw restorations of held-out crops, write ``folder``; return samples.json's content.
 
-    A crop has a name and its sides, ``(H, W, 3)`` uint8: the target, and the input if the data set stores one.
+    ``crops`` have a length; each is a name and its sides ``(H, W, 3)`` uint8: the target, then the inputs if there are
+    any that were not made from it.
     """
     pictures = []
     kind = network.kind
@@ -74,28 +76,41 @@ def restore_crops(
     return content
 
 
+def how_to_draw(own: float, temperature: float | None, draws: int | None, usual: int) -> tuple[float, int]:
+    """Return temperature and number of draws: what was asked for, else the model's ``own``, and ``usual`` draws.
+
+    At temperature 0 all draws are equal, so there one is enough. Raises SteadyflowError for impossible values.
+    """
+    if (draws is not None and draws < 1) or (temperature or 0.0) < 0:
+        raise SteadyflowError(f"--draws must be 1 or more and --temperature 0 or more, got {draws} and {temperature}")
+    tau = own if temperature is None else temperature
+    return tau, draws or (usual if tau else 1)
+
+
 def restore_file(
-    model: Path, picture: Path, out: Path, draws: int, temperature: float | None, seed: int, quantization: str = "round"
+    model: Path,
+    picture: Path,
+    out: Path,
+    draws: int | None,
+    temperature: float | None,
+    seed: int,
+    quantization: str = "round",
 ) -> list[Path]:
     """Restore one picture file with a model folder; write and return the draws, named after the picture.
 
-    ``temperature``: None for the model's own.
+    ``draws``: None for four, or for one at temperature 0. ``temperature``: None for the model's own.
     Raises DataError for an unreadable picture, CheckpointError for a folder that holds no model.
     """
     from pipeline.datasets.decode import Unreadable, decode
-    from pipeline.model_folder import load_model
+    from pipeline.model_folder import load_flow
 
-    if draws < 1 or (temperature or 0.0) < 0:
-        raise SteadyflowError(f"--draws must be 1 or more and --temperature 0 or more, got {draws} and {temperature}")
-    network = load_model(model)
-    if not hasattr(network, "latent_shape"):
-        raise DataError(f"{model} holds an encoder alone, which restores nothing; give a flow's model folder")
-    tau = network.config.temperature if temperature is None else temperature
+    network = load_flow(model)
+    tau, count = how_to_draw(network.config.temperature, temperature, draws, _DRAWS)
     try:
         seen = network.kind.from_picture(to_tensor(decode(picture).pixels))
     except Unreadable as reason:
         raise DataError(f"{picture} cannot be restored: {reason}") from None
-    images = progress(draw_images(network, seen, draws, tau, seed, picture.name), f"restore {picture.name}", draws)
+    images = progress(draw_images(network, seen, count, tau, seed, picture.name), f"restore {picture.name}", count)
     written = []
     bad = 0
     for index, image in enumerate(images):
@@ -104,5 +119,5 @@ def restore_file(
         written.append(write_png(out / f"{picture.stem}_draw_{index:02d}.png", to_uint8(image, quantization)))
         write_json(written[-1].with_suffix(".json"), statistics)
     if bad:
-        warn(f"{bad} of {draws} draws have values outside [-0.5, 1.5] or non-finite ones; see the .json beside each")
+        warn(f"{bad} of {count} draws have values outside [-0.5, 1.5] or non-finite ones; see the .json beside each")
     return written

@@ -36,6 +36,14 @@ class Evaluation:
     baseline: dict[str, float | None]
     reasons: dict[str, str]
 
+    def missing(self) -> dict[str, list[str]]:
+        """Return why metrics of the draws have no value: reason and their names."""
+        found: dict[str, list[str]] = {}
+        for name, reason in self.reasons.items():
+            if not name.startswith("baseline."):
+                found.setdefault(reason, []).append(name)
+        return found
+
     def write(self, folder: Path) -> None:
         """Write ``metrics.json`` and ``per_picture.csv`` as docs/architecture.md says."""
         write_csv(folder / "per_picture.csv", ["picture", *self.metrics], self.per_picture)

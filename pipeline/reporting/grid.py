@@ -37,7 +37,8 @@ def sample_grid(folder: Path, samples: Samples) -> NDArray[np.uint8]:
     step_x, step_y = width + _GAP, height + _LINE + _GAP
     canvas = Image.new("RGB", (step_x * len(titles) + _GAP, 2 * _LINE + step_y * len(rows)), "white")
     draw = ImageDraw.Draw(canvas)
-    heading = f"{samples.task}, {samples.variant}, {samples.profile} profile, {samples.run_key}"
+    parts = (samples.task, samples.variant, f"{samples.profile} profile", samples.run_key)  # no run: imported
+    heading = ", ".join(part for part in parts if part)
     draw.text((_GAP, 3), heading, "black", font)
     for column, title in enumerate(titles):
         draw.text((_GAP + column * step_x, _LINE + 3), title, "black", font)

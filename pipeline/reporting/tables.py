@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.config import Params
 from pipeline.console import console, say
@@ -13,7 +13,10 @@ from pipeline.files import write_csv
 from pipeline.reporting.paper_figures import PAPER_TABLES
 from pipeline.reporting.results import Rows, TaskResults, crops_and_photographs, load_results, number
 from pipeline.reporting.rows import NOT_PRINTED, Row, over_seeds
-from pipeline.reporting.wording import WORDING
+from pipeline.reporting.wording import WORDING, Wording
+
+if TYPE_CHECKING:
+    from pipeline.metrics.evaluate import Evaluation
 
 REPORT_FILE = Path("artifacts") / "report" / "report.html"
 _PICTURES, _STABILITY = "Restored pictures", "Stability audit"
@@ -157,31 +160,60 @@ def write_comparison(path: Path, results: Iterable[TaskResults], params: Params)
 
 def print_summary(root: Path, params: Params) -> None:
     """Print the variants' main figures per task, where the report is, and what to type next."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
     for results in load_results(root, params):
-        words = WORDING[results.kind]
-        rows = {row.name: row for row in task_rows(results) if row.name in words.main}
+        rows = [row for row in task_rows(results) if row.name in WORDING[results.kind].main]
         if not rows:
             say(f"{results.task}: not yet run; `make repro` runs it")
             continue
         title = ", ".join(part for part in (results.task, f"{params.profile} profile", results.demo) if part)
-        table = Table(title=Text(title, "bold"), title_justify="left", box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
-        table.add_column("")
-        for column in (*results.variants, words.baseline.replace(" ", "\n")):
-            table.add_column(Text(column), justify="right", overflow="fold")
-        for name, short in words.main.items():
-            if row := rows.get(name):
-                values = [Text(row.text(variant), "bold" if variant in row.best else "") for variant in row.values]
-                named = ", ".join(filter(None, (short, _short(row.unit))))
-                table.add_row(Text(f"{named} {row.arrow}"), *values, Text(row.baseline_text))
-        console.print(table)
+        _print_main(title, rows, WORDING[results.kind])
     report = root / REPORT_FILE
     if report.is_file():
         say(f"report:    {report}")
         say("next:      open the report in a browser; `make ui` compares the runs in MLflow")
+
+
+def print_evaluation(evaluation: Evaluation, temperature: float) -> None:
+    """Print the main figures of one model's restorations beside the baseline's."""
+    from pipeline.metrics import METRICS
+
+    samples, pictures = evaluation.samples, len(evaluation.per_picture)
+    draws = len(samples.pictures[0].draws)
+    units = {"pictures": f"pictures of {pictures}", "draws": f"draws of {pictures * draws}"}
+    rows = [
+        Row(
+            task=samples.task,
+            group=_PICTURES,
+            name=name,
+            title=METRICS[name].title,
+            unit=units.get(METRICS[name].unit, METRICS[name].unit),
+            better=METRICS[name].better,
+            values={samples.variant: value},
+            baseline=evaluation.baseline[name],
+        )
+        for name, value in evaluation.metrics.items()
+    ]
+    drawn = f"{pictures} pictures, {draws} draws of each at temperature {temperature:g}"
+    _print_main(f"{samples.task}, {samples.variant}: {drawn}", rows, WORDING[samples.kind])
+
+
+def _print_main(title: str, rows: Iterable[Row], words: Wording) -> None:
+    """Print those of ``rows`` that ``words.main`` names, in its order, under their short names."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    found = {row.name: row for row in rows}
+    named = {short: found[name] for name, short in words.main.items() if name in found}
+    table = Table(title=Text(title, "bold"), title_justify="left", box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    table.add_column("")
+    for column in (*next(iter(named.values())).values, words.baseline.replace(" ", "\n")):
+        table.add_column(Text(column), justify="right", overflow="fold")
+    for short, row in named.items():
+        values = [Text(row.text(variant), "bold" if variant in row.best else "") for variant in row.values]
+        head = ", ".join(filter(None, (short, _short(row.unit))))
+        table.add_row(Text(f"{head} {row.arrow}"), *values, Text(row.baseline_text))
+    console.print(table)
 
 
 def _short(unit: str) -> str:

@@ -38,6 +38,7 @@ WORDING: dict[str, Wording] = {
             "errors_lr_psnr_45": "under 45 dB",
             "pixel_errors": "pixel errors",
             "psnr": "PSNR",
+            "ssim_colour": "SSIM",
             **_AUDIT_AND_TRAINING,
         },
     ),

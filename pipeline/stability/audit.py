@@ -58,19 +58,26 @@ def audit(
     return summary
 
 
-def audit_model(model: Path, out: Path, draws: int = 4, stress_size: int = 40, seed: int = 10) -> dict[str, Any]:
-    """Audit a model folder on the photographs that come with the dependencies; write ``out``, return the summary."""
+def audit_model(
+    model: Path, out: Path, temperature: float | None = None, draws: int = 4, stress_size: int = 40, seed: int = 10
+) -> dict[str, Any]:
+    """Audit a model folder on the photographs that come with the dependencies; write ``out``, return the summary.
+
+    ``temperature``: None for the model's own, at which ``sample`` draws too. Raises CheckpointError for a folder
+    that holds no flow.
+    """
     from pipeline.datasets import DATASETS
     from pipeline.datasets.decode import decode
-    from pipeline.model_folder import load_model
+    from pipeline.model_folder import load_flow
 
-    network = load_model(model)
+    network = load_flow(model)
+    tau = network.config.temperature if temperature is None else temperature
     multiple = network.scale * network.multiple
     side = 160 - 160 % multiple
     held_out = [source for source in DATASETS["df2k"].demo().pictures if source.split == "validation"]
     pictures = [(source.id, _centre(decode(source.content).pixels, side)) for source in held_out]
     crops = [(name, network.kind.sides_of(picture, name)) for name, picture in pictures]
-    return audit(network, crops, out, draws, 0.9, stress_size, seed, torch.device("cpu"))
+    return audit(network, crops, out, draws, tau, stress_size, seed, torch.device("cpu"))
 
 
 def _centre(pixels: np.ndarray, side: int) -> np.ndarray:

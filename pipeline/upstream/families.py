@@ -95,6 +95,7 @@ def recognize(path: Path, weights: Mapping[str, Tensor], layout: Layout, options
         scale=layout.scale,
         network=network,
         transform={"name": layout.transform, "options": _transform_options(layout, options, notes)},
+        temperature=family.temperature,
     )
     return Recognized(family, config, tuple(notes))
 
