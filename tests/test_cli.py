@@ -38,7 +38,7 @@ def main():
 
 run_main(main)
 """
-RUN = "import sys; from pipeline.cli import _run_dvc; sys.exit(_run_dvc(sys.argv[1:]))"
+RUN = "import sys; from pipeline.commands.repro import _run_dvc; sys.exit(_run_dvc(sys.argv[1:]))"
 
 
 def steadyflow(*arguments, cwd=ROOT):

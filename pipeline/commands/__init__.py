@@ -1,0 +1,1 @@
+"""The commands of ``steadyflow``, a module per group: its ``register`` adds parsers, its functions run them."""

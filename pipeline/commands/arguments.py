@@ -1,0 +1,44 @@
+"""What the commands' options share: types that say what is wrong, and a parser whose errors are one line."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import NoReturn
+
+OWN_TEMPERATURE = "default: the model's own, see temperature in its config.json"
+# (name, function, help, further options of the parser) -> the parser of that command
+Add = Callable[..., argparse.ArgumentParser]
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong use is one line and exit code 2, without the usage text."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what was wrong and where help is; exit code 2."""
+        self.exit(2, f"error: {message}; see: {self.prog} --help\n")
+
+
+def positive(text: str) -> int:
+    """Return a whole number above zero."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
+    return value
+
+
+def temperature(text: str) -> float:
+    """Return a finite number of zero or more."""
+    value = float(text)
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number >= 0")
+    return value
+
+
+def port(text: str) -> int:
+    """Return the number of a port."""
+    value = int(text)
+    if not 1 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port (1 to 65535)")
+    return value

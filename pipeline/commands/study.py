@@ -1,0 +1,30 @@
+"""The papers' stand-alone experiments: ``study NAME``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from pipeline.commands.arguments import Add, Parser
+from pipeline.studies import STUDIES
+
+
+def register(add: Add) -> None:
+    """Add ``study`` with one sub-command per entry of STUDIES; a field of a study is an option."""
+    study = add("study", _study, "run one of the papers' stand-alone experiments")
+    chosen = study.add_subparsers(metavar="NAME", required=True, parser_class=Parser)
+    for name, kind in STUDIES.items():
+        experiment = chosen.add_parser(name, help=kind.title, description=kind.title)
+        experiment.set_defaults(study=kind)
+        experiment.add_argument("--out", type=Path, required=True, help="folder for the results")
+        for field in dataclasses.fields(kind):
+            flag = f"--{field.name.replace('_', '-')}"
+            text = f"{field.metadata['help']} (default: %(default)s)"
+            experiment.add_argument(flag, type=type(field.default), default=field.default, help=text)
+
+
+def _study(arguments: argparse.Namespace, options: list[str]) -> int:
+    kind = arguments.study
+    kind(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(kind)}).run(arguments.out)
+    return 0
