@@ -1,4 +1,4 @@
-"""One picture per task x variant: each row a held-out picture with input, baseline, draws and ground truth."""
+"""One picture per task x variant: each row a held-out picture, its input, baseline, restorations and ground truth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from pipeline.reporting.wording import WORDING
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ROWS, DRAWS = 8, 3
+ROWS = 8
+RESTORATIONS = 3  # estimates, then draws
 SIDE = 192  # pixels of a centre crop, shown 1:1
 _GAP, _LINE = 4, 20
 
@@ -53,7 +54,8 @@ def sample_grid(folder: Path, samples: Samples) -> NDArray[np.uint8]:
 def _tiles(folder: Path, samples: Samples, picture: SampledPicture) -> dict[str, NDArray[np.uint8]]:
     words = WORDING[samples.kind]
     reference = read_inside(folder, picture.reference)
-    draws = {f"draw {i}": draw.file for i, draw in enumerate(picture.draws[:DRAWS], 1)}
-    named = {words.input: picture.input, words.baseline: picture.baseline, **draws}
+    estimates = {caption: getattr(picture, name) for name, caption in words.estimates.items()}
+    draws = {f"draw {i}": draw.file for i, draw in enumerate(picture.draws[: RESTORATIONS - len(estimates)], 1)}
+    named = {words.input: picture.input, words.baseline: picture.baseline, **estimates, **draws}
     whole = {title: enlarge(read_inside(folder, file), reference.shape) for title, file in named.items()}
     return {title: centre(pixels, SIDE) for title, pixels in {**whole, "ground truth": reference}.items()}
