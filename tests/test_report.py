@@ -150,14 +150,14 @@ def test_synthetic_pairs_are_called_so_wherever_they_appear(both, capsys):
 
 
 def test_the_grid_has_a_row_per_picture(both):
-    for task, variant in (("df2k_x4", "affine"), ("lol", "bounded")):
+    for task, variant, fourth in (("df2k_x4", "affine", "draw_01.png"), ("lol", "bounded", "draws_mean.png")):
         names = {f"p{i}": plain_photograph() for i in range(3)}
         folder = write_variant(both, variant, 0, names, task=task) / "samples"
         grid = sample_grid(folder, load_samples(folder, task, variant))
         width = (grid.shape[1] - 4) // 6 - 4  # of a column: a picture, or a name that is wider
         assert grid.shape == (2 * 20 + 3 * (64 + 20 + 4), 6 * (width + 4) + 4, 3) and width >= 64
         tops = [2 * 20 + row * 88 + 20 for row in range(3)]
-        for row, column, file in ((1, 5, "p1/reference.png"), (2, 3, "p2/draw_01.png"), (0, 1, "p0/baseline.png")):
+        for row, column, file in ((1, 5, "p1/reference.png"), (2, 3, f"p2/{fourth}"), (0, 1, "p0/baseline.png")):
             left = 4 + column * (width + 4)
             with Image.open(folder / file) as picture:
                 assert np.array_equal(grid[tops[row] : tops[row] + 64, left : left + 64], np.asarray(picture)), file
