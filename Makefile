@@ -43,8 +43,8 @@ ui: $(STAMP) ## show the runs in MLflow on http://127.0.0.1:5000; PORT=5001 for 
 	@exec $(PY) -m pipeline.cli ui --port $(PORT)
 
 report: ## say where the report is
-	@test -f artifacts/report/report.html || { echo "error: there is no report yet; make one with: make repro" >&2; exit 2; }
-	@echo "$$(pwd)/artifacts/report/report.html"
+	@test -f report/report.html || { echo "error: there is no report yet; make one with: make repro" >&2; exit 2; }
+	@echo "$$(pwd)/report/report.html"
 
 clean: ## delete what the pipeline made (artifacts, data/prepared, .runs); YES=1 does not ask
 	@if [ "$(YES)" != 1 ]; then \

@@ -17,9 +17,9 @@ from pipeline.errors import ConfigError, nearest
 PARAMS_FILE = "params.yaml"
 
 
-# Names become folders; "report" and "encoder" are folders of our own.
+# Names become folders, where "encoder" is one of our own.
 Name = Annotated[str, pydantic.StringConstraints(pattern=r"^[^./\\][^/\\]*$")]
-_RESERVED = frozenset({"report", "encoder"})
+_ENCODER = "encoder"
 
 
 class _Strict(pydantic.BaseModel):
@@ -156,8 +156,8 @@ class Params(_Strict):
     """The whole of params.yaml."""
 
     profile: str
-    # each seed repeats every training, the encoder's too; with several, tables show mean and spread
-    seeds: list[pydantic.NonNegativeInt] = pydantic.Field(min_length=1)
+    # each seed repeats all that is drawn at random; with several, tables show mean and spread
+    seeds: list[Annotated[int, pydantic.Field(strict=True, ge=0)]] = pydantic.Field(min_length=1)
     tasks: dict[Name, Task]
     variants: dict[Name, VariantConfig]
     datasets: dict[str, DatasetConfig]
@@ -166,10 +166,8 @@ class Params(_Strict):
 
     @pydantic.model_validator(mode="after")
     def _names_and_seeds_are_distinct(self) -> Params:
-        if taken := _RESERVED & {*self.tasks, *self.variants}:
-            raise ValueError(
-                f"no task or variant can be called {' or '.join(sorted(taken))}: folders of artifacts/ are"
-            )
+        if _ENCODER in self.variants:
+            raise ValueError(f"no variant can be called {_ENCODER}: the encoder's own folder has that name")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds has an entry twice")
         return self
@@ -181,6 +179,12 @@ class Params(_Strict):
     def variant(self, name: str) -> VariantConfig:
         """Return the variant called ``name``; ConfigError names the nearest one."""
         return _look_up(self.variants, name, "variant")
+
+    def seed(self, number: int) -> int:
+        """Return ``number`` if it is one of the seeds; ConfigError otherwise."""
+        if number not in self.seeds:
+            raise ConfigError(f"{PARAMS_FILE}: seed {number} is none of seeds {self.seeds}; add it there")
+        return number
 
     def settings(self, task: str) -> TaskProfile:
         """Return the sizes and schedules of ``task`` in the chosen profile."""

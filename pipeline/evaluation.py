@@ -7,12 +7,12 @@ from pathlib import Path
 from pipeline.config import RuntimeConfig
 from pipeline.console import say
 from pipeline.devices import choose_device
-from pipeline.errors import SteadyflowError
+from pipeline.files import writable_folder
 from pipeline.inference.pictures import check_quantization
-from pipeline.inference.reference_pairs import reference_pairs
 from pipeline.inference.restore import how_to_draw, restore_crops
 from pipeline.metrics.evaluate import Evaluation, evaluate
 from pipeline.model_folder import load_flow
+from pipeline.reference_pairs import reference_pairs
 from pipeline.reporting.grid import write_grid
 from pipeline.reporting.tables import print_evaluation
 
@@ -44,15 +44,14 @@ def evaluate_model(
     config = network.config
     tau, count = how_to_draw(config.temperature, temperature, draws, DRAWS)
     pairs = reference_pairs(reference, degraded, network.kind, network.scale)
-    samples = out / "samples"
-    try:
-        samples.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SteadyflowError(f"--out {out} cannot be written to ({error.strerror}); give another folder") from None
+    writable_folder(out)
+    samples, measured = writable_folder(out / "samples"), writable_folder(out / "evaluation")
+    for summary in (samples / "samples.json", measured / "metrics.json"):  # of an earlier run, if this one is stopped
+        summary.unlink(missing_ok=True)
     restore_crops(network, pairs, samples, count, tau, quantization, seed, device)
     evaluation = evaluate(samples, config.task, config.variant, device)
-    evaluation.write(out / "evaluation")
-    write_grid(out / "evaluation" / "grid.jpg", samples, evaluation.samples)
+    evaluation.write(measured)
+    write_grid(measured / "grid.jpg", samples, evaluation.samples)
     for reason, names in evaluation.missing().items():
         say(f"no value for {', '.join(names)}: {reason}")
     print_evaluation(evaluation, tau)

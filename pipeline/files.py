@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import SteadyflowError
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -26,6 +28,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def writable_folder(path: Path) -> Path:
+    """Return ``path``, made if it was not there. Raises SteadyflowError where files cannot be written into it.
+
+    For commands that compute for long: what a user mistyped is told before, not after.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise SteadyflowError(f"--out {path} cannot be written to ({error.strerror}); give another folder") from None
+    return path
 
 
 def write_bytes(path: Path, content: bytes) -> Path:

@@ -38,6 +38,7 @@ class ModelConfig:
     temperature: float = 0.9  # to draw at when nobody says otherwise; 0.9 is SRFlow's
     run_key: str = ""
     step: int = 0
+    seed: int | None = None  # of the training; None: imported
 
 
 def build(config: ModelConfig) -> Any:

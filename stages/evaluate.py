@@ -16,10 +16,10 @@ _GROUPS = {"super_resolution": "sr", "low_light": "low_light"}  # of metrics in 
 
 
 def main() -> None:
-    """Read params and samples, write ``artifacts/<task>/<seed>/<variant>/evaluation``, log it to the run."""
+    """Read params and samples, write ``artifacts/<task>/seed<s>/<variant>/evaluation``, log it to the run."""
     arguments = parse(__doc__ or "")
     root, params = project_root(), load_params()
-    task, variant, seed = arguments.task, arguments.variant, arguments.seed
+    task, variant, seed = arguments.task, arguments.variant, params.seed(arguments.seed)
     params.task(task)
     params.variant(variant)
     folder = variant_folder(root, task, variant, seed)

@@ -11,10 +11,11 @@ from stages.arguments import parse
 
 
 def main() -> None:
-    """Read params, train, write ``artifacts/<task>/<seed>/encoder``."""
+    """Read params, train, write ``artifacts/<task>/seed<s>/encoder``."""
     arguments = parse(__doc__ or "", variant=False)
     root, params = project_root(), load_params()
     params.task(arguments.task)
+    params.seed(arguments.seed)
     launch(Job(str(root), arguments.task, None, arguments.seed), params.runtime)
     folder = encoder_folder(root, arguments.task, arguments.seed)
     say(f"encoder of {arguments.task} seed {arguments.seed}: {folder.relative_to(root)}")

@@ -11,7 +11,7 @@ from pipeline.tracking import open_run
 
 
 def main() -> None:
-    """Read params, write ``artifacts/report``, log it with its figures."""
+    """Read params, write ``report``, log it with its figures."""
     root, params = project_root(), load_params()
     page = build_report(root, params)
     every = [one for results in load_results(root, params) for one in (results, *results.repeats)]

@@ -14,10 +14,10 @@ from stages.arguments import parse
 
 
 def main() -> None:
-    """Read params, audit, write ``artifacts/<task>/<seed>/<variant>/stability``."""
+    """Read params, audit, write ``artifacts/<task>/seed<s>/<variant>/stability``."""
     arguments = parse(__doc__ or "")
     root, params = project_root(), load_params()
-    task, variant, seed = arguments.task, arguments.variant, arguments.seed
+    task, variant, seed = arguments.task, arguments.variant, params.seed(arguments.seed)
     settings = params.settings(task)
     device = choose_device(params.runtime)
     folder = variant_folder(root, task, variant, seed)

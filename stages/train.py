@@ -12,10 +12,11 @@ from stages.arguments import parse
 
 
 def main() -> None:
-    """Read params, train, write ``artifacts/<task>/<seed>/<variant>/model`` and ``training``."""
+    """Read params, train, write ``artifacts/<task>/seed<s>/<variant>/model`` and ``training``."""
     arguments = parse(__doc__ or "")
     root, params = project_root(), load_params()
     params.task(arguments.task)
+    params.seed(arguments.seed)
     params.variant(arguments.variant)
     launch(Job(str(root), arguments.task, arguments.variant, arguments.seed), params.runtime)
     folder = variant_folder(root, arguments.task, arguments.variant, arguments.seed)

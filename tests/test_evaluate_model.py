@@ -17,12 +17,12 @@ from pipeline.errors import CheckpointError, DataError, SteadyflowError
 from pipeline.evaluation import evaluate_model
 from pipeline.files import read_csv, read_json, write_json
 from pipeline.inference.pictures import to_tensor
-from pipeline.inference.reference_pairs import reference_pairs
 from pipeline.inference.restore import restore_file
 from pipeline.kinds import KINDS
 from pipeline.metrics import metrics_of
 from pipeline.metrics.fidelity import psnr
 from pipeline.model_folder import load_model
+from pipeline.reference_pairs import reference_pairs
 from pipeline.stability import audit
 from pipeline.upstream import import_upstream
 
@@ -127,7 +127,7 @@ def test_a_folder_that_may_not_be_read(photographs, monkeypatch):
     def refuse(folder):
         raise PermissionError(errno.EACCES, "Permission denied", str(folder))
 
-    monkeypatch.setattr("pipeline.inference.reference_pairs.picture_files", refuse)
+    monkeypatch.setattr("pipeline.reference_pairs.picture_files", refuse)
     with pytest.raises(DataError, match="hr cannot be read: Permission denied"):
         reference_pairs(photographs, None, SR, 4)
 

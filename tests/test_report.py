@@ -144,7 +144,7 @@ def test_synthetic_pairs_are_called_so_wherever_they_appear(both, capsys):
     assert re.search(r"<th [^>]*>lol [^\n]*synthetic low-light pairs", paper)
     print_summary(both, params)
     assert "lol, demo profile, synthetic low-light pairs" in capsys.readouterr().out
-    with (both / "artifacts" / "report" / "comparison.csv").open(encoding="utf-8", newline="") as file:
+    with (both / "report" / "comparison.csv").open(encoding="utf-8", newline="") as file:
         named = {row["task"]: row["pictures"] for row in csv.DictReader(file)}
     assert named == {"df2k_x4": "demo pictures", "lol": "synthetic low-light pairs"}
 

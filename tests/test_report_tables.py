@@ -1,6 +1,7 @@
 """The comparison as rows, as comparison.csv and in the terminal."""
 
 import csv
+import dataclasses
 import io
 import json
 
@@ -64,7 +65,7 @@ def test_the_best_value_of_a_row(better, values, best):
 
 def test_comparison_csv_keeps_the_paper_apart(root):
     build_report(root, make_params())
-    with (root / "artifacts" / "report" / "comparison.csv").open(encoding="utf-8", newline="") as file:
+    with (root / "report" / "comparison.csv").open(encoding="utf-8", newline="") as file:
         rows = {row["metric"]: row for row in csv.DictReader(file)}
     errors = rows["errors_lr_psnr_45"]
     assert [errors[name] for name in (*VARIANTS, "baseline")] == ["10.0", "11.0", "12.0", "1.0"]
@@ -163,7 +164,7 @@ def test_the_terminal_summary_ends_with_what_to_type_next(root, capsys):
     print_summary(root, make_params())
     out = capsys.readouterr().out
     assert all(variant in out for variant in VARIANTS) and "demo profile" in out
-    assert str(root / "artifacts" / "report" / "report.html") in out and "make ui" in out
+    assert str(root / "report" / "report.html") in out and "make ui" in out
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ def test_seeds_become_mean_and_spread(root):
     text = Page(page_of(root, params)).text
     assert "rq_spline, seed 11: not yet run: train, sample, evaluate, stability" in text
     assert "standard deviation over the seeds 10, 11" in text and "10.50 ± 0.71" in text
-    with (root / "artifacts" / "report" / "comparison.csv").open(encoding="utf-8", newline="") as file:
+    with (root / "report" / "comparison.csv").open(encoding="utf-8", newline="") as file:
         written = {row["metric"]: row for row in csv.DictReader(file)}["errors_lr_psnr_45"]
     assert written["seeds"] == "10 11" and written["affine"] == "10.5" and written["rq_spline sd"] == ""
 
@@ -197,6 +198,12 @@ def test_seeds_become_mean_and_spread(root):
 def test_a_value_undefined_at_one_seed_has_no_mean():
     one = Row("t", "g", "n", "title", "", "lower", {"a": 1.0, "b": 2.0})
     other = Row("t", "g", "n", "title", "", "lower", {"a": 3.0, "b": None}, reasons={"b": "not finite"})
-    (row,) = over_seeds([[one], [other]])
-    assert row.values == {"a": 2.0, "b": None} and row.reasons == {"b": "not finite"}
-    assert row.text("a") == "2.000 ± 1.414" and row.text("b") == "–"
+    (row,) = over_seeds([[one], [other], [one]])
+    assert row.values == {"a": pytest.approx(5 / 3), "b": None} and set(row.spread) == {"a"}
+    assert row.reasons == {"b": "not finite, at 1 of 3 seeds"}
+    assert row.text("a") == "1.667 ± 1.155" and row.text("b") == "–"
+
+
+def test_no_value_of_a_single_seed_is_the_best():
+    lower = Row("t", "g", "n", "title", "", "lower", {"a": 1.0, "b": 2.0}, spread={"b": 0.1})
+    assert lower.best == set() and dataclasses.replace(lower, spread={"a": 0.1, "b": 0.1}).best == {"a"}

@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 
+from pipeline.config import RuntimeConfig
 from pipeline.console import progress, warn
+from pipeline.devices import choose_device
 from pipeline.errors import DataError, SteadyflowError
-from pipeline.files import write_json
+from pipeline.files import writable_folder, write_json
 from pipeline.inference.brightness import brightness_gain
 from pipeline.inference.held_out import Crop
 from pipeline.inference.pictures import to_tensor, to_uint8, value_statistics, write_png
@@ -99,15 +101,18 @@ def restore_file(
     """Restore one picture file with a model folder; write and return the draws, named after the picture.
 
     ``draws``: None for four, or for one at temperature 0. ``temperature``: None for the model's own.
-    Raises DataError for an unreadable picture, CheckpointError for a folder that holds no model.
+    Raises DataError for an unreadable picture, CheckpointError for a folder that holds no model, SteadyflowError for
+    an ``out`` that cannot be written to.
     """
     from pipeline.datasets.decode import Unreadable, decode
     from pipeline.model_folder import load_flow
 
-    network = load_flow(model)
+    device = choose_device(RuntimeConfig())
+    network = load_flow(model, device)
+    writable_folder(out)
     tau, count = how_to_draw(network.config.temperature, temperature, draws, _DRAWS)
     try:
-        seen = network.kind.from_picture(to_tensor(decode(picture).pixels))
+        seen = network.kind.from_picture(to_tensor(decode(picture).pixels)).to(device)
     except Unreadable as reason:
         raise DataError(f"{picture} cannot be restored: {reason}") from None
     images = progress(draw_images(network, seen, count, tau, seed, picture.name), f"restore {picture.name}", count)

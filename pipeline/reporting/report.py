@@ -32,7 +32,7 @@ _STRESS_BYTES = 2_500_000
 
 
 def build_report(root: Path, params: Params) -> Path:
-    """Write ``artifacts/report/``: report.html, comparison.csv and figures/; return the path of the page.
+    """Write ``report/``: report.html, comparison.csv and figures/; return the path of the page.
 
     Stages that have not run are named as such. Raises DataError for a file that cannot be read.
     """

@@ -73,8 +73,9 @@ class Row:
         """
         if self.better not in _DISTANCE:
             return set()
-        distance = {v: _DISTANCE[self.better](x) for v, x in self.values.items() if x is not None and math.isfinite(x)}
-        if not distance:
+        finite = {v: x for v, x in self.values.items() if x is not None and math.isfinite(x)}
+        distance = {v: _DISTANCE[self.better](x) for v, x in finite.items()}
+        if not distance or (self.spread and set(finite) - set(self.spread)):  # one has run at a single seed so far
             return set()
         first = min(distance, key=distance.__getitem__)
         closest, own = distance[first], self.spread.get(first, 0.0)
@@ -101,17 +102,29 @@ def over_seeds(seeds: Iterable[list[Row]]) -> list[Row]:
 
 
 def _mean(rows: list[Row]) -> Row:
-    reasons = {variant: reason for row in reversed(rows) for variant, reason in row.reasons.items()}
-    instead = {variant: words for row in reversed(rows) for variant, words in row.instead.items()}
+    reasons = _of_how_many([row.reasons for row in rows])
+    instead = _of_how_many([row.instead for row in rows])
     values: dict[str, float | None] = {}
     spread: dict[str, float] = {}
     for variant in rows[0].values:
         found = [value for row in rows if (value := row.values.get(variant)) is not None]
         undefined = variant in reasons or variant in instead
         values[variant] = statistics.fmean(found) if found and not undefined else None
-        if len(found) > 1 and all(map(math.isfinite, found)):
+        if len(found) > 1 and values[variant] is not None and all(map(math.isfinite, found)):
             spread[variant] = statistics.stdev(found)
     return dataclasses.replace(rows[0], values=values, reasons=reasons, instead=instead, spread=spread)
+
+
+def _of_how_many(words: list[dict[str, str]]) -> dict[str, str]:
+    """Return the first words of each variant, and at how many of the seeds there are such, if not at all of them."""
+    found: dict[str, list[str]] = {}
+    for of_a_seed in words:
+        for variant, text in of_a_seed.items():
+            found.setdefault(variant, []).append(text)
+    return {
+        variant: texts[0] + (f", at {len(texts)} of {len(words)} seeds" if len(texts) < len(words) else "")
+        for variant, texts in found.items()
+    }
 
 
 def show(value: float | None, decimals: int | None = None) -> str:

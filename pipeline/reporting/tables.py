@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,12 +19,23 @@ from pipeline.reporting.wording import WORDING, Wording
 if TYPE_CHECKING:
     from pipeline.metrics.evaluate import Evaluation
 
-REPORT_FILE = Path("artifacts") / "report" / "report.html"
+REPORT_FILE = Path("report") / "report.html"
 _PICTURES, _STABILITY = "Restored pictures", "Stability audit"
 PAPER_COLUMNS = ("paper: affine", "paper: bounded", "paper: rq_spline")  # of comparison.csv
 _PERCENT = 100.0
 _NONFINITE_INPUTS = "feature_variance.stress_inputs_with_nonfinite_features"
-_UNDEFINED_IF_NONFINITE = ("feature_variance.largest_stress", "feature_variance.largest_ratio")
+_GROWTH = {
+    f"feature_variance.growth_{kind}": words
+    for kind, words in {
+        "coupling": "couplings",
+        "noise_coupling": "noise couplings",
+        "injector": "injectors",
+        "split": "split's prior",
+        "1x1": "1x1 convolutions",
+        "actnorm": "activation norms",
+    }.items()
+}
+_UNDEFINED_IF_NONFINITE = ("feature_variance.largest_stress", "feature_variance.largest_ratio", *_GROWTH)
 # analysis.name -> title, unit, better, factor; what is not listed stands under its own name, without a direction
 _AUDIT: dict[str, tuple[str, str, str, float]] = {
     "bad_pixels.bad_share_in_distribution": ("Bad values on photographs", "%", "lower", _PERCENT),
@@ -36,20 +48,8 @@ _AUDIT: dict[str, tuple[str, str, str, float]] = {
     "feature_variance.largest_stress": ("Largest feature variance, stress inputs", "", "lower", 1.0),
     "feature_variance.largest_ratio": ("Largest feature variance, stress / photographs", "", "lower", 1.0),
     **{
-        f"feature_variance.growth_{kind}": (
-            f"Growth on stress inputs beyond photographs, {words}",
-            "times",
-            "lower",
-            1.0,
-        )
-        for kind, words in {
-            "coupling": "couplings",
-            "noise_coupling": "noise couplings",
-            "injector": "injectors",
-            "split": "split's prior",
-            "1x1": "1x1 convolutions",
-            "actnorm": "activation norms",
-        }.items()
+        name: (f"Growth on stress inputs beyond photographs, {words}", "times", "lower", 1.0)
+        for name, words in _GROWTH.items()
     },
     _NONFINITE_INPUTS: (
         "Stress inputs with features that are not finite",
@@ -165,7 +165,8 @@ def print_summary(root: Path, params: Params) -> None:
         if not rows:
             say(f"{results.task}: not yet run; `make repro` runs it")
             continue
-        title = ", ".join(part for part in (results.task, f"{params.profile} profile", results.demo) if part)
+        seeds = f"mean ± sd of {len(params.seeds)} seeds" if results.repeats else ""
+        title = ", ".join(part for part in (results.task, f"{params.profile} profile", results.demo, seeds) if part)
         _print_main(title, rows, WORDING[results.kind])
     report = root / REPORT_FILE
     if report.is_file():
@@ -175,22 +176,11 @@ def print_summary(root: Path, params: Params) -> None:
 
 def print_evaluation(evaluation: Evaluation, temperature: float) -> None:
     """Print the main figures of one model's restorations beside the baseline's."""
-    from pipeline.metrics import METRICS
-
     samples, pictures = evaluation.samples, len(evaluation.per_picture)
     draws = len(samples.pictures[0].draws)
     units = {"pictures": f"pictures of {pictures}", "draws": f"draws of {pictures * draws}"}
     rows = [
-        Row(
-            task=samples.task,
-            group=_PICTURES,
-            name=name,
-            title=METRICS[name].title,
-            unit=units.get(METRICS[name].unit, METRICS[name].unit),
-            better=METRICS[name].better,
-            values={samples.variant: value},
-            baseline=evaluation.baseline[name],
-        )
+        _metric_row(samples.task, name, {samples.variant: value}, evaluation.baseline[name], units)
         for name, value in evaluation.metrics.items()
     ]
     drawn = f"{pictures} pictures, {draws} draws of each at temperature {temperature:g}"
@@ -210,7 +200,8 @@ def _print_main(title: str, rows: Iterable[Row], words: Wording) -> None:
     for column in (*next(iter(named.values())).values, words.baseline.replace(" ", "\n")):
         table.add_column(Text(column), justify="right", overflow="fold")
     for short, row in named.items():
-        values = [Text(row.text(variant), "bold" if variant in row.best else "") for variant in row.values]
+        shown = {variant: row.text(variant).replace(" ±", "\n±") for variant in row.values}
+        values = [Text(text, "bold" if variant in row.best else "") for variant, text in shown.items()]
         head = ", ".join(filter(None, (short, _short(row.unit))))
         table.add_row(Text(f"{head} {row.arrow}"), *values, Text(row.baseline_text))
     console.print(table)
@@ -232,21 +223,22 @@ def _metric_rows(results: TaskResults) -> list[Row]:
     first = next(content for content in found.values() if content)
     draws = first["pictures"] * first["draws"]
     units = {"pictures": _pictures_unit(results, first["pictures"]), "draws": f"draws of {draws}"}
-    return [
-        Row(
-            task=results.task,
-            group=_PICTURES,
-            name=name,
-            title=metric.title,
-            unit=units.get(metric.unit, metric.unit),
-            better=metric.better,
-            values={variant: content.get("metrics", {}).get(name) for variant, content in found.items()},
-            baseline=first["baseline"].get(name),
-            paper=printed.get(name, NOT_PRINTED),
-            reasons=_reasons(found, name),
-        )
-        for name, metric in metrics_of(results.kind).items()
-    ]
+    rows = []
+    for name in metrics_of(results.kind):
+        values = {variant: content.get("metrics", {}).get(name) for variant, content in found.items()}
+        row = _metric_row(results.task, name, values, first["baseline"].get(name), units)
+        rows.append(dataclasses.replace(row, paper=printed.get(name, NOT_PRINTED), reasons=_reasons(found, name)))
+    return rows
+
+
+def _metric_row(
+    task: str, name: str, values: dict[str, float | None], baseline: float | None, units: dict[str, str]
+) -> Row:
+    from pipeline.metrics import METRICS
+
+    metric = METRICS[name]
+    unit = units.get(metric.unit, metric.unit)
+    return Row(task, _PICTURES, name, metric.title, unit, metric.better, values, baseline)
 
 
 def _pictures_unit(results: TaskResults, evaluated: int) -> str:

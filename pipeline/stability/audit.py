@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.files import write_csv, write_json
+from pipeline.config import RuntimeConfig
+from pipeline.devices import choose_device
+from pipeline.files import writable_folder, write_csv, write_json
 from pipeline.inference.pictures import to_tensor, write_png
 from pipeline.stability import ANALYSES
 from pipeline.stability.analysis import Subject
@@ -70,14 +72,16 @@ def audit_model(
     from pipeline.datasets.decode import decode
     from pipeline.model_folder import load_flow
 
-    network = load_flow(model)
+    device = choose_device(RuntimeConfig())
+    network = load_flow(model, device)
+    writable_folder(out)
     tau = network.config.temperature if temperature is None else temperature
     multiple = network.scale * network.multiple
     side = 160 - 160 % multiple
     held_out = [source for source in DATASETS["df2k"].demo().pictures if source.split == "validation"]
     pictures = [(source.id, _centre(decode(source.content).pixels, side)) for source in held_out]
     crops = [(name, network.kind.sides_of(picture, name)) for name, picture in pictures]
-    return audit(network, crops, out, draws, tau, stress_size, seed, torch.device("cpu"))
+    return audit(network, crops, out, draws, tau, stress_size, seed, device)
 
 
 def _centre(pixels: np.ndarray, side: int) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -45,9 +44,10 @@ def feature_variance(subject: Subject) -> Findings:
         numbers["largest_ratio"] = numbers["largest_stress"] / numbers["largest_in_distribution"]
     else:
         numbers["largest_ratio"] = None
-    if all(map(_finite, means.get(IN_DISTRIBUTION, [math.nan]))):
-        numbers |= {f"growth_{kind}": finite_or_none(factor) for kind, factor in growth_by_kind(labels, means).items()}
-    reasons = {name: f"non-finite features for {', '.join(broken)}" for name, value in numbers.items() if value is None}
+    growth = growth_by_kind(labels, means) if IN_DISTRIBUTION in means else {}
+    numbers |= {f"growth_{kind}": finite_or_none(factor) for kind, factor in growth.items()}
+    why = f"non-finite features for {', '.join(broken)}" if broken else "it exceeds what a float holds"
+    reasons = {name: why for name, value in numbers.items() if value is None}
     return Findings(numbers, reasons, {"feature_variance.csv": (["index", "layer", "condition", "variance"], rows)})
 
 

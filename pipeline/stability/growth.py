@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 
 from pipeline.stability.analysis import IN_DISTRIBUTION
@@ -17,22 +18,25 @@ def growth_by_kind(labels: Sequence[str], variances: Mapping[str, Sequence[float
 
     ``variances[condition]``: after the latent and after each layer of ``labels``, in the order of the inverse pass.
     The factors by which all layers of a kind change the standard deviation are multiplied; a stress input's product
-    over that of photographs is the answer, so 1 says that the kind does nothing out of the ordinary. Inputs with a
-    variance that is not finite are left out.
+    over that of photographs is the answer, so 1 says that the kind does nothing out of the ordinary. It is NaN where
+    the variance of any input is not finite, and inf where it exceeds what a float holds.
     """
     kinds = [_PLACE.sub("", label).replace(" ", "_") for label in labels[1:]]
     inside = _log_growth(kinds, variances[IN_DISTRIBUTION])
-    others = [
-        _log_growth(kinds, values)
-        for condition, values in variances.items()
-        if condition != IN_DISTRIBUTION and all(map(math.isfinite, values))
-    ]
-    return {kind: math.exp(max(growth[kind] - inside[kind] for growth in others)) for kind in inside if others}
+    stress = [values for condition, values in variances.items() if condition != IN_DISTRIBUTION]
+    if not stress or not all(math.isfinite(value) for values in variances.values() for value in values):
+        return dict.fromkeys(inside, math.nan)
+    others = [_log_growth(kinds, values) for values in stress]
+    return {kind: _exp(max(growth[kind] - inside[kind] for growth in others)) for kind in inside}
 
 
 def _log_growth(kinds: Sequence[str], variances: Sequence[float]) -> dict[str, float]:
     growth = {kind: 0.0 for kind in kinds if kind != "squeeze"}  # which moves values and changes none
     for kind, before, after in zip(kinds, variances, variances[1:], strict=False):
-        if kind in growth and before > 0 and after > 0:
-            growth[kind] += 0.5 * math.log(after / before)
+        if kind in growth and math.isfinite(before) and math.isfinite(after) and before > 0 and after > 0:
+            growth[kind] += 0.5 * (math.log(after) - math.log(before))
     return growth
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < math.log(sys.float_info.max) else math.inf

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pipeline.console import console, progress, say
 from pipeline.errors import ConfigError, nearest
-from pipeline.files import write_bytes, write_csv, write_json
+from pipeline.files import writable_folder, write_bytes, write_csv, write_json
 from pipeline.studies.study import Study, at_least_one, option
 
 HELD_OUT = 10_000  # pairs; as many samples
@@ -85,9 +85,9 @@ class Toy2d(Study):
             for name in given:
                 if name not in allowed:
                     raise ConfigError(f"--{flag}: unknown '{name}'; {nearest(name, allowed)}")
-        if out.exists() and not out.is_dir():
-            raise ConfigError(f"--out: {out} is not a folder")
-        self._compare(names, out)
+        if len(set(names)) < len(names):
+            raise ConfigError("--variants names one twice")
+        self._compare(names, writable_folder(out))
 
     def _compare(self, names: Sequence[str], out: Path) -> None:
         from models.toy_flow import ToyFlow

@@ -114,7 +114,7 @@ def _pretrain(root: Path, params: Params, task: str, seed: int, own: torch.devic
         )
     if _is_first():
         folder = encoder_folder(root, task, seed)
-        save_model(folder, outcome.network, dataclasses.replace(config, run_key=key, step=plan.steps))
+        save_model(folder, outcome.network, dataclasses.replace(config, run_key=key, step=plan.steps, seed=seed))
         write_training(folder, outcome, loss_name="l1")
         store.finish()
 
@@ -150,7 +150,7 @@ def _train(root: Path, params: Params, task: str, variant: str, seed: int, repor
         run.params({**_flat(described), "parameters": _count(network)})
         outcome = work(lambda step, row: run.metrics(_named(row), step=step))
         folder = variant_folder(root, task, variant, seed)
-        final = dataclasses.replace(config, run_key=key, step=plan.steps)
+        final = dataclasses.replace(config, run_key=key, step=plan.steps, seed=seed)
         save_model(folder / "model", outcome.network, final)
         summary = write_training(
             folder / "training", outcome, loss_name="nll", config=final, parameters=_count(network)

@@ -123,8 +123,9 @@ def run_alone(work: Callable[..., Any], *arguments: Any) -> Any:
     except EOFError:  # it ended without a word
         process.join()
         code = process.exitcode or 0
-        died = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended with exit code {code}"
-        return f"its process {died}: out of memory? try a smaller --batch, or a machine that has more"
+        if code == -signal.SIGKILL:
+            return "its process was killed (SIGKILL): out of memory? try a smaller --batch, or a machine that has more"
+        return f"its process ended with {signal.Signals(-code).name if code < 0 else f'exit code {code}'}"
     finally:
         process.kill()
         process.join()
