@@ -121,3 +121,9 @@ def log_det_dtype(x: Tensor) -> torch.dtype:
 def sum_pixels(values: Tensor, batch: int) -> Tensor:
     """Return ``(batch,)``: the sum over all but the first axis; a batch of 1 broadcasts."""
     return values.flatten(1).sum(1).expand(batch)
+
+
+def standard_normal_log_prob(z: Tensor) -> Tensor:
+    """Return log N(z; 0, I) per image, ``(B,)``, nats."""
+    constant = 0.5 * torch.log(torch.tensor(2.0 * torch.pi, dtype=torch.float64)).item()
+    return -(0.5 * z.square() + constant).flatten(1).sum(1)

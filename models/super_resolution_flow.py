@@ -116,12 +116,6 @@ class SuperResolutionFlow(Bijection):
         return residual + condition.base, log_det
 
 
-def standard_normal_log_prob(z: Tensor) -> Tensor:
-    """Return log N(z; 0, I) per image, ``(B,)``, nats."""
-    constant = 0.5 * torch.log(torch.tensor(2.0 * torch.pi, dtype=torch.float64)).item()
-    return -(0.5 * z.square() + constant).flatten(1).sum(1)
-
-
 def _noise_at(encoded: Tensor, noise: Tensor | None) -> Tensor:
     """Return the noise map at the size of ``encoded`` (bicubic, as NCSR), or zeros."""
     size = encoded.shape[2:]

@@ -57,7 +57,19 @@ def test_building_the_parser_loads_nothing_heavy():
 def test_help_lists_every_command():
     done = steadyflow("--help")
     assert done.returncode == 0
-    commands = ["repro", "check", "check-paper", "summary", "ui", "sample", "evaluate", "stability", "study", "import"]
+    commands = [
+        "repro",
+        "check",
+        "check-data",
+        "check-paper",
+        "summary",
+        "ui",
+        "sample",
+        "evaluate",
+        "stability",
+        "study",
+        "import",
+    ]
     for command in commands:
         assert command in done.stdout
 

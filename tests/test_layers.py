@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.bijection import observe_inverse
+from models.bijection import observe_inverse, standard_normal_log_prob
 from models.encoders.rrdb import RRDBEncoder
 from models.layers.actnorm import ActNorm, initializing
 from models.layers.conditional_net import ConditionalNet
@@ -13,7 +13,7 @@ from models.layers.invertible_conv import FixedOrthogonalConv1x1
 from models.layers.split import Split
 from models.layers.squeeze import Squeeze
 from models.multiscale import multiscale_flow
-from models.super_resolution_flow import SuperResolutionFlow, standard_normal_log_prob
+from models.super_resolution_flow import SuperResolutionFlow
 from models.transforms import Affine, RationalQuadraticSpline
 
 ENCODER = {"channels": 4, "blocks": 2, "growth": 2, "taps": [0, 1]}

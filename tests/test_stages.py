@@ -42,8 +42,8 @@ def edit_params(folder: Path, change) -> None:
     save_params(folder, params)
 
 
-def command(stage: str, variant: str | None = "affine") -> list[str]:
-    chosen = [*(["--variant", variant] if variant else []), *(["--seed", "10"] if stage != "prepare" else [])]
+def command(stage: str, variant: str | None = "affine", seed: int = 10) -> list[str]:
+    chosen = [*(["--variant", variant] if variant else []), *(["--seed", str(seed)] if stage != "prepare" else [])]
     return [sys.executable, "-m", f"stages.{stage}", "--task", TASK, *chosen]
 
 
@@ -177,6 +177,26 @@ def test_a_finished_run_is_trained_anew_when_asked_again(project):
     model.unlink()
     succeed(project, "train")
     assert all(bool((first[name] == tensor).all()) for name, tensor in weights(project).items())
+
+
+def test_another_seed_is_another_run_beside_the_first(project, trained):
+    for stage, variant in (("pretrain", None), ("train", "affine")):
+        arguments = {"cwd": project, "capture_output": True, "text": True}
+        refused = subprocess.run(command(stage, variant, seed=11), check=False, **arguments)
+        assert refused.returncode == 2 and "seed 11 is none of seeds [10]" in refused.stderr
+        edit_params(project, lambda params: params.update(seeds=[10, 11]))
+        done = subprocess.run(command(stage, variant, seed=11), check=False, **arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        edit_params(project, lambda params: params.update(seeds=[10]))
+    folder = project / "artifacts" / TASK / "seed11"
+    assert not (project / "artifacts" / TASK / "seed10" / "affine").exists()
+    assert json.loads((folder / "affine" / "model" / "config.json").read_text())["seed"] == 11
+    other = load_file(folder / "affine" / "model" / "weights.safetensors")
+    trunk = "encoder.first.weight"
+    encoder = load_file(folder / "encoder" / "weights.safetensors")
+    assert all(name in other for name in weights(trained)) and trunk in other, list(other)[:5]
+    assert not bool((other[trunk] == weights(trained)[trunk]).any())
+    assert (other[trunk] - encoder["first.weight"]).abs().max() < 0.05  # it started from its own seed's encoder
 
 
 def test_a_dead_tracking_server_delays_logging_and_loses_nothing(project):

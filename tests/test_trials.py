@@ -47,8 +47,8 @@ def test_every_model_of_the_smoke_profile_is_sound(task, variant):
     assert found.faults == ()
     network = build(flow_config(SMOKE, task, variant))
     assert found.parameters == sum(p.numel() for p in network.parameters() if p.requires_grad)
-    assert found.step_seconds > 0 and found.draw_seconds > 0
-    assert found.peak_bytes > 4 * 4 * found.parameters  # weights, gradients, Adam's two moments
+    # more than the libraries take, less than any machine has: kilobytes taken for bytes would show
+    assert 2**27 < found.peak_bytes < 2**36
 
 
 def test_the_coin_of_low_light_hides_nothing():

@@ -10,7 +10,7 @@ import torch
 import yaml
 from upstream_cases import FULL, PUBLISHED, TINY, crc32
 
-from models.super_resolution_flow import standard_normal_log_prob
+from models.bijection import standard_normal_log_prob
 from pipeline.errors import CheckpointError, SteadyflowError
 from pipeline.inference.sampling import draw_images
 from pipeline.model_folder import build, load_model

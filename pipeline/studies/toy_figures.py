@@ -21,7 +21,7 @@ _TRUE, _UNUSUAL = "#0072B2", "#D55E00"
 def samples(clouds: Mapping[str, tuple[Tensor, Tensor]], x: Tensor) -> Figure:
     """Plot per variant the samples for true and for shifted conditions; those outside stand on the edge, as in Fig. 2.
 
-    ``clouds[variant]``: both, ``(B, 2, 1, 1)``; a point that is not finite is left out. ``x``: the data.
+    ``clouds[variant]``: both, ``(B, 2, 1, 1)``; infinite points lie on the edge, NaN is left out. ``x``: the data.
     """
     from matplotlib.figure import Figure
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from models.bijection import standard_normal_log_prob
 from models.layers.actnorm import initializing
-from models.super_resolution_flow import standard_normal_log_prob
 from models.toy_flow import POINT_CHANNELS, ToyFlow
 from pipeline.seeds import generator, seed_of
 from pipeline.studies.toy_problem import draw, shifted

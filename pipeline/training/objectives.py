@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from models.bijection import standard_normal_log_prob
 from models.encoders.low_light import color_ratio
-from models.super_resolution_flow import standard_normal_log_prob
 
 
 def published_nll(nats: Tensor, pixels: int) -> Tensor:
