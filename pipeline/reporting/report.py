@@ -53,8 +53,9 @@ def task_figures(results: TaskResults, profile: str) -> dict[str, bytes]:
     title = f"{results.task}, {profile} profile"
     trained = {v: r for v, r in results.variants.items() if r.curve}
     audited = {v: r for v, r in results.variants.items() if r.feature_variance}
+    shares = _stress_rows(results)
     stressed = {
-        v: {row.name: share / 100 for row in _stress_rows(results) if (share := row.values[v]) is not None}
+        v: {row.name: share / 100 for row in shares if (share := row.values[v]) is not None}
         for v, r in results.variants.items()
         if r.stress
     }

@@ -12,7 +12,7 @@ from pipeline.files import write_csv, write_json
 from pipeline.metrics import metrics_of
 from pipeline.reporting.report import build_report
 
-PARAMS = Path(__file__).parents[1] / "params.yaml"
+PARAMS = Path(__file__).parents[2] / "params.yaml"
 VARIANTS = ("affine", "bounded", "rq_spline")
 TASKS = {
     "df2k_x4": {"kind": "super_resolution", "dataset": "df2k", "scale": 4},

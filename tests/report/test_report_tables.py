@@ -6,17 +6,7 @@ import io
 import json
 
 import pytest
-from report_tree import (
-    BOTH,
-    VARIANTS,
-    Page,
-    build_both,
-    build_root,
-    make_params,
-    page_of,
-    plain_photograph,
-    write_variant,
-)
+from report_tree import BOTH, VARIANTS, Page, make_params, page_of, plain_photograph, write_variant
 from rich.console import Console
 
 from pipeline.errors import DataError
@@ -28,16 +18,6 @@ from pipeline.reporting.results import load_results
 from pipeline.reporting.rows import Row, over_seeds, show
 from pipeline.reporting.tables import comparison, group_headings, paper_rows, print_summary
 from pipeline.reporting.wording import WORDING
-
-
-@pytest.fixture
-def root(tmp_path):
-    return build_root(tmp_path)
-
-
-@pytest.fixture
-def both(tmp_path):
-    return build_both(tmp_path)
 
 
 def test_a_damaged_file_is_one_clear_line(root):

@@ -10,19 +10,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from report_tree import (
-    BOTH,
-    HOSTILE,
-    VARIANTS,
-    Page,
-    build_both,
-    build_root,
-    make_params,
-    page_of,
-    plain_photograph,
-    write_png,
-    write_variant,
-)
+from report_tree import BOTH, HOSTILE, VARIANTS, Page, make_params, page_of, plain_photograph, write_png, write_variant
 
 from pipeline.errors import DataError
 from pipeline.metrics.samples import load_samples
@@ -33,16 +21,6 @@ from pipeline.reporting.pixels import jpeg
 from pipeline.reporting.report import build_report, task_figures
 from pipeline.reporting.results import load_results
 from pipeline.reporting.tables import comparison, print_summary
-
-
-@pytest.fixture
-def root(tmp_path):
-    return build_root(tmp_path)
-
-
-@pytest.fixture
-def both(tmp_path):
-    return build_both(tmp_path)
 
 
 def test_the_page_needs_nothing_but_itself(root):
