@@ -16,7 +16,7 @@ from torch import nn
 from models.caps import Caps
 from models.transforms import TRANSFORMS
 from pipeline.errors import CheckpointError, nearest
-from pipeline.files import atomic_path, read_json, write_json
+from pipeline.files import read_json, write_bytes, write_json
 from pipeline.kinds import KINDS
 
 _WEIGHTS, _CONFIG, _FORMAT = "weights.safetensors", "config.json", 1
@@ -55,8 +55,7 @@ def build(config: ModelConfig) -> Any:
 def save_model(folder: Path, network: nn.Module, config: ModelConfig) -> Path:
     """Write ``network`` and its configuration to ``folder``; return it."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with atomic_path(folder / _WEIGHTS) as temporary:
-        safetensors.torch.save_file(tensors, temporary, metadata=_identity(config))
+    write_bytes(folder / _WEIGHTS, safetensors.torch.save(tensors, metadata=_identity(config)))
     write_json(folder / _CONFIG, {"format": _FORMAT, **dataclasses.asdict(config)})
     return folder
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from models.layers.actnorm import ActNorm
+from pipeline import files
 from pipeline.errors import CheckpointError, DivergenceError, Interrupted
+from pipeline.model_folder import ModelConfig, save_model
+from pipeline.training import checkpoints
 from pipeline.training.checkpoints import CheckpointStore
 from pipeline.training.loop import Hooks, Plan, fit
 from pipeline.training.run_key import run_key
@@ -149,3 +154,19 @@ def test_the_run_key_depends_on_settings_data_and_nothing_else(tmp_path):
     assert key != run_key(tmp_path, {"a": 1, "b": 3}, [manifest])
     manifest.write_text("{ }")
     assert key != run_key(tmp_path, {"a": 1, "b": 2}, [manifest])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+def test_a_full_disk_says_so_while_weights_are_written(tmp_path, monkeypatch):
+    @contextlib.contextmanager
+    def full(path):
+        yield Path("/dev/full")
+
+    network = torch.nn.Linear(500, 500)
+    monkeypatch.setattr(checkpoints, "atomic_path", full)
+    monkeypatch.setattr(files, "atomic_path", full)
+    with pytest.raises(OSError, match="No space left"):
+        CheckpointStore(tmp_path).save(network.state_dict())
+    config = ModelConfig("super_resolution", "t", "v", "smoke", 4, {}, {})
+    with pytest.raises(OSError, match="No space left"):
+        save_model(tmp_path, network, config)

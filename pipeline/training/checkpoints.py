@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 from pathlib import Path
@@ -25,9 +26,11 @@ class CheckpointStore:
     def save(self, state: dict[str, Any]) -> None:
         """Write ``state`` durably; the one before it stays as a fallback."""
         latest = self.folder / _LATEST
+        content = io.BytesIO()  # torch.save into a file hides a full disk behind an error of its own
+        torch.save(state, content)
         with atomic_path(latest) as temporary:
             with temporary.open("wb") as file:
-                torch.save(state, file)
+                file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
             if latest.exists():
