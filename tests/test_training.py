@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import math
 import os
 import signal
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -156,11 +158,19 @@ def test_the_run_key_depends_on_settings_data_and_nothing_else(tmp_path):
     assert key != run_key(tmp_path, {"a": 1, "b": 2}, [manifest])
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+class NearlyFull(io.BytesIO):
+    """A file on a disk that takes 100 kB more."""
+
+    def write(self, content):
+        if self.tell() + len(content) > 100_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(content)
+
+
 def test_a_full_disk_says_so_while_weights_are_written(tmp_path, monkeypatch):
     @contextlib.contextmanager
     def full(path):
-        yield Path("/dev/full")
+        yield SimpleNamespace(open=lambda mode: NearlyFull())
 
     network = torch.nn.Linear(500, 500)
     monkeypatch.setattr(checkpoints, "atomic_path", full)
