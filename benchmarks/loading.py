@@ -49,10 +49,10 @@ from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
 
 from pipeline.datasets import DATASETS
-from pipeline.datasets.degradations import low_resolution
-from pipeline.datasets.loading import CropLoader
-from pipeline.datasets.manifest import FILE, Manifest, Picture, write_manifest
-from pipeline.datasets.shards import Pictures, ShardWriter
+from pipeline.feed.degradations import low_resolution
+from pipeline.feed.loading import CropLoader
+from pipeline.feed.manifest import FILE, Manifest, Picture, write_manifest
+from pipeline.feed.shards import Pictures, ShardWriter
 
 HEIGHT, WIDTH = 1356, 2040
 CROP, SCALE, BATCH = 160, 4, 16

@@ -14,7 +14,7 @@ import time
 
 import torch
 
-from models.transforms import TRANSFORMS
+from models.flow.transforms import TRANSFORMS
 
 _SHAPE = (8, 6, 80, 80)
 

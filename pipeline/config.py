@@ -64,7 +64,7 @@ class VariantConfig(_Strict):
 
     transform: str
     options: dict[str, float] = {}
-    caps: dict[str, float] = {}  # fields of models.caps.Caps; none: the published layers
+    caps: dict[str, float] = {}  # fields of models.flow.caps.Caps; none: the published layers
 
 
 class DataConfig(_Strict):
@@ -223,8 +223,8 @@ def load_params(path: Path | str = PARAMS_FILE) -> Params:
 
 def _check_references(params: Params, path: Path) -> None:
     """Names that point from one group into another must exist, also when no stage has asked yet."""
-    from models.caps import Caps
-    from models.transforms import TRANSFORMS  # torch: only when a file is really read
+    from models.flow.caps import Caps
+    from models.flow.transforms import TRANSFORMS  # torch: only when a file is really read
 
     for name, variant in params.variants.items():
         if variant.transform not in TRANSFORMS:

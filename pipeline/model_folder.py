@@ -13,8 +13,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from models.caps import Caps
-from models.transforms import TRANSFORMS
+from models.flow.caps import Caps
+from models.flow.transforms import TRANSFORMS
 from pipeline.errors import CheckpointError, nearest
 from pipeline.files import read_json, write_bytes, write_json
 from pipeline.kinds import KINDS
@@ -34,7 +34,7 @@ class ModelConfig:
     scale: int
     network: dict[str, Any]
     transform: dict[str, Any]  # {"name": a key of TRANSFORMS, "options": {...}}
-    caps: dict[str, float] = dataclasses.field(default_factory=dict)  # fields of models.caps.Caps
+    caps: dict[str, float] = dataclasses.field(default_factory=dict)  # fields of models.flow.caps.Caps
     temperature: float = 0.9  # to draw at when nobody says otherwise; 0.9 is SRFlow's
     run_key: str = ""
     step: int = 0

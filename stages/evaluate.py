@@ -9,7 +9,7 @@ from pipeline.layout import project_root, variant_folder
 from pipeline.metrics.evaluate import evaluate
 from pipeline.reporting.grid import write_grid
 from pipeline.reporting.wording import WORDING
-from pipeline.tracking import open_run
+from pipeline.tracking.run import open_run
 from stages.arguments import parse
 
 _GROUPS = {"super_resolution": "sr", "low_light": "low_light"}  # of metrics in MLflow

@@ -7,7 +7,7 @@ from pipeline.console import run_main, say
 from pipeline.layout import project_root
 from pipeline.reporting.report import FIGURES, build_report
 from pipeline.reporting.results import load_results
-from pipeline.tracking import open_run
+from pipeline.tracking.run import open_run
 
 
 def main() -> None:

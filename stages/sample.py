@@ -9,7 +9,7 @@ from pipeline.inference.held_out import held_out_crops
 from pipeline.inference.restore import restore_crops
 from pipeline.layout import project_root, variant_folder
 from pipeline.model_folder import load_model
-from pipeline.tracking import open_run
+from pipeline.tracking.run import open_run
 from stages.arguments import parse
 
 

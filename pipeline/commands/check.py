@@ -75,7 +75,7 @@ def _check_paper(arguments: argparse.Namespace, options: list[str]) -> int:
     params = load_params().model_copy(update={"profile": arguments.profile})
     tasks = [arguments.task] if arguments.task else list(params.tasks)
     variants = [arguments.variant] if arguments.variant else list(params.variants)
-    from pipeline.trials.profile import check_models, print_rows
+    from pipeline.feasibility.profile import check_models, print_rows
 
     rows = check_models(params, tasks, variants, arguments.batch)
     print_rows(rows, params.profile, arguments.batch)

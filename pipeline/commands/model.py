@@ -70,7 +70,7 @@ def _sample(arguments: argparse.Namespace, options: list[str]) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace, options: list[str]) -> int:
-    from pipeline.evaluation import evaluate_model
+    from pipeline.commands.evaluation import evaluate_model
 
     evaluate_model(
         arguments.model,

@@ -75,7 +75,7 @@ def _run_dvc(options: list[str]) -> int:
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        command = [sys.executable, "-m", "pipeline.quiet_dvc", "repro", *options]
+        command = [sys.executable, "-m", "pipeline.commands.quiet_dvc", "repro", *options]
         # DVC orders equal stages by hash: with a fixed seed a run that goes on takes up the stage it was in.
         dvc.append(subprocess.Popen(command, env={"PYTHONHASHSEED": "0", **os.environ, "PATH": path}))
         code = dvc[0].wait()
@@ -97,7 +97,7 @@ def _summary(arguments: argparse.Namespace, options: list[str]) -> int:
 
 def _ui(arguments: argparse.Namespace, options: list[str]) -> int:
     from pipeline.config import load_params
-    from pipeline.ui import serve_ui
+    from pipeline.tracking.ui import serve_ui
 
     serve_ui(Path.cwd(), arguments.host, arguments.port, load_params().runtime.tracking_uri)
     return 0

@@ -1,15 +1,15 @@
 """Data sets by name; a new one is a file beside this one and a line here."""
 
-from pipeline.datasets.celeba import CelebA
-from pipeline.datasets.cifar10 import CIFAR10
 from pipeline.datasets.contract import DataSet
-from pipeline.datasets.df2k import DF2K
-from pipeline.datasets.lol import LOL
-from pipeline.datasets.lol_v2 import LOLv2
-from pipeline.datasets.noise import Noise
-from pipeline.datasets.picture_folders import Places, Textures, TinyImageNet
-from pipeline.datasets.svhn import SVHN
-from pipeline.datasets.ve_lol import VELOL
+from pipeline.datasets.sets.celeba import CelebA
+from pipeline.datasets.sets.cifar10 import CIFAR10
+from pipeline.datasets.sets.df2k import DF2K
+from pipeline.datasets.sets.lol import LOL
+from pipeline.datasets.sets.lol_v2 import LOLv2
+from pipeline.datasets.sets.noise import Noise
+from pipeline.datasets.sets.picture_folders import Places, Textures, TinyImageNet
+from pipeline.datasets.sets.svhn import SVHN
+from pipeline.datasets.sets.ve_lol import VELOL
 
 DATASETS: dict[str, DataSet] = {
     data_set.name: data_set

@@ -19,9 +19,9 @@ from pipeline.config import DatasetConfig, Params
 from pipeline.console import progress, say, warn
 from pipeline.datasets import DATASETS
 from pipeline.datasets.contract import DEMO, DataSet, Listing, PictureSource, Wanted
-from pipeline.datasets.decode import Decoded, Unreadable, decode
-from pipeline.datasets.folders import abridged, shown
 from pipeline.errors import ConfigError, DataError, nearest
+from pipeline.pictures.decode import Decoded, Unreadable, decode
+from pipeline.pictures.folders import abridged, shown
 
 _SHOWN = 40  # faults in one message
 _SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # ids become names of folders

@@ -13,14 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pipeline.datasets.manifest import Role, Split
 from pipeline.errors import ConfigError, DataError, nearest
+from pipeline.feed.manifest import Role, Split
+from pipeline.pictures import Pixels
 
 DEMO = "demo"
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

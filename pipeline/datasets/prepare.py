@@ -11,11 +11,11 @@ from pipeline.config import Params
 from pipeline.console import say, warn
 from pipeline.datasets.check import Findings, Seen, Source, examine, faults_message, source_of
 from pipeline.datasets.contract import DEMO, Listing, PictureSource
-from pipeline.datasets.decode import Decoded
-from pipeline.datasets.folders import shown
-from pipeline.datasets.manifest import Manifest, Picture, prepared_folder
-from pipeline.datasets.shards import SHARD_BYTES, ShardWriter, Written
 from pipeline.errors import DataError
+from pipeline.feed.manifest import Manifest, Picture, prepared_folder
+from pipeline.feed.shards import SHARD_BYTES, ShardWriter, Written
+from pipeline.pictures.decode import Decoded
+from pipeline.pictures.folders import shown
 
 
 def prepare(task: str, params: Params, root: Path, shard_bytes: int = SHARD_BYTES) -> Path:

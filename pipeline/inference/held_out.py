@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.config import Params
-from pipeline.datasets.loading import validation_pairs
-from pipeline.datasets.sides import open_pairs
+from pipeline.feed.loading import validation_pairs
+from pipeline.feed.sides import open_pairs
 from pipeline.kinds import KINDS
 from pipeline.layout import manifest_path
 

@@ -15,8 +15,8 @@ from pipeline.errors import DataError, SteadyflowError
 from pipeline.files import writable_folder, write_json
 from pipeline.inference.brightness import brightness_gain
 from pipeline.inference.held_out import Crop
-from pipeline.inference.pictures import to_tensor, to_uint8, value_statistics, write_png
 from pipeline.inference.sampling import draw_images
+from pipeline.pictures.eight_bit import to_tensor, to_uint8, value_statistics, write_png
 
 _PARTS = ("reference", "input", "baseline", "latent_mean", "draws_mean")
 _DRAWS = 4  # of one picture that somebody wants to see
@@ -104,8 +104,8 @@ def restore_file(
     Raises DataError for an unreadable picture, CheckpointError for a folder that holds no model, SteadyflowError for
     an ``out`` that cannot be written to.
     """
-    from pipeline.datasets.decode import Unreadable, decode
     from pipeline.model_folder import load_flow
+    from pipeline.pictures.decode import Unreadable, decode
 
     device = choose_device(RuntimeConfig())
     network = load_flow(model, device)

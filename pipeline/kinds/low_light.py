@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.encoders.low_light import LowLightEncoder, color_ratio
-from models.low_light_flow import LowLightFlow
+from models.restoration.encoders.low_light import LowLightEncoder, color_ratio
+from models.restoration.low_light import LowLightFlow
 from pipeline.config import TrainingConfig
-from pipeline.datasets.equalization import equalize
-from pipeline.datasets.low_light import darken
+from pipeline.feed.darkening import darken
+from pipeline.feed.equalization import equalize
 from pipeline.kinds.contract import Drawing, Kind
+from pipeline.kinds.objectives import ColorMapL1, NegativeLogLikelihood
 from pipeline.seeds import generator
-from pipeline.training.objectives import ColorMapL1, NegativeLogLikelihood
 
 _LOG_FLOOR = 1e-3  # LLFlow: log(clamp(low + 1e-3, min=1e-3))
 

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.encoders.rrdb import RRDBEncoder
-from models.super_resolution_flow import SuperResolutionFlow
+from models.restoration.encoders.rrdb import RRDBEncoder
+from models.restoration.super_resolution import SuperResolutionFlow
 from pipeline.config import TrainingConfig
-from pipeline.datasets.bicubic import imresize
-from pipeline.datasets.degradations import low_resolution
+from pipeline.feed.bicubic import imresize
+from pipeline.feed.degradations import low_resolution
 from pipeline.kinds.contract import Drawing, Kind
+from pipeline.kinds.objectives import EncoderL1, NegativeLogLikelihood
 from pipeline.seeds import generator
-from pipeline.training.objectives import EncoderL1, NegativeLogLikelihood
 
 
 class SuperResolution(Kind):

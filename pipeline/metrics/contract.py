@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+
+from pipeline.pictures import Pixels
 
 if TYPE_CHECKING:
     from pipeline.metrics.perceptual import LpipsNet
 
 T = TypeVar("T")
-Pixels = NDArray[np.uint8]
 Kind = Literal["super_resolution", "low_light"]
 EVERY_KIND: tuple[Kind, ...] = get_args(Kind)
 ESTIMATES = (

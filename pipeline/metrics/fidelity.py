@@ -70,7 +70,7 @@ def _shrunk(pictures: Pixels, scale: int) -> Pixels:
     """Return ``(B, H, W, 3)`` cropped to a multiple of 8 and shrunk by ``scale``."""
     import torch
 
-    from pipeline.datasets.bicubic import imresize
+    from pipeline.feed.bicubic import imresize
 
     height, width = (side - side % _MODULUS for side in pictures.shape[1:3])
     cropped = torch.tensor(pictures[:, :height, :width]).permute(0, 3, 1, 2)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pydantic
 
-from pipeline.datasets.decode import Unreadable, decode
 from pipeline.errors import DataError
 from pipeline.metrics.contract import DrawStatistics, Kind, Pixels
+from pipeline.pictures.decode import Unreadable, decode
 
 SAMPLES_FILE = "samples.json"
 

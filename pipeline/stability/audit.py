@@ -12,7 +12,7 @@ import torch
 from pipeline.config import RuntimeConfig
 from pipeline.devices import choose_device
 from pipeline.files import writable_folder, write_csv, write_json
-from pipeline.inference.pictures import to_tensor, write_png
+from pipeline.pictures.eight_bit import to_tensor, write_png
 from pipeline.stability import ANALYSES
 from pipeline.stability.analysis import Subject
 from pipeline.stability.stress import stress_inputs
@@ -69,8 +69,8 @@ def audit_model(
     that holds no flow.
     """
     from pipeline.datasets import DATASETS
-    from pipeline.datasets.decode import decode
     from pipeline.model_folder import load_flow
+    from pipeline.pictures.decode import decode
 
     device = choose_device(RuntimeConfig())
     network = load_flow(model, device)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.console import progress
-from pipeline.inference.pictures import to_uint8, value_statistics
+from pipeline.pictures.eight_bit import to_uint8, value_statistics
 from pipeline.stability.analysis import Findings, Subject
 
 _COLUMNS = ["name", "kind", "bad_share", "nonfinite_values", "values", "largest"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from models.bounds import amplification_bound
 from pipeline.stability.analysis import Findings, Subject, finite_or_none
+from pipeline.stability.bounds import amplification_bound
 
 _LATENT = 6.0  # standard deviations; a draw leaves this range once in 500 million values
 

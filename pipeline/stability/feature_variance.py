@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.bijection import Bijection, observe_inverse
+from models.flow.bijection import Bijection, observe_inverse
 from pipeline.console import progress
 from pipeline.stability.analysis import IN_DISTRIBUTION, Findings, Subject, finite_or_none
 from pipeline.stability.growth import growth_by_kind

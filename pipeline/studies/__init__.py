@@ -1,7 +1,7 @@
 """The papers' stand-alone experiments; to add one: one file and one line in STUDIES. Loads nothing heavy."""
 
-from pipeline.studies.study import Study
-from pipeline.studies.toy2d import Toy2d
+from pipeline.studies.contract import Study
+from pipeline.studies.toy2d.study import Toy2d
 
 STUDIES: dict[str, type[Study]] = {
     "toy2d": Toy2d,

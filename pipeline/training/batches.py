@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config import TrainingConfig
-from pipeline.datasets.loading import CropLoader
+from pipeline.feed.loading import CropLoader
 from pipeline.kinds import Kind
 from pipeline.kinds.contract import Drawing
 

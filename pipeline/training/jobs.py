@@ -15,17 +15,17 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from pipeline.config import Params, TrainingConfig, load_params
-from pipeline.datasets.loading import CropLoader
-from pipeline.datasets.sides import Pairs, open_pairs
 from pipeline.devices import choose_device
 from pipeline.errors import DataError
+from pipeline.feed.loading import CropLoader
+from pipeline.feed.sides import Pairs, open_pairs
 from pipeline.inference.held_out import held_out_crops
-from pipeline.inference.pictures import to_tensor
 from pipeline.kinds import KINDS, Kind
 from pipeline.layout import encoder_folder, manifest_path, run_folder, variant_folder
 from pipeline.model_folder import ModelConfig, build, load_model, save_model
+from pipeline.pictures.eight_bit import to_tensor
 from pipeline.seeds import seed_of
-from pipeline.tracking import open_run
+from pipeline.tracking.run import open_run
 from pipeline.training.batches import training_batches
 from pipeline.training.checkpoints import CheckpointStore
 from pipeline.training.loop import Hooks, Outcome, Plan, Row, fit

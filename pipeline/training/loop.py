@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from models.layers.actnorm import initializing
+from models.flow.layers.actnorm import initializing
 from pipeline.console import progress
 from pipeline.errors import DivergenceError, Interrupted
 from pipeline.training.checkpoints import CheckpointStore

@@ -13,6 +13,7 @@ _CODE = (
     "models",
     "pipeline/training",
     "pipeline/datasets",
+    "pipeline/feed",
     "pipeline/kinds",
     "pipeline/model_folder.py",
     "pipeline/seeds.py",

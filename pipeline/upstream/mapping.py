@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models.layers.invertible_conv import FixedOrthogonalConv1x1
+from models.flow.layers.invertible_conv import FixedOrthogonalConv1x1
 from pipeline.errors import CheckpointError
 from pipeline.upstream.layout import COUPLINGS
 

@@ -14,8 +14,8 @@ from pipeline.errors import CheckpointError, SteadyflowError
 from pipeline.files import write_json
 from pipeline.inference.sampling import draw_images
 from pipeline.kinds import KINDS
+from pipeline.kinds.objectives import NegativeLogLikelihood
 from pipeline.model_folder import build, save_model
-from pipeline.training.objectives import NegativeLogLikelihood
 from pipeline.upstream.families import Recognized, recognize
 from pipeline.upstream.layout import read_layout
 from pipeline.upstream.mapping import adopt

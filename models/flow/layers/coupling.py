@@ -1,0 +1,80 @@
+"""Conditional coupling layers: eq. 4 of paper A, and SRFlow's injector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.flow.bijection import Bijection, sum_pixels
+from models.flow.layers.conditional_net import ConditionalNet, CouplingNet
+from models.flow.transforms import Transform
+
+
+class Coupling(Bijection):
+    """z = (x1, c(x2; NN(x1, f))): the first half of the channels decides what happens to the second.
+
+    ``reads``: which of the features its net sees, "encoder" (SRFlow) or "noise" (NCSR's noise-conditional
+    layer, which sees the noise map instead). ``net`` makes its net of (channels of x1, feature channels, hidden
+    channels, channels out).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        transform: Transform,
+        feature_channels: int,
+        hidden: int,
+        reads: str = "encoder",
+        net: Callable[[int, int, int, int], CouplingNet] = ConditionalNet,
+    ) -> None:
+        super().__init__()
+        self.passed = channels // 2
+        self.transformed = channels - self.passed
+        self.transform = transform
+        self.reads = reads
+        out = transform.parameters_per_channel * self.transformed
+        self.net = net(self.passed, feature_channels, hidden, out)
+
+    def share(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Return the net's share of ``features[reads]``."""
+        return self.net.share(features[self.reads])
+
+    def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
+        """Transform the second half; see the contract."""
+        x1, x2 = x[:, : self.passed], x[:, self.passed :]
+        z2, log_derivative = self.transform.forward(x2, self.net(x1, condition))
+        return torch.cat([x1.to(z2.dtype), z2], 1), sum_pixels(log_derivative, x.shape[0])
+
+    def inverse(self, z: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
+        """Transform the second half back; see the contract."""
+        z1, z2 = z[:, : self.passed], z[:, self.passed :]
+        x2, log_derivative = self.transform.inverse(z2, self.net(z1, condition))
+        return torch.cat([z1.to(x2.dtype), x2], 1), sum_pixels(log_derivative, z.shape[0])
+
+
+class Injector(Bijection):
+    """z = c(x; NN(f)) on all channels: parameters from the features alone, so all of them are shared."""
+
+    def __init__(self, channels: int, transform: Transform, feature_channels: int, hidden: int) -> None:
+        super().__init__()
+        self.transformed = channels
+        self.transform = transform
+        self.net = ConditionalNet(0, feature_channels, hidden, transform.parameters_per_channel * channels)
+
+    def share(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Return the raw parameters themselves."""
+        raw: Tensor = self.net(None, self.net.share(features["encoder"]))
+        return raw
+
+    def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
+        """Transform every channel; see the contract."""
+        z, log_derivative = self.transform.forward(x, condition)
+        return z, sum_pixels(log_derivative, x.shape[0])
+
+    def inverse(self, z: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
+        """Transform every channel back; see the contract."""
+        x, log_derivative = self.transform.inverse(z, condition)
+        return x, sum_pixels(log_derivative, z.shape[0])

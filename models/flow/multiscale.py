@@ -1,0 +1,94 @@
+"""The multi-scale flow that SRFlow, NCSR, LLFlow and paper A share, at any size.
+
+level l = squeeze, 2 x (actnorm, 1x1), K x step, then a split if l is in ``splits``
+step    = actnorm, 1x1, injector, (noise coupling), coupling
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from typing import TypeVar
+
+from models.flow.bijection import At, Bijection, Chain
+from models.flow.caps import Caps
+from models.flow.layers.actnorm import ActNorm
+from models.flow.layers.coupling import Coupling, Injector
+from models.flow.layers.invertible_conv import PERMUTATIONS, BoundedConv1x1
+from models.flow.layers.split import Split
+from models.flow.layers.squeeze import Squeeze
+from models.flow.transforms import Transform
+
+T = TypeVar("T", bound=Bijection)
+
+_TRANSITION_STEPS = 2  # SRFlow: two steps without coupling after each squeeze
+NOISE_CHANNELS = 3
+
+
+def multiscale_flow(
+    transform: Transform,
+    levels: int,
+    steps: int,
+    hidden: int,
+    feature_channels: int,
+    splits: Collection[int] = (),
+    noise_steps: Sequence[int] = (),
+    permutation: str = "learned",
+    channels: int = 3,
+    caps: Caps | None = None,
+) -> Chain:
+    """Return the flow from ``(B, channels, H, W)`` to ``(B, channels * 4^L, H / 2^L, W / 2^L)``.
+
+    It is conditioned by ``share({level: {"encoder": ..., "noise": ...}})``, level 1 the finest.
+    ``noise_steps[l - 1]``: how many of the last steps of level l also see the noise map (NCSR's S).
+    ``caps``: bounds on the layers around the couplings; None: none, as published.
+    Raises ValueError for an impossible combination of sizes.
+    """
+    if noise_steps and len(noise_steps) != levels:
+        raise ValueError(f"noise_steps {list(noise_steps)} must have one entry per level ({levels})")
+    if any(not 0 <= count <= steps for count in noise_steps):
+        raise ValueError(f"noise_steps {list(noise_steps)} must lie in 0..steps ({steps})")
+
+    caps = caps or Caps()
+
+    def one_by_one(width: int) -> Bijection:
+        if permutation == "learned" and math.isfinite(caps.singular_value):
+            return BoundedConv1x1(width, caps.singular_value)
+        return PERMUTATIONS[permutation](width)
+
+    def step(width: int, sees_noise: bool) -> list[tuple[str, Bijection]]:
+        layers: list[tuple[str, Bijection]] = [
+            ("actnorm", ActNorm(width, caps.actnorm_log_scale)),
+            ("1x1", one_by_one(width)),
+            ("injector", Injector(width, transform, feature_channels, hidden)),
+        ]
+        if sees_noise:
+            layers += [("noise coupling", Coupling(width, transform, NOISE_CHANNELS, hidden, reads="noise"))]
+        return [*layers, ("coupling", Coupling(width, transform, feature_channels, hidden))]
+
+    def level(index: int, width: int) -> Chain:
+        width *= 4
+        noisy = noise_steps[index - 1] if noise_steps else 0
+        layers: list[Bijection] = [_labelled(Squeeze(), f"level {index} squeeze")]
+        for number in range(1, _TRANSITION_STEPS + 1):
+            actnorm = ActNorm(width, caps.actnorm_log_scale)
+            layers += [_labelled(actnorm, f"level {index} transition {number} actnorm")]
+            layers += [_labelled(one_by_one(width), f"level {index} transition {number} 1x1")]
+        for number in range(1, steps + 1):
+            named = step(width, number > steps - noisy)
+            layers += [_labelled(layer, f"level {index} step {number} {name}") for name, layer in named]
+        chain: list[Bijection] = [At(index, Chain(layers))]
+        if index < levels:
+            rest: Bijection = level(index + 1, width // 2 if index in splits else width)
+            if index in splits:
+                split = Split(width, rest, factor=2 ** (levels - index), caps=caps)
+                rest = _labelled(split, f"level {index} split")
+            chain += [rest]
+        return Chain(chain)
+
+    return level(1, channels)
+
+
+def _labelled(layer: T, label: str) -> T:
+    layer.label = label
+    return layer

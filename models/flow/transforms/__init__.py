@@ -1,0 +1,16 @@
+"""Elementwise transforms c(x; h); to add one: one file, one line here."""
+
+from models.flow.transforms.additive import Additive
+from models.flow.transforms.affine import Affine
+from models.flow.transforms.certified_spline import CertifiedSpline
+from models.flow.transforms.rational_quadratic_spline import RationalQuadraticSpline
+from models.flow.transforms.transform import Transform
+
+TRANSFORMS: dict[str, type[Transform]] = {
+    "additive": Additive,
+    "affine": Affine,
+    "certified_spline": CertifiedSpline,
+    "rational_quadratic_spline": RationalQuadraticSpline,
+}
+
+__all__ = ["TRANSFORMS", "Additive", "Affine", "CertifiedSpline", "RationalQuadraticSpline", "Transform"]

@@ -1,0 +1,58 @@
+"""Affine coupling of SRFlow, NCSR and LLFlow: y = (x + t) * s with s = sigmoid(raw + 2) + eps.
+
+With eps = 1e-4 this is the published baseline, s in (1e-4, 1.0001); with eps = 0.1 it is paper A's
+dagger model, 0.1 < s <= 1.1. The inverse divides by s: where s collapses, the inverse explodes
+(paper A, section 3.1.2).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from models.flow.transforms.transform import Transform
+
+
+@dataclasses.dataclass(frozen=True)
+class Affine(Transform):
+    """y = (x + t) * s; raw parameters per channel: t, then the raw scale.
+
+    ``eps``: the lower bound of the scale. Raises ValueError unless it is positive and finite.
+    """
+
+    parameters_per_channel: ClassVar[int] = 2
+    eps: float = 1e-4
+
+    def __post_init__(self) -> None:
+        if not (self.eps > 0 and math.isfinite(self.eps)):
+            raise ValueError(f"affine: eps must be positive, got {self.eps}")
+
+    @classmethod
+    def examples(cls) -> list[Self]:
+        """Return the published scale and paper A's bounded one."""
+        return [cls(eps=1e-4), cls(eps=0.1)]
+
+    def derivative_bounds(self) -> tuple[float, float]:
+        """Return (eps, 1 + eps)."""
+        return self.eps, 1.0 + self.eps
+
+    def displacement_bound(self) -> float:
+        """Return inf: (s - 1) x + s t has no bound."""
+        return math.inf
+
+    def _scale(self, raw: Tensor) -> Tensor:
+        return torch.sigmoid(raw + 2.0) + self.eps
+
+    def _forward(self, x: Tensor, *raw: Tensor) -> tuple[Tensor, Tensor]:
+        t, raw_scale = raw
+        s = self._scale(raw_scale)
+        return (x + t) * s, s.log().expand(x.shape)
+
+    def _inverse(self, y: Tensor, *raw: Tensor) -> tuple[Tensor, Tensor]:
+        t, raw_scale = raw
+        s = self._scale(raw_scale)
+        return y / s - t, -s.log().expand(y.shape)

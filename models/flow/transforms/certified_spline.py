@@ -1,0 +1,114 @@
+"""Our certified spline: paper A's two bins with every slope in [1/L, L] by construction, and a bounded shift.
+
+The knot's slope and both bins' slopes (height over width) are parametrized inside of a certified rectangle:
+
+    d in [1 / M, M], M = sqrt(L);   bin slopes in [lo, hi], 1 / sqrt(L) <= lo < 1 < hi
+
+Why every slope is then in [1/L, L] (docs/certified-spline.md proves each step):
+
+- At each theta, f' grows with the bin's slope D, so D = lo and D = hi decide.
+- A maximum inside of a bin falls when the smaller end slope grows, so among d <= 1 it is worst at d = 1 / M;
+  for d >= 1 it is at most 2 hi^2 / (hi + 1), its exact value at d = 1. ``hi`` is where the worst one is L.
+- A minimum inside of a bin falls when the larger end slope grows, so among d >= 1 it is worst at d = M;
+  for d <= 1, f' >= min(d, D^2) >= 1/L because D >= 1 / sqrt(L). ``lo`` is where the worst one is 1/L.
+
+The knots for which both bins' slopes lie in [lo, hi] form a parallelogram in the box. In half boxes from the
+centre it is spanned by (p, p hi) and (r, r lo), p = (1 - lo) / (hi - lo), r = 1 - p, so that two saturating
+coordinates reach all of it and nothing else:
+
+    x_k = p tanh(w) + r tanh(h),   y_k = p hi tanh(w) + r lo tanh(h),   d = M^tanh(v)
+
+With L = 4: d in [1/2, 2] and bins in [0.51, 2.57]. The shift is t = shift * tanh(raw / shift).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from models.flow.transforms import two_bins
+from models.flow.transforms.transform import Transform
+
+# Share of the box below which no bin shrinks: the rounding of its width stays far below its margin to lo and hi.
+_LEAST = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class CertifiedSpline(Transform):
+    """c(x; w, h, v, t) as above; raw parameters per channel: w, h, v, t. All zeros: the identity.
+
+    ``bound``: half the side of the box. ``lipschitz``: L, the bound of c' and of the inverse's slope.
+    ``shift``: the bound of |t|. Raises ValueError unless bound > 0, lipschitz > 1 and shift > 0, all finite.
+    """
+
+    parameters_per_channel: ClassVar[int] = 4
+    bound: float = 0.5
+    lipschitz: float = 10.0
+    shift: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, least in (("bound", 0.0), ("lipschitz", 1.0), ("shift", 0.0)):
+            value = getattr(self, name)
+            if not (value > least and math.isfinite(value)):
+                raise ValueError(f"certified_spline: {name} must be finite and greater than {least:g}, got {value}")
+
+    @classmethod
+    def examples(cls) -> list[Self]:
+        """Return the default, a tight bound, and a wide box with a loose one."""
+        return [cls(), cls(lipschitz=1.5, shift=0.2), cls(bound=3.0, lipschitz=50.0, shift=4.0)]
+
+    def derivative_bounds(self) -> tuple[float, float]:
+        """Return (1/L, L); float32 keeps it to a few units in the last place."""
+        return 1.0 / self.lipschitz, self.lipschitz
+
+    def displacement_bound(self) -> float:
+        """Return a bound of |c(x) - x|, and so of |c^-1(y) - y|: the shift plus what slopes up to L allow.
+
+        From the left edge c rises at most by L, to the right edge it must leave a slope of 1/L.
+        """
+        return self.shift + 2.0 * self.bound * (self.lipschitz - 1.0) / (self.lipschitz + 1.0)
+
+    def _knot(self, w: Tensor, h: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the knot's place and slope."""
+        low, high = bin_slopes(self.lipschitz)
+        half = self.bound * (1.0 - 2.0 * _LEAST)
+        p = half * (1.0 - low) / (high - low)
+        r = half - p
+        steep, flat = torch.tanh(w), torch.tanh(h)
+        knot_x = (p * steep).add_(flat, alpha=r)
+        knot_y = (p * high * steep).add_(flat, alpha=r * low)
+        slope = (torch.tanh(v) * (0.5 * math.log(self.lipschitz))).exp_()
+        return knot_x, knot_y, slope
+
+    def _forward(self, x: Tensor, *raw: Tensor) -> tuple[Tensor, Tensor]:
+        w, h, v, t = raw
+        y, log_derivative = two_bins.forward(x, self.bound, *self._knot(w, h, v))
+        return y.add_((t / self.shift).tanh_(), alpha=self.shift), log_derivative
+
+    def _inverse(self, y: Tensor, *raw: Tensor) -> tuple[Tensor, Tensor]:
+        w, h, v, t = raw
+        u = torch.sub(y, (t / self.shift).tanh_(), alpha=self.shift)
+        return two_bins.inverse(u, self.bound, *self._knot(w, h, v))
+
+
+@functools.cache
+def bin_slopes(lipschitz: float) -> tuple[float, float]:
+    """Return the largest interval of bin slopes (lo, hi) for knot slopes in [L^-1/2, L^1/2]; see the module."""
+    knot = math.sqrt(lipschitz)
+    low = _bisect(lambda ratio: two_bins.slope_range((1.0, knot), ratio)[0] >= 1.0 / lipschitz, 1.0, 1.0 / knot)
+    high = _bisect(lambda ratio: two_bins.slope_range((1.0, 1.0 / knot), ratio)[1] <= lipschitz, 1.0, lipschitz)
+    return low, high
+
+
+def _bisect(holds: Callable[[float], bool], inside: float, outside: float) -> float:
+    """Return the value nearest to ``outside`` at which a monotone condition that holds ``inside`` still holds."""
+    for _ in range(60):
+        middle = 0.5 * (inside + outside)
+        inside, outside = (middle, outside) if holds(middle) else (inside, middle)
+    return inside

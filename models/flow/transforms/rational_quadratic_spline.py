@@ -1,0 +1,78 @@
+"""Paper A's modified rational-quadratic spline (section 3.3, appendix A.2).
+
+Two bins on the box (-bound, bound), identity outside, one free knot (x_k, y_k) of slope d, slope 1 at
+both edges, then a shift t:
+
+    a = width of the left bin, b = its height, both in (eps, 1 - eps) of the box; d = eps + (1 - eps) e^v
+
+models/flow/transforms/two_bins.py evaluates and inverts it. The displacement |c^-1(y) - (y - t)| is at most the
+box; the slope between the knots is bounded by nothing useful, and t is free.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from models.flow.transforms import two_bins
+from models.flow.transforms.transform import Transform
+
+# exp(v) overflows float32 at v = 88; slopes beyond e^±20 are outside what float32 can invert anyway.
+_V_LIMIT = 20.0
+
+
+@dataclasses.dataclass(frozen=True)
+class RationalQuadraticSpline(Transform):
+    """c(x; w, h, v, t) as above; raw parameters per channel: w, h, v, t. All zeros: the identity.
+
+    ``bound``: half the side of the box. ``eps``: least bin width and height (share of the box), and
+    least knot slope. Raises ValueError unless bound > 0 and 0 < eps < 0.5.
+    """
+
+    parameters_per_channel: ClassVar[int] = 4
+    bound: float = 0.5
+    eps: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if not self.bound > 0:
+            raise ValueError(f"rational_quadratic_spline: bound must be positive, got {self.bound}")
+        if not 0 < self.eps < 0.5:
+            raise ValueError(f"rational_quadratic_spline: eps must be in (0, 0.5), got {self.eps}")
+
+    @classmethod
+    def examples(cls) -> list[Self]:
+        """Return the published box and a wider one with a larger eps."""
+        return [cls(), cls(bound=3.0, eps=0.05)]
+
+    def derivative_bounds(self) -> tuple[float, float]:
+        """Return what the least bin and the limit on v imply; far from useful, as the paper's spline has no cap."""
+        steepest = (1.0 - self.eps) / self.eps
+        flattest_knot, steepest_knot = (self.eps + (1.0 - self.eps) * math.exp(v) for v in (-_V_LIMIT, _V_LIMIT))
+        least, _ = two_bins.slope_range((1.0, steepest_knot), 1.0 / steepest)
+        _, most = two_bins.slope_range((1.0, flattest_knot), steepest)
+        return min(least, flattest_knot), max(most, steepest_knot)
+
+    def displacement_bound(self) -> float:
+        """Return inf: t is free."""
+        return math.inf
+
+    def _knot(self, w: Tensor, h: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the knot's place and slope."""
+        span = 2.0 * self.bound * (1.0 - 2.0 * self.eps)
+        knot_x = (torch.sigmoid(w) - 0.5).mul_(span)
+        knot_y = (torch.sigmoid(h) - 0.5).mul_(span)
+        slope = self.eps + (1.0 - self.eps) * v.clamp(-_V_LIMIT, _V_LIMIT).exp()
+        return knot_x, knot_y, slope
+
+    def _forward(self, x: Tensor, *raw: Tensor) -> tuple[Tensor, Tensor]:
+        w, h, v, t = raw
+        y, log_derivative = two_bins.forward(x, self.bound, *self._knot(w, h, v))
+        return y.add_(t), log_derivative
+
+    def _inverse(self, y: Tensor, *raw: Tensor) -> tuple[Tensor, Tensor]:
+        w, h, v, t = raw
+        return two_bins.inverse(y - t, self.bound, *self._knot(w, h, v))

@@ -1,0 +1,1 @@
+"""The conditional flows that restore pictures: their encoders, super-resolution, low light, and published sizes."""

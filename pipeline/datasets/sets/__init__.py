@@ -1,0 +1,1 @@
+"""One file per data set: how its folder is laid out, and its demo source."""

@@ -1,0 +1,68 @@
+"""What is minimized. Each objective maps a batch to ``(loss, report)`` and owns the network it trains."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from models.flow.bijection import standard_normal_log_prob
+from models.restoration.encoders.low_light import color_ratio
+
+
+def published_nll(nats: Tensor, pixels: int) -> Tensor:
+    """Return the nll in the unit of SRFlow's and NCSR's code: nats / (ln 2 * H * W).
+
+    ``pixels`` is H * W, not 3 * H * W; a third of it are bits per dimension of the continuous density
+    (no dequantization noise is added, as in the published training).
+    """
+    return nats / (math.log(2.0) * pixels)
+
+
+class NegativeLogLikelihood(nn.Module):
+    """Mean nll of pictures under a flow, in the published unit."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, target: Tensor, seen: Tensor, *extra: Tensor) -> Tensor:
+        """Return a scalar for ``target`` ``(B, 3, H, W)`` in [0, 1] and the network's input ``seen``.
+
+        ``extra`` goes to the network's ``share`` behind ``seen``; it is of the network's kind.
+        """
+        return self.per_image(target, seen, *extra).mean()
+
+    def per_image(self, target: Tensor, seen: Tensor, *extra: Tensor) -> Tensor:
+        """Return the nll of every picture, ``(B,)``, published unit."""
+        condition = self.network.share(seen, *extra)  # type: ignore[operator]
+        z, log_det = self.network(target, condition)
+        nats = -(standard_normal_log_prob(z) + log_det)
+        return published_nll(nats, target.shape[2] * target.shape[3])
+
+
+class EncoderL1(nn.Module):
+    """Mean absolute error of the RRDB encoder's own super-resolution head (ESRGAN's pretraining)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, target: Tensor, seen: Tensor) -> Tensor:
+        """Return a scalar."""
+        restored = self.network.restore(seen)  # type: ignore[operator]
+        return torch.nn.functional.l1_loss(restored, target)
+
+
+class ColorMapL1(nn.Module):
+    """Mean absolute error of the low-light encoder's colour map against the target's colour ratio."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, target: Tensor, seen: Tensor) -> Tensor:
+        """Return a scalar."""
+        _, color_map = self.network(seen)
+        return torch.nn.functional.l1_loss(color_map, color_ratio(target))

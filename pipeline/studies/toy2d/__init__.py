@@ -1,0 +1,1 @@
+"""Paper A's toy experiment in two dimensions."""

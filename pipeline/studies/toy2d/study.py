@@ -1,0 +1,189 @@
+"""Paper A's toy experiment (section 4.1): what a coupling does with conditions that nobody has seen, and its price."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, ClassVar, NamedTuple
+
+from pipeline.console import console, progress, say
+from pipeline.errors import ConfigError, nearest
+from pipeline.files import writable_folder, write_bytes, write_csv, write_json
+from pipeline.studies.contract import Study, at_least_one, option
+
+HELD_OUT = 10_000  # pairs; as many samples
+EXPLODED = 10.0  # a variance ratio above it
+LEFT = 0.1  # a seed has left the box if a larger share of its samples lies outside
+
+
+class Variant(NamedTuple):
+    """What is compared: an entry of models.TRANSFORMS and its options."""
+
+    transform: str
+    options: dict[str, float]
+
+
+VARIANTS: dict[str, Variant] = {
+    "affine": Variant("affine", {"eps": 1e-4}),
+    "bounded": Variant("affine", {"eps": 0.1}),
+    "rq_spline": Variant("rational_quadratic_spline", {"bound": 0.5, "eps": 1e-3}),
+    # a shift of 100 is as good as free: it shows what L costs by itself
+    **{
+        f"certified_L{lipschitz:g}_t{shift:g}": Variant(
+            "certified_spline", {"bound": 0.5, "lipschitz": lipschitz, "shift": shift}
+        )
+        for lipschitz in (2.0, 4.0, 10.0)
+        for shift in (0.1, 0.3, 1.0, 100.0)
+    },
+}
+MEASURES = (
+    "nll",
+    "variance_ratio",
+    "outside",
+    "outside_in_distribution",
+    "nonfinite",
+    "reconstruction",
+    "latent_round_trip",
+)
+_COLUMNS = ("variant", "seed", *MEASURES)
+
+
+@dataclasses.dataclass(frozen=True)
+class Toy2d(Study):
+    """The toy experiment's options; the paper's are 8,000 iterations, batch 1,000, rate 5e-4, constant."""
+
+    title: ClassVar[str] = "paper A's 2D toy: nll, and samples for unusual conditions, per coupling and seed"
+
+    seeds: int = option(4, "flows per variant")
+    iterations: int = option(1200, "steps of Adam")
+    batch: int = option(250, "points per step")
+    learning_rate: float = option(3e-3, "of the first step")
+    schedule: str = option("cosine", "of the learning rate: cosine or constant")
+    depth: int = option(4, "steps of the flow")
+    width: int = option(64, "of the four hidden layers of every coupling's net")
+    net: str = option("plain", "plain, or normalized as in the paper's released code")
+    variants: str = option(",".join(VARIANTS), "which ones, separated by commas")
+
+    def run(self, out: Path) -> None:
+        """Train and measure every variant; write results.json, results.csv, samples.png and nll.png to ``out``."""
+        from models.lab.toy import NETS
+        from pipeline.studies.toy2d.training import SCHEDULES
+
+        at_least_one(self, "seeds", "iterations", "batch", "depth", "width")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ConfigError(f"--learning-rate: {self.learning_rate} is not a finite number > 0")
+        names = self.variants.split(",")
+        for flag, given, allowed in (
+            ("net", [self.net], NETS),
+            ("schedule", [self.schedule], SCHEDULES),
+            ("variants", names, VARIANTS),
+        ):
+            for name in given:
+                if name not in allowed:
+                    raise ConfigError(f"--{flag}: unknown '{name}'; {nearest(name, allowed)}")
+        if len(set(names)) < len(names):
+            raise ConfigError("--variants names one twice")
+        self._compare(names, writable_folder(out))
+
+    def _compare(self, names: Sequence[str], out: Path) -> None:
+        from models.flow.transforms import TRANSFORMS
+        from models.lab.toy import ToyFlow
+        from pipeline.reporting.figures import to_png
+        from pipeline.seeds import generator
+        from pipeline.studies.toy2d import figures as toy_figures
+        from pipeline.studies.toy2d import problem as toy_problem
+        from pipeline.studies.toy2d import training as toy_training
+
+        x, y = toy_problem.draw(HELD_OUT, generator("toy2d", "held out"))
+        z = toy_training.latents(HELD_OUT)
+        exact = toy_problem.exact_nll(x, y)
+        samples, rows = {}, []
+        for name in names:
+            transform = TRANSFORMS[VARIANTS[name].transform](**VARIANTS[name].options)
+            make = functools.partial(ToyFlow, transform, self.depth, self.width, self.net)
+            rates = toy_training.learning_rates(self.learning_rate, self.schedule, self.iterations)
+            flows = toy_training.train(make, range(self.seeds), self.batch, progress(rates, name))
+            measured = [toy_training.measure(flow, x, y, z) for flow in flows]
+            rows += [{"variant": name, "seed": seed, **found} for seed, found in enumerate(measured)]
+            samples[name] = toy_training.sample(flows[0], y, z)
+            write_csv(out / "results.csv", _COLUMNS, rows)  # what is done stays if the study is stopped
+        found = summary(rows)
+        write_json(
+            out / "results.json",
+            {
+                "format": 1,
+                "study": "toy2d",
+                "options": dataclasses.asdict(self),
+                "held_out": HELD_OUT,
+                "exact_nll": exact,
+                "runs": rows,
+                "summary": found,
+            },
+        )
+        write_bytes(out / "samples.png", to_png(toy_figures.samples(samples, x)))
+        write_bytes(out / "nll.png", to_png(toy_figures.price(found, exact)))
+        _print(found, exact, self.seeds)
+        say(f"results and figures in {out}")
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row per variant: median, least and most of every measure over seeds, and how many seeds fail.
+
+    A value that is not finite counts as the worst. ``exploded``: seeds with non-finite samples or a variance ratio
+    above ``EXPLODED``. ``left``: seeds with more than ``LEFT`` of the samples for unusual conditions outside.
+    """
+    found = []
+    for name in dict.fromkeys(row["variant"] for row in rows):
+        own = [row for row in rows if row["variant"] == name]
+        line: dict[str, Any] = {"variant": name, **VARIANTS[name].options, "seeds": len(own)}
+        for measure in MEASURES:
+            values = [math.inf if row[measure] is None else row[measure] for row in own]
+            for kind, choose in (("median", median), ("least", min), ("most", max)):
+                value = choose(values)
+                line[f"{measure}_{kind}"] = value if math.isfinite(value) else None
+        ratios = [row["variance_ratio"] for row in own]
+        line["exploded"] = sum(
+            ratio is None or ratio > EXPLODED or row["nonfinite"] > 0 for ratio, row in zip(ratios, own, strict=True)
+        )
+        line["left"] = sum(row["outside"] > LEFT for row in own)
+        found.append(line)
+    return found
+
+
+def _print(found: Sequence[dict[str, Any]], exact: float, seeds: int) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    title = f"2D toy, {seeds} seeds; the exact posterior has nll {exact:.3f}"
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False
+    )
+    table.add_column("variant", no_wrap=True)
+    for column in ("nll", "least", "most", "ratio", "most", "% out", "most", "exploded", "left"):
+        table.add_column(column, justify="right")
+    for line in found:
+        table.add_row(
+            line["variant"],
+            _text(line["nll_median"], ".3f"),
+            _text(line["nll_least"], ".3f"),
+            _text(line["nll_most"], ".3f"),
+            _text(line["variance_ratio_median"], ".3g"),
+            _text(line["variance_ratio_most"], ".3g"),
+            _text(line["outside_median"], ".1f", 100.0),
+            _text(line["outside_most"], ".1f", 100.0),
+            str(line["exploded"]),
+            str(line["left"]),
+        )
+    console.print(table)
+    say("nll: nats per held-out point, median, least and most over seeds; the rest is for shifted conditions")
+    say("ratio: variance of the samples over that for true conditions; % out: samples outside of [-1, 1]^2")
+    say(f"exploded: seeds whose variance grew more than {EXPLODED:g}-fold, or not finite")
+    say(f"left: seeds with more than {LEFT:.0%} of the samples outside of [-1, 1]^2")
+
+
+def _text(value: float | None, form: str, factor: float = 1.0) -> str:
+    return "not finite" if value is None else format(value * factor, form)

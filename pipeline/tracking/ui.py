@@ -1,0 +1,123 @@
+"""MLflow's own page on this machine, with the address of the comparison of the current runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from pipeline.console import say
+from pipeline.errors import TrackingError
+from pipeline.tracking.run import current_runs
+from pipeline.tracking.store import artifact_location, sqlite_file, tracking_uri
+
+_START_SECONDS = 90.0
+_STOP_SECONDS = 10.0
+
+
+def ui_command(uri: str, host: str, port: int) -> list[str]:
+    """Return the command that serves the tracking store ``uri``; one worker needs a third of the memory."""
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    if database := sqlite_file(uri):
+        command += ["--artifacts-destination", artifact_location(database)]
+    return [*command, "--workers", "1", "--host", host, "--port", str(port)]
+
+
+def serve_ui(root: Path, host: str = "127.0.0.1", port: int = 5000, configured: str = "auto") -> None:
+    """Serve MLflow until Ctrl-C and print where the current runs stand side by side.
+
+    Raises TrackingError if the port is occupied or the server does not start. If ``configured``
+    (runtime.tracking_uri) or MLFLOW_TRACKING_URI names a server elsewhere, only the addresses are printed.
+    """
+    uri = tracking_uri(root, configured)
+    if uri.startswith(("http://", "https://")):
+        _print_addresses(root, uri.rstrip("/"), configured)
+        return
+    _check_port(host, port)
+    shown = f"http://{host if host not in ('0.0.0.0', '::') else '127.0.0.1'}:{port}"
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    # Its own session: Ctrl-C reaches this process alone, which then ends the server and its worker in order.
+    with (root / "mlflow.db.log").open("w") as log:
+        server = subprocess.Popen(
+            ui_command(uri, host, port), env=environment, start_new_session=True, stdout=log, stderr=log
+        )
+        with _ended_with_us(server):
+            _wait_until_ready(server, shown, Path(log.name))
+            _print_addresses(root, shown, configured)
+            say("Ctrl-C ends the server")
+            server.wait()
+            raise TrackingError(f"MLflow's server ended by itself; see {log.name}")
+
+
+def _check_port(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server that just ended is no hindrance
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise TrackingError(
+                f"cannot listen on {host}:{port} ({error.strerror or error}); "
+                f"choose another port, e.g. steadyflow ui --port {port + 1 if port < 65535 else 5000}"
+            ) from None
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            break
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/health", timeout=2):
+            return
+        time.sleep(0.2)
+    raise TrackingError(f"MLflow's server did not start; see {log}")
+
+
+def _print_addresses(root: Path, address: str, configured: str) -> None:
+    experiment, tasks = current_runs(root, configured)
+    if not tasks:
+        say(f"{address}  (no runs yet: `make repro` makes them)")
+        return
+    say(f"all runs:  {address}/#/experiments/{experiment}/runs?compareRunsMode=CHART")
+    for task, runs in sorted(tasks.items()):
+        query = f"runs={_query(runs)}&experiments={_query([experiment])}"
+        say(f"{task}, side by side:  {address}/#/compare-runs?{query}")
+
+
+def _query(names: list[str]) -> str:
+    return quote(json.dumps(names, separators=(",", ":")))
+
+
+@contextlib.contextmanager
+def _ended_with_us(server: subprocess.Popen[bytes]) -> Iterator[None]:
+    """However the block is left, the server and its worker end; Ctrl-C and SIGTERM leave it quietly."""
+
+    def stop(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        _end(server)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    for signum in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signum)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(_STOP_SECONDS)
+            return

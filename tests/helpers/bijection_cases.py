@@ -1,0 +1,123 @@
+"""The tables that the contract tests run over: every transform of models.TRANSFORMS, every bijection."""
+
+from __future__ import annotations
+
+import torch
+
+from models.flow.bijection import Chain
+from models.flow.caps import Caps
+from models.flow.layers.actnorm import ActNorm
+from models.flow.layers.coupling import Coupling, Injector
+from models.flow.layers.invertible_conv import PERMUTATIONS
+from models.flow.layers.split import Split
+from models.flow.layers.squeeze import Squeeze
+from models.flow.multiscale import multiscale_flow
+from models.flow.transforms import TRANSFORMS, Affine
+from models.lab.toy import NETS, ToyFlow
+from models.restoration.low_light import LowLightFlow
+from models.restoration.super_resolution import SuperResolutionFlow
+
+TRANSFORM_CASES = {
+    f"{name}-{number}": transform
+    for name, kind in TRANSFORMS.items()
+    for number, transform in enumerate(kind.examples())
+}
+BATCH, SIZE, FEATURES = 2, 4, 5
+
+
+def with_random_parameters(layer, spread=0.1):
+    """Move every parameter away from its (often zero) start; 1x1 convolutions stay well conditioned."""
+    with torch.no_grad():
+        for name, parameter in layer.named_parameters():
+            scale = 0.02 if name.endswith("weight") and parameter.ndim == 2 else spread
+            parameter.add_(scale * torch.randn_like(parameter))
+
+
+def image(channels=4, size=SIZE):
+    return torch.randn(BATCH, channels, size, size, dtype=torch.float64) * 0.4
+
+
+def level_features(size=SIZE):
+    encoder = torch.randn(BATCH, FEATURES, size, size, dtype=torch.float64)
+    return {"encoder": encoder, "noise": torch.randn(BATCH, 3, size, size, dtype=torch.float64)}
+
+
+def coupling(transform, reads):
+    def make():
+        width = FEATURES if reads == "encoder" else 3
+        return Coupling(5, transform, width, hidden=6, reads=reads), level_features(), image(5)
+
+    return make
+
+
+def injector(transform):
+    return lambda: (Injector(4, transform, FEATURES, hidden=6), level_features(), image())
+
+
+def flow(transform, permutation):
+    def make():
+        network = multiscale_flow(transform, 3, 1, 4, FEATURES, {1}, [0, 1, 1], permutation)
+        return network, {level: level_features(8 // 2**level) for level in (1, 2, 3)}, image(3, 8)
+
+    return make
+
+
+class OfPictures(SuperResolutionFlow):
+    """A tiny super-resolution flow, whose features are LR pictures."""
+
+    def __init__(self, transform):
+        size = {"channels": 4, "blocks": 1, "growth": 2, "taps": [0]}
+        super().__init__(transform, 4, 3, 1, 16, [0, 1, 1], "learned", size)
+
+    def share(self, features, noise=None, lr_noise=None):
+        """Condition on a noise map as training does, so that the noise couplings take part."""
+        return super().share(features["lr"], features["noise"], features["noise"][:, :, ::4, ::4])
+
+
+def super_resolution(transform):
+    def make():
+        features = {"lr": torch.rand(BATCH, 3, 2, 2, dtype=torch.float64), "noise": image(3, 8)}
+        return OfPictures(transform), features, image(3, 8)
+
+    return make
+
+
+def low_light(transform):
+    def make():
+        size = {"channels": 4, "blocks": 1, "growth": 2, "taps": [0]}
+        network = LowLightFlow(transform, steps=1, hidden=16, permutation="learned", encoder=size)
+        return network, torch.rand(BATCH, 6, 8, 8, dtype=torch.float64), image(3, 8)
+
+    return make
+
+
+def capped_flow():
+    caps = Caps(prior_mean=1.0, prior_log_scale=1.0, actnorm_log_scale=2.0, singular_value=2.0)
+    network = multiscale_flow(Affine(), 3, 1, 4, FEATURES, {1}, [0, 1, 1], caps=caps)
+    return network, {level: level_features(8 // 2**level) for level in (1, 2, 3)}, image(3, 8)
+
+
+def toy(transform, net):
+    def make():
+        y = torch.randn(BATCH, 2, 1, 1, dtype=torch.float64)
+        return ToyFlow(transform, depth=2, width=8, net=net), y, image(2, 1)
+
+    return make
+
+
+BIJECTIONS = {
+    "actnorm": lambda: (ActNorm(4), None, image()),
+    "squeeze": lambda: (Squeeze(), None, image()),
+    "chain": lambda: (Chain([ActNorm(4), Squeeze(), ActNorm(16)]), None, image()),
+    "split": lambda: (Split(4, Chain([Squeeze(), ActNorm(8)]), factor=2), None, image()),
+    **{f"1x1-{name}": (lambda kind=kind: (kind(4), None, image())) for name, kind in PERMUTATIONS.items()},
+    **{f"coupling-{name}": coupling(transform, "encoder") for name, transform in TRANSFORM_CASES.items()},
+    **{f"noise-coupling-{name}": coupling(transform, "noise") for name, transform in TRANSFORM_CASES.items()},
+    **{f"injector-{name}": injector(transform) for name, transform in TRANSFORM_CASES.items()},
+    **{f"flow-{name}": flow(transform, "learned") for name, transform in TRANSFORM_CASES.items()},
+    "flow-capped": capped_flow,
+    **{f"low-light-{name}": low_light(transform) for name, transform in TRANSFORM_CASES.items()},
+    "flow-fixed": flow(TRANSFORM_CASES["affine-0"], "fixed_orthogonal"),
+    **{f"super-resolution-{name}": super_resolution(transform) for name, transform in TRANSFORM_CASES.items()},
+    **{f"toy-{net}-{name}": toy(transform, net) for name, transform in TRANSFORM_CASES.items() for net in NETS},
+}

@@ -1,0 +1,176 @@
+"""The toy experiment: its problem and exact answer, the flow, training side by side, and a whole run."""
+
+import csv
+import functools
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from models.flow.transforms import Affine, CertifiedSpline
+from models.lab.toy import NETS, ToyFlow
+from pipeline.errors import ConfigError
+from pipeline.studies import STUDIES
+from pipeline.studies.toy2d import problem as toy_problem
+from pipeline.studies.toy2d import training as toy_training
+from pipeline.studies.toy2d.study import Toy2d, summary
+
+TINY = {"seeds": 2, "iterations": 3, "batch": 20, "depth": 1, "width": 4}
+
+
+def pairs(count=200):
+    return toy_problem.draw(count, torch.Generator().manual_seed(1))
+
+
+def test_the_data_fill_the_papers_parallelogram():
+    x, y = pairs(20_000)
+    assert x.shape == y.shape == (20_000, 2, 1, 1)
+    corner = math.sqrt(3) / 4 + 0.1, 0.25 + math.sqrt(3) / 10  # u = (1, -1), written out from A.2
+    assert x.abs().amax(0).flatten().tolist() == pytest.approx(corner, rel=0.02)
+    clean = x.flatten(1) @ torch.tensor([[0.7, 0.3], [0.3, 0.7]])
+    assert (y.flatten(1) - clean).std().item() == pytest.approx(0.01, rel=0.03)
+    assert (toy_problem.shifted(y) - y)[0].flatten().tolist() == pytest.approx([0.8, -0.8])
+
+
+def test_the_exact_answer_against_a_sum_over_a_grid():
+    """p(x | y) = p(y | x) p(x) / sum over x of p(y | x) p(x), p(x) being the same everywhere in the parallelogram."""
+    x, y = pairs(10)
+    count = 1000
+    middle = (np.arange(count) + 0.5) / count * 2 - 1
+    u = np.stack(np.meshgrid(middle, middle, indexing="ij"), -1).reshape(-1, 2)
+    grid = u @ toy_problem.MIX.T @ toy_problem.DEGRADATION.T
+    cell = abs(np.linalg.det(toy_problem.MIX)) * (2 / count) ** 2
+    found = []
+    for own_x, own_y in zip(x.flatten(1).double().numpy(), y.flatten(1).double().numpy(), strict=True):
+        evidence = np.exp(-((grid - own_y) ** 2).sum(1) / 2e-4).sum() * cell
+        found.append(((own_y - toy_problem.DEGRADATION @ own_x) ** 2).sum() / 2e-4 + math.log(evidence))
+    assert toy_problem.exact_nll(x, y) == pytest.approx(np.mean(found), abs=2e-3)
+
+
+@pytest.mark.parametrize("net", list(NETS))
+def test_training_side_by_side_is_training_one_by_one(net):
+    def train(seeds):
+        make = functools.partial(ToyFlow, CertifiedSpline(), depth=2, width=8, net=net)
+        return toy_training.train(make, seeds, 16, [1e-2] * 5)
+
+    alone, (_, among) = train([3])[0], train([1, 3])
+    for name, value in alone.state_dict().items():
+        torch.testing.assert_close(among.state_dict()[name], value, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("net", list(NETS))
+def test_a_flow_learns(net):
+    x, y = pairs(1000)
+    make = functools.partial(ToyFlow, Affine(), depth=2, width=16, net=net)
+    rates = toy_training.learning_rates(3e-3, "cosine", 200)
+    before, after = (toy_training.train(make, [0], 100, r)[0] for r in ([], rates))
+    start, end = (-toy_training.log_likelihood(flow, x, y).mean().item() for flow in (before, after))
+    assert end < start - 0.5
+
+
+def test_learning_rates_follow_the_schedule():
+    assert toy_training.learning_rates(2.0, "cosine", 4) == pytest.approx([2, 1 + 0.5**0.5, 1, 1 - 0.5**0.5])
+    assert toy_training.learning_rates(2.0, "constant", 2) == [2, 2]
+
+
+class Stretching:
+    """A flow of known faults: the identity, but where the first condition is above 1/2 a stretching by ``factor``."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def share(self, y):
+        return torch.where(y[:, :1] > 0.5, self.factor, 1.0)
+
+    def __call__(self, x, condition):
+        return x / condition, -2 * condition.log().flatten()
+
+    def inverse(self, z, condition):
+        return z * condition, 2 * condition.log().flatten()
+
+
+def test_measures_of_a_flow_that_is_known():
+    y = torch.zeros(4, 2, 1, 1)
+    z = torch.tensor([[0.5, 0.5], [-0.5, 0.0], [0.1, 0.0], [0.0, -0.1]])[:, :, None, None]
+    found = toy_training.measure(Stretching(4.0), z, y, z)
+    assert found["nll"] == pytest.approx(math.log(2 * math.pi) + 0.5 * z.square().flatten(1).sum(1).mean().item())
+    assert found["variance_ratio"] == pytest.approx(16)
+    assert found["outside_in_distribution"] == 0
+    assert found["outside"] == 0.5
+    assert found["nonfinite"] == found["reconstruction"] == found["latent_round_trip"] == 0
+
+
+def test_what_is_not_finite_is_no_number_and_lies_outside():
+    y, z = torch.zeros(4, 2, 1, 1), torch.full((4, 2, 1, 1), 0.1)
+    found = toy_training.measure(Stretching(math.inf), z, y, z)
+    assert found["variance_ratio"] is None
+    assert found["latent_round_trip"] is None
+    assert found["outside"] == found["nonfinite"] == 1
+
+
+def test_the_summary_counts_seeds():
+    row = dict.fromkeys(("outside_in_distribution", "nonfinite", "reconstruction", "latent_round_trip"), 0.0)
+    runs = [(-5.0, 1.0, 0.0), (-4.0, 11.0, 0.2), (None, None, 1.0)]
+    rows = [
+        {"variant": "certified_L2_t0.1", "nll": nll, "variance_ratio": ratio, "outside": outside, **row}
+        for nll, ratio, outside in runs
+    ]
+    (found,) = summary(rows)
+    assert (found["exploded"], found["left"], found["seeds"]) == (2, 2, 3)
+    assert (found["nll_median"], found["nll_least"], found["nll_most"]) == (-4.0, -5.0, None)
+    assert (found["lipschitz"], found["shift"]) == (2.0, 0.1)
+
+
+def test_a_whole_run(tmp_path, capsys):
+    names = ["affine", "certified_L2_t0.1", "certified_L4_t0.1"]
+    Toy2d(**TINY, variants=",".join(names)).run(tmp_path)
+    content = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert [(row["variant"], row["seed"]) for row in content["runs"]] == [(n, s) for n in names for s in (0, 1)]
+    assert content["options"]["iterations"] == 3
+    assert content["exact_nll"] == pytest.approx(-5.74, abs=0.03)
+    with (tmp_path / "results.csv").open(encoding="utf-8") as file:
+        assert [float(row["nll"]) for row in csv.DictReader(file)] == [row["nll"] for row in content["runs"]]
+    for name in ("samples.png", "nll.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert min(picture.size) > 200
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in names)
+
+
+def test_the_same_options_give_the_same_numbers(tmp_path):
+    for folder in ("a", "b"):
+        Toy2d(**TINY, net="normalized", variants="rq_spline").run(tmp_path / folder)
+    assert (tmp_path / "a/results.csv").read_bytes() == (tmp_path / "b/results.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"iterations": 0}, "--iterations: 0"),
+        ({"learning_rate": math.nan}, "--learning-rate: nan"),
+        ({"net": "plane"}, "did you mean 'plain'"),
+        ({"schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"variants": "affine,rq-spline"}, "did you mean 'rq_spline'"),
+    ],
+)
+def test_wrong_options_are_one_line(tmp_path, options, said):
+    with pytest.raises(ConfigError) as error:
+        Toy2d(**options).run(tmp_path / "out")
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_hands_its_options_on(monkeypatch):
+    from pipeline.cli import build_parser
+
+    given = []
+    monkeypatch.setattr(Toy2d, "run", lambda study, out: given.extend([study, out]))
+    arguments = build_parser().parse_args(["study", "toy2d", "--out", "o", "--learning-rate", "5e-4", "--seeds", "2"])
+    assert arguments.command(arguments, []) == 0
+    assert given[0] == Toy2d(learning_rate=5e-4, seeds=2)
+    assert given[1].name == "o"
+    assert STUDIES["toy2d"] is Toy2d

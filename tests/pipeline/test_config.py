@@ -1,0 +1,136 @@
+"""params.yaml: what the committed file holds loads, and every mistake is one line that teaches."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.config import load_params
+from pipeline.errors import ConfigError, nearest
+
+COMMITTED = Path(__file__).resolve().parents[2] / "params.yaml"
+CONTENT = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
+
+
+def changed(tmp_path, keys, value):
+    """Write the committed file with ``value`` at ``keys``; return its path."""
+    content = copy.deepcopy(CONTENT)
+    place = content
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def fault(path):
+    """Return the message of the error that ``path`` raises; it must be one line that names the file."""
+    with pytest.raises(ConfigError) as caught:
+        load_params(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert path.name in message
+    return message
+
+
+@pytest.mark.parametrize("profile", CONTENT["profiles"])
+def test_every_profile_loads(tmp_path, profile):
+    params = load_params(changed(tmp_path, ["profile"], profile))
+    for task in params.tasks:
+        settings = params.settings(task)
+        assert settings.training.steps == CONTENT["profiles"][profile][task]["training"]["steps"]
+        assert settings.data.crop % params.task(task).scale == 0
+        assert len(settings.network.noise_steps) in (0, settings.network.levels)
+        assert max(settings.network.encoder.taps) < settings.network.encoder.blocks
+        assert params.dataset(task).source
+
+
+def test_the_committed_file_is_what_a_newcomer_needs():
+    params = load_params(COMMITTED)
+    assert params.profile == "demo"
+    assert {dataset.source for dataset in params.datasets.values()} == {"demo"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "meant"),
+    [
+        (["taskz"], "tasks"),
+        (["tasks", "df2k_x4", "scal"], "scale"),
+        (["variants", "affine", "optoins"], "options"),
+        (["datasets", "df2k", "sorce"], "source"),
+        (["runtime", "log_evry"], "log_every"),
+        (["profiles", "demo", "df2k_x4", "trainig"], "training"),
+        (["profiles", "demo", "df2k_x4", "training", "stepz"], "steps"),
+        (["profiles", "paper", "df2k_x4", "network", "hiden"], "hidden"),
+        (["profiles", "smoke", "df2k_x4", "network", "encoder", "chanels"], "channels"),
+    ],
+)
+def test_unknown_key_names_the_nearest(tmp_path, keys, meant):
+    message = fault(changed(tmp_path, keys, 1))
+    assert f"unknown key '{'.'.join(keys)}'" in message
+    assert f"did you mean '{meant}'?" in message
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "said"),
+    [
+        (["variants", "affine", "transform"], "afine", "did you mean 'affine'?"),
+        (["variants", "affine", "options"], {"epz": 0.1}, "did you mean 'eps'?"),
+        (["variants", "rq_spline", "options"], {"bownd": 0.5}, "did you mean 'bound'?"),
+        (["variants", "rq_spline", "options"], {"bound": -1.0}, "variants.rq_spline"),
+        (["profile"], "dmeo", "did you mean 'demo'?"),
+        (["tasks", "df2k_x4", "dataset"], "df2", "did you mean 'df2k'?"),
+        (["tasks", "new"], {"kind": "super_resolution", "dataset": "df2k", "scale": 4}, "'new'"),
+        (["tasks", "df2k_x4", "scale"], 3, "tasks.df2k_x4.scale"),
+        (["seeds"], ["ten"], "seeds.0"),
+        (["seeds"], [], "seeds"),
+        (["seeds"], [10, 11, 10], "an entry twice"),
+        (["variants", "../up"], {"transform": "affine"}, "variants.../up"),
+        (["variants", "encoder"], {"transform": "affine"}, "called encoder"),
+        (["variants", "affine", "options"], {"eps": "small"}, "variants.affine.options.eps"),
+        (["profiles", "demo", "df2k_x4", "training", "steps"], 0, "profiles.demo.df2k_x4.training.steps"),
+        (["profiles", "demo", "df2k_x4", "training", "ema_decay"], 1.0, "training.ema_decay"),
+        (["profiles", "demo", "df2k_x4", "sampling", "quantization"], "ceil", "sampling.quantization"),
+        (["runtime", "workers"], -1, "runtime.workers"),
+    ],
+)
+def test_wrong_value_says_where_and_what(tmp_path, keys, value, said):
+    assert said in fault(changed(tmp_path, keys, value))
+
+
+@pytest.mark.parametrize(("kind", "meant"), [("variant", "affine"), ("task", "df2k_x4")])
+def test_unknown_name_asked_by_a_stage(kind, meant):
+    params = load_params(COMMITTED)
+    with pytest.raises(ConfigError, match=f"unknown {kind} '{meant}s'; did you mean '{meant}'"):
+        getattr(params, kind)(f"{meant}s")
+
+
+def test_missing_key_is_named(tmp_path):
+    content = copy.deepcopy(CONTENT)
+    del content["profiles"]["demo"]["df2k_x4"]["sampling"]["draws"]
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert "profiles.demo.df2k_x4.sampling.draws" in fault(path)
+
+
+def test_invalid_yaml_names_the_line(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("profile: demo\nseeds: [1, 2\ntasks: {}\n", encoding="utf-8")
+    assert "line 3" in fault(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"just a word", b"- a\n- b\n", b"\xff\xfe\x00"])
+def test_a_file_of_something_else(tmp_path, content):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    fault(path)
+
+
+def test_missing_file(tmp_path):
+    assert "is missing" in fault(tmp_path / "params.yaml")
+
+
+def test_nearest_without_a_likely_match_lists_what_is_allowed():
+    assert nearest("zzz", ["b", "a"]) == "allowed: a, b"

@@ -1,0 +1,267 @@
+"""The stages as DVC runs them, at the smoke profile: whole runs, interruptions, two workers, wrong use."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.torch import load_file, save_file
+
+ROOT = Path(__file__).resolve().parents[2]
+TASK = "df2k_x4"
+
+
+def make_project(folder: Path, **training) -> Path:
+    """Make a project folder with the committed params.yaml at the smoke profile."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params |= {"profile": "smoke", "tasks": {TASK: params["tasks"][TASK]}}
+    params["profiles"] = {"smoke": params["profiles"]["smoke"]}
+    params["profiles"]["smoke"][TASK]["training"] |= training
+    params["runtime"] |= {"log_every": 1, "threads": 1, "checkpoint_seconds": 0.0}
+    folder.mkdir(parents=True, exist_ok=True)
+    save_params(folder, params)
+    return folder
+
+
+def save_params(folder: Path, params: dict) -> None:
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def edit_params(folder: Path, change) -> None:
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    change(params)
+    save_params(folder, params)
+
+
+def command(stage: str, variant: str | None = "affine", seed: int = 10) -> list[str]:
+    chosen = [*(["--variant", variant] if variant else []), *(["--seed", str(seed)] if stage != "prepare" else [])]
+    return [sys.executable, "-m", f"stages.{stage}", "--task", TASK, *chosen]
+
+
+def run(folder: Path, stage: str, variant: str | None = "affine", **environment) -> subprocess.CompletedProcess:
+    env = {**os.environ, **environment}
+    return subprocess.run(
+        command(stage, variant), cwd=folder, env=env, capture_output=True, text=True, timeout=500, check=False
+    )
+
+
+def succeed(folder: Path, stage: str, variant: str | None = "affine", **environment) -> str:
+    done = run(folder, stage, variant, **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def fail(folder: Path, stage: str, variant: str | None = "affine", **environment) -> str:
+    """Run a stage that must fail for a user's mistake; return its one line."""
+    done = run(folder, stage, variant, **environment)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def weights(folder: Path) -> dict:
+    return load_file(folder / "artifacts" / TASK / "seed10" / "affine" / "model" / "weights.safetensors")
+
+
+def curve(folder: Path) -> list[float]:
+    with (folder / "artifacts" / TASK / "seed10" / "affine" / "training" / "curve.csv").open() as file:
+        return [float(row["nll"]) for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory) -> Path:
+    """A project with prepared pictures and a pretrained encoder, to be copied."""
+    folder = make_project(tmp_path_factory.mktemp("pretrained"))
+    succeed(folder, "prepare", None)
+    succeed(folder, "pretrain", None)
+    return folder
+
+
+def copy_project(source: Path, target: Path) -> Path:
+    for name in ("data", "artifacts"):
+        shutil.copytree(source / name, target / name)
+    return make_project(target)
+
+
+@pytest.fixture
+def project(pretrained, tmp_path) -> Path:
+    return copy_project(pretrained, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def trained(pretrained, tmp_path_factory) -> Path:
+    folder = copy_project(pretrained, tmp_path_factory.mktemp("trained"))
+    succeed(folder, "train")
+    return folder
+
+
+def test_every_stage_runs_and_says_where_its_results_are(trained):
+    assert "2 draws in artifacts" in succeed(trained, "sample")
+    assert "lr_psnr_worst" in succeed(trained, "evaluate")
+    assert "on stress inputs" in succeed(trained, "stability")
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.report"], cwd=trained, capture_output=True, text=True, check=True
+    )
+    assert "report.html" in done.stdout
+    folder = trained / "artifacts" / TASK / "seed10" / "affine"
+    samples = json.loads((folder / "samples" / "samples.json").read_text())
+    assert [len(picture["draws"]) for picture in samples["pictures"]] == [2, 2, 2]
+    assert json.loads((folder / "evaluation" / "metrics.json").read_text())["metrics"]["lr_psnr_mean"] > 0
+    audit = json.loads((folder / "stability" / "summary.json").read_text())["analyses"]
+    assert audit["reconstruction"]["image_max_abs"] < 1e-3
+    assert audit["feature_variance"]["largest_in_distribution"] > 0
+    summary = json.loads((folder / "training" / "summary.json").read_text())
+    assert summary["steps"] == 12 and summary["skipped_steps"] == 0
+
+
+def test_one_run_in_mlflow_holds_all_stages(trained):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{trained / 'mlflow.db'}")
+    runs = [run for e in client.search_experiments() for run in client.search_runs([e.experiment_id])]
+    (flow,) = [run for run in runs if run.data.tags["steadyflow.variant"] == "affine"]
+    assert flow.info.status == "FINISHED"
+    assert len(client.get_metric_history(flow.info.run_id, "train/nll")) == 12
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_training_goes_on_and_ends_with_the_same_weights(project, trained, number):
+    stage = subprocess.Popen(command("train"), cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 120
+    while not list(project.glob(".runs/*/checkpoint-previous.pt")):
+        assert stage.poll() is None and time.monotonic() < deadline, stage.communicate()[0]
+        time.sleep(0.01)
+    stage.send_signal(number)
+    said, _ = stage.communicate(timeout=120)
+    if number != signal.SIGKILL:
+        assert stage.returncode == 130 and "the same command goes on" in said and "Traceback" not in said
+    assert not (project / "artifacts" / TASK / "seed10" / "affine" / "model").exists()
+    succeed(project, "train")
+    expected, found = weights(trained), weights(project)
+    assert all(bool((expected[name] == found[name]).all()) for name in expected)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    runs = [run for e in client.search_experiments() for run in client.search_runs([e.experiment_id])]
+    assert [run.info.status for run in runs] == ["FINISHED"]
+    steps = [point.step for point in client.get_metric_history(runs[0].info.run_id, "train/nll")]
+    assert sorted(steps) == list(range(1, 13))
+
+
+def test_two_workers_give_the_losses_of_one(project, trained):
+    """Same global batch over two DDP workers through Ray: equal up to the order of float32 sums."""
+    edit_params(project, lambda params: params["runtime"].update(workers=2, device="cpu"))
+    succeed(project, "train")
+    one, two = curve(trained), curve(project)
+    assert len(one) == len(two) == 12
+    assert max(abs(a - b) for a, b in zip(one, two, strict=True)) < 2e-3
+    for name, tensor in weights(trained).items():
+        assert (tensor.float() - weights(project)[name].float()).abs().max() < 5e-3, name
+
+
+def test_a_finished_run_is_trained_anew_when_asked_again(project):
+    succeed(project, "train")
+    first = weights(project)
+    model = project / "artifacts" / TASK / "seed10" / "affine" / "model" / "weights.safetensors"
+    model.unlink()
+    succeed(project, "train")
+    assert all(bool((first[name] == tensor).all()) for name, tensor in weights(project).items())
+
+
+def test_another_seed_is_another_run_beside_the_first(project, trained):
+    for stage, variant in (("pretrain", None), ("train", "affine")):
+        arguments = {"cwd": project, "capture_output": True, "text": True}
+        refused = subprocess.run(command(stage, variant, seed=11), check=False, **arguments)
+        assert refused.returncode == 2 and "seed 11 is none of seeds [10]" in refused.stderr
+        edit_params(project, lambda params: params.update(seeds=[10, 11]))
+        done = subprocess.run(command(stage, variant, seed=11), check=False, **arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        edit_params(project, lambda params: params.update(seeds=[10]))
+    folder = project / "artifacts" / TASK / "seed11"
+    assert not (project / "artifacts" / TASK / "seed10" / "affine").exists()
+    assert json.loads((folder / "affine" / "model" / "config.json").read_text())["seed"] == 11
+    other = load_file(folder / "affine" / "model" / "weights.safetensors")
+    trunk = "encoder.first.weight"
+    encoder = load_file(folder / "encoder" / "weights.safetensors")
+    assert all(name in other for name in weights(trained)) and trunk in other, list(other)[:5]
+    assert not bool((other[trunk] == weights(trained)[trunk]).any())
+    assert (other[trunk] - encoder["first.weight"]).abs().max() < 0.05  # it started from its own seed's encoder
+
+
+def test_a_dead_tracking_server_delays_logging_and_loses_nothing(project):
+    edit_params(project, lambda params: params["runtime"].update(tracking_uri="http://127.0.0.1:9"))
+    done = run(project, "train")
+    assert done.returncode == 0, done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("warning: ")]) == 1
+    edit_params(project, lambda params: params["runtime"].update(tracking_uri="auto"))
+    succeed(project, "sample")
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    runs = [run for e in client.search_experiments() for run in client.search_runs([e.experiment_id])]
+    assert len(client.get_metric_history(runs[0].info.run_id, "train/nll")) == 12
+
+
+def test_a_training_that_explodes_says_so(project):
+    edit_params(project, lambda params: params["profiles"]["smoke"][TASK]["training"].update(learning_rate=1e6))
+    assert "non-finite loss or gradient" in fail(project, "train")
+
+
+def test_unknown_names_teach(project):
+    assert "did you mean 'affine'" in fail(project, "train", "afine")
+    edit_params(project, lambda params: params["runtime"].update(wrokers=2))
+    assert "did you mean 'workers'" in fail(project, "train")
+
+
+def test_missing_inputs_name_the_stage_to_run(tmp_path):
+    make_project(tmp_path)
+    assert f"steadyflow repro prepare@{TASK}" in fail(tmp_path, "train")
+
+
+def test_a_missing_source_folder_is_named(tmp_path):
+    make_project(tmp_path)
+    edit_params(tmp_path, lambda params: params["datasets"]["df2k"].update(source="no/such/folder"))
+    assert "datasets.df2k.source" in fail(tmp_path, "prepare", None)
+
+
+def test_a_model_of_another_variant_is_refused(trained, project):
+    source = trained / "artifacts" / TASK / "seed10" / "affine" / "model"
+    shutil.copytree(source, project / "artifacts" / TASK / "seed10" / "bounded" / "model")
+    assert "variant 'affine', but 'bounded' was asked for" in fail(project, "sample", "bounded")
+
+
+def test_weights_of_another_network_are_refused(trained, project):
+    model = project / "artifacts" / TASK / "seed10" / "affine" / "model"
+    shutil.copytree(trained / "artifacts" / TASK / "seed10" / "affine" / "model", model)
+    config = json.loads((model / "config.json").read_text())
+    config["transform"] = {"name": "rational_quadratic_spline", "options": {}}
+    (model / "config.json").write_text(json.dumps(config))
+    assert "was trained as" in fail(project, "sample")
+    save_file(load_file(model / "weights.safetensors"), model / "weights.safetensors")  # without its identity
+    line = fail(project, "sample")
+    assert "another network" in line and "shape" in line
+    (model / "weights.safetensors").write_bytes(b"\0" * 100)
+    assert "cannot be read" in fail(project, "sample")
+
+
+def test_a_full_disk_is_one_line(project, monkeypatch, capsys):
+    from pipeline.console import run_main
+
+    def full():
+        raise OSError(28, "No space left on device", str(project / "weights"))
+
+    with pytest.raises(SystemExit) as stopped:
+        run_main(full)
+    assert stopped.value.code == 2
+    assert "no disk space left" in capsys.readouterr().err
