@@ -9,6 +9,8 @@ from pipeline.layout import project_root, variant_folder
 from pipeline.metrics.evaluate import evaluate
 from pipeline.reporting.grid import write_grid
 from pipeline.reporting.wording import WORDING
+from pipeline.tracking.identity import training_identity
+from pipeline.tracking.provenance import provenance
 from pipeline.tracking.run import open_run
 from stages.arguments import parse
 
@@ -27,7 +29,9 @@ def main() -> None:
     evaluation.write(folder / "evaluation")
     grid = write_grid(folder / "evaluation" / "grid.jpg", folder / "samples", evaluation.samples)
     group = _GROUPS[evaluation.samples.kind]
-    with open_run(root, task, variant, seed, evaluation.samples.run_key, params, "evaluate") as run:
+    identity = training_identity(task, variant, seed, evaluation.samples.run_key)
+    origin = provenance(root, "evaluate", params.profile, task)
+    with open_run(root, identity, params.runtime.tracking_uri, origin) as run:
         run.metrics({f"{group}/{name}": value for name, value in evaluation.metrics.items()})
         run.metrics({f"baseline/{name}": value for name, value in evaluation.baseline.items()})
         run.table("per_picture", evaluation.per_picture)

@@ -7,6 +7,8 @@ from pipeline.console import run_main, say
 from pipeline.layout import project_root
 from pipeline.reporting.report import FIGURES, build_report
 from pipeline.reporting.results import load_results
+from pipeline.tracking.identity import training_identity
+from pipeline.tracking.provenance import provenance
 from pipeline.tracking.run import open_run
 
 
@@ -19,7 +21,9 @@ def main() -> None:
         for variant, found in results.variants.items():
             if found.run_key is None:
                 continue  # not yet trained: there is no run to log to
-            with open_run(root, results.task, variant, results.seed, found.run_key, params, "report") as run:
+            identity = training_identity(results.task, variant, results.seed, found.run_key)
+            origin = provenance(root, "report", params.profile, results.task)
+            with open_run(root, identity, params.runtime.tracking_uri, origin) as run:
                 run.artifact(page, "report")
                 run.artifact(page.with_name("comparison.csv"), "report")
                 for figure in sorted(page.with_name(FIGURES).glob(f"{results.task}_*.png")):

@@ -9,6 +9,8 @@ from pipeline.inference.held_out import held_out_crops
 from pipeline.inference.restore import restore_crops
 from pipeline.layout import project_root, variant_folder
 from pipeline.model_folder import load_model
+from pipeline.tracking.identity import training_identity
+from pipeline.tracking.provenance import provenance
 from pipeline.tracking.run import open_run
 from stages.arguments import parse
 
@@ -34,7 +36,9 @@ def main() -> None:
         seed,
         device,
     )
-    with open_run(root, task, variant, seed, network.config.run_key, params, "sample") as run:
+    identity = training_identity(task, variant, seed, network.config.run_key)
+    origin = provenance(root, "sample", params.profile, task)
+    with open_run(root, identity, params.runtime.tracking_uri, origin) as run:
         run.params({f"sampling.{name}": value for name, value in sampling.model_dump().items()})
     say(
         f"{task} {variant} seed {seed}: {len(crops)} pictures x {sampling.draws} draws in "

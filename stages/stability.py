@@ -9,6 +9,8 @@ from pipeline.inference.held_out import held_out_crops
 from pipeline.layout import project_root, variant_folder
 from pipeline.model_folder import load_model
 from pipeline.stability.audit import audit
+from pipeline.tracking.identity import training_identity
+from pipeline.tracking.provenance import provenance
 from pipeline.tracking.run import open_run
 from stages.arguments import parse
 
@@ -39,7 +41,9 @@ def main() -> None:
         for name, value in values.items()
         if value is not None
     }
-    with open_run(root, task, variant, seed, network.config.run_key, params, "stability") as run:
+    identity = training_identity(task, variant, seed, network.config.run_key)
+    origin = provenance(root, "stability", params.profile, task)
+    with open_run(root, identity, params.runtime.tracking_uri, origin) as run:
         run.metrics(numbers)
         run.artifact(folder / "stability", "stability")
     bad = summary["analyses"]["bad_pixels"]

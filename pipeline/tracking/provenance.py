@@ -6,21 +6,23 @@ import os
 import subprocess
 from pathlib import Path
 
-from pipeline.config import Params
 from pipeline.files import read_json
+from pipeline.layout import manifest_path
 from pipeline.tracking.journal import fingerprint
 
 
-def provenance(root: Path, task: str, params: Params, stage: str) -> dict[str, str]:
-    """Return tags: profile, DVC stage, git commit, hash of the prepared data; what is unknown is left out."""
-    manifest = root / "data" / "prepared" / task / "manifest.json"
+def provenance(root: Path, stage: str, profile: str, task: str | None = None) -> dict[str, str]:
+    """Return tags: profile, DVC stage, git commit, hash of the prepared data of ``task``.
+
+    What is unknown is left out, and so are the data of a run that reads no prepared pictures (``task`` None).
+    """
     tags = {
-        "steadyflow.profile": params.profile,
+        "steadyflow.profile": profile,
         "steadyflow.dvc_stage": os.environ.get("DVC_STAGE") or stage,
         "mlflow.source.type": "PROJECT",
         "mlflow.source.name": f"stages/{stage}.py",
     }
-    if manifest.is_file():
+    if task is not None and (manifest := manifest_path(root, task)).is_file():
         tags["steadyflow.data_sha256"] = fingerprint(manifest)
         tags["steadyflow.demo_pictures"] = str(bool(read_json(manifest).get("demo"))).lower()
     if commit := _git(root, "rev-parse", "HEAD"):
@@ -28,8 +30,8 @@ def provenance(root: Path, task: str, params: Params, stage: str) -> dict[str, s
         # dvc.lock, which a first run leaves untracked, is no modification
         changed = _git(root, "status", "--porcelain", "--untracked-files=no")
         tags["steadyflow.git_state"] = "modified" if changed else "clean"
-    if params.profile != "paper":
-        tags["mlflow.note.content"] = f"**{params.profile} profile**: a small network, not the papers' setting."
+    if profile != "paper":
+        tags["mlflow.note.content"] = f"**{profile} profile**: a small network, not the papers' setting."
     return tags
 
 

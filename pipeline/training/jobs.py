@@ -21,10 +21,12 @@ from pipeline.feed.loading import CropLoader
 from pipeline.feed.sides import Pairs, open_pairs
 from pipeline.inference.held_out import held_out_crops
 from pipeline.kinds import KINDS, Kind
-from pipeline.layout import encoder_folder, manifest_path, run_folder, variant_folder
+from pipeline.layout import encoder_folder, manifest_path, variant_folder
 from pipeline.model_folder import ModelConfig, build, load_model, save_model
 from pipeline.pictures.eight_bit import to_tensor
 from pipeline.seeds import seed_of
+from pipeline.tracking.identity import Identity, training_identity
+from pipeline.tracking.provenance import provenance
 from pipeline.tracking.run import open_run
 from pipeline.training.batches import training_batches
 from pipeline.training.checkpoints import CheckpointStore
@@ -102,7 +104,7 @@ def _pretrain(root: Path, params: Params, task: str, seed: int, own: torch.devic
     )
     device = seeded_device(params, "encoder", task, seed, own)
     objective = _kind(params, task).pretraining(build(config))
-    store = _store(task, "encoder", key)
+    store = _store(root, training_identity(task, "encoder", seed, key))
     with stop_requests() as should_stop:
         outcome = fit(
             objective,
@@ -137,7 +139,8 @@ def _train(root: Path, params: Params, task: str, variant: str, seed: int, repor
     crops = held_out_crops(root, params, task, side=settings.data.crop * 2)
     validate = _validator(kind, [sides for _, sides in crops], params.task(task).scale, device)
     batches = _batches(params, root, task, seed, training.batch, training, device)
-    store = _store(task, variant, key)
+    identity = training_identity(task, variant, seed, key)
+    store = _store(root, identity)
 
     def work(log: Callable[[int, Row], None]) -> Outcome:
         with stop_requests() as should_stop:
@@ -146,8 +149,9 @@ def _train(root: Path, params: Params, task: str, variant: str, seed: int, repor
     if not _is_first():
         work(lambda step, row: None)
         return
-    with open_run(root, task, variant, seed, key, params, "train") as run:
-        run.params({**_flat(described), "parameters": _count(network)})
+    origin = provenance(root, "train", params.profile, task)
+    with open_run(root, identity, params.runtime.tracking_uri, origin) as run:
+        run.params({**described, "parameters": _count(network)})
         outcome = work(lambda step, row: run.metrics(_named(row), step=step))
         folder = variant_folder(root, task, variant, seed)
         final = dataclasses.replace(config, run_key=key, step=plan.steps, seed=seed)
@@ -179,8 +183,8 @@ def _inputs(root: Path, task: str) -> list[Path]:
     return [manifest]
 
 
-def _store(task: str, variant: str, key: str) -> CheckpointStore:
-    store = CheckpointStore(run_folder(task, variant, key))
+def _store(root: Path, identity: Identity) -> CheckpointStore:
+    store = CheckpointStore(identity.folder(root))
     if store.done and _is_first():
         store.restart()
     return store
@@ -246,13 +250,6 @@ def _named(row: Row) -> Row:
         "validation_bits_per_dim": "validation/bits_per_dim",
     }
     return {names.get(name, f"train/{name}"): value for name, value in row.items() if name != "step"}
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
 
 
 def _count(network: nn.Module) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from pipeline.config import RuntimeConfig
 from pipeline.errors import SteadyflowError
-from pipeline.layout import store_root
+from pipeline.layout import runs_folder
 from pipeline.training.jobs import Job, run_job
 from pipeline.training.loop import Row
 
@@ -33,7 +34,8 @@ def launch(job: Job, runtime: RuntimeConfig) -> None:
         train_loop_config=dataclasses.asdict(job),
         scaling_config=ray.train.ScalingConfig(num_workers=workers, use_gpu=workers > 0 and torch.cuda.is_available()),
         run_config=ray.train.RunConfig(
-            name=f"{job.task}-{job.variant or 'encoder'}-{job.seed}", storage_path=str(store_root() / ".runs" / "ray")
+            name=f"{job.task}-{job.variant or 'encoder'}-{job.seed}",
+            storage_path=str(runs_folder(Path(job.root)) / "ray"),
         ),
     )
     try:
