@@ -251,7 +251,7 @@ def test_the_stage_logs_the_report_to_every_run(root, monkeypatch):
         yield Recorder()
 
     monkeypatch.chdir(root)
-    monkeypatch.setattr(tracked, "open_run", open_run)
+    monkeypatch.setattr(tracked, "open_experiment", open_run)
     monkeypatch.setattr(report, "load_params", lambda: make_params(variants=(*VARIANTS, "untrained")))
     report.main()
     assert [run for run, _ in logged] == [("df2k_x4", v, 10, f"key{i}", "report") for i, v in enumerate(VARIANTS)]
