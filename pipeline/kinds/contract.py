@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from pipeline.config import TrainingConfig
+from pipeline.kinds.objectives import Objective
 
 
 class Drawing(NamedTuple):
@@ -38,12 +39,15 @@ class Kind(ABC):
         """Return a fresh encoder alone."""
 
     @abstractmethod
-    def objective(self, network: nn.Module) -> nn.Module:
-        """Return the flow's nll as a module that takes what ``batch`` or ``pair`` returns."""
+    def objective(self, network: nn.Module) -> Objective:
+        """Return the flow's nll, which takes what ``batch`` or ``pair`` returns; the batch's mean, a scalar."""
 
     @abstractmethod
-    def pretraining(self, encoder: nn.Module) -> nn.Module:
-        """Return what the encoder is pretrained by, as a module that takes what ``batch`` returns."""
+    def pretraining(self, encoder: nn.Module) -> Objective:
+        """Return what the encoder is pretrained by, which takes what ``batch`` returns.
+
+        It freezes what of the encoder its loss does not reach, so hand in an encoder that nothing else trains.
+        """
 
     @abstractmethod
     def batch(

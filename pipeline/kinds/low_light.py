@@ -15,7 +15,7 @@ from pipeline.config import TrainingConfig
 from pipeline.feed.darkening import darken
 from pipeline.feed.equalization import equalize
 from pipeline.kinds.contract import Drawing, Kind
-from pipeline.kinds.objectives import ColorMapL1, NegativeLogLikelihood
+from pipeline.kinds.objectives import ColorMapL1, NegativeLogLikelihood, Objective
 from pipeline.seeds import generator
 
 _LOG_FLOOR = 1e-3  # LLFlow: log(clamp(low + 1e-3, min=1e-3))
@@ -35,11 +35,11 @@ class LowLight(Kind):
         """Return a fresh LLFlow encoder."""
         return LowLightEncoder(**encoder)
 
-    def objective(self, network: nn.Module) -> nn.Module:
+    def objective(self, network: nn.Module) -> Objective:
         """Return the nll in the published unit."""
         return NegativeLogLikelihood(network)
 
-    def pretraining(self, encoder: nn.Module) -> nn.Module:
+    def pretraining(self, encoder: nn.Module) -> Objective:
         """Return the L1 error of the colour map against the target's colour ratio (ours: LLFlow has none)."""
         return ColorMapL1(encoder)
 

@@ -15,7 +15,7 @@ from pipeline.config import TrainingConfig
 from pipeline.feed.bicubic import imresize
 from pipeline.feed.degradations import low_resolution
 from pipeline.kinds.contract import Drawing, Kind
-from pipeline.kinds.objectives import EncoderL1, NegativeLogLikelihood
+from pipeline.kinds.objectives import EncoderL1, NegativeLogLikelihood, Objective
 from pipeline.seeds import generator
 
 
@@ -33,11 +33,11 @@ class SuperResolution(Kind):
         """Return a fresh RRDB encoder."""
         return RRDBEncoder(**encoder, scale=scale)
 
-    def objective(self, network: nn.Module) -> nn.Module:
+    def objective(self, network: nn.Module) -> Objective:
         """Return the nll in the published unit."""
         return NegativeLogLikelihood(network)
 
-    def pretraining(self, encoder: nn.Module) -> nn.Module:
+    def pretraining(self, encoder: nn.Module) -> Objective:
         """Return the L1 error of the encoder's own head."""
         return EncoderL1(encoder)
 
