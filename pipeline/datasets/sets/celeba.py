@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from pipeline.datasets.contract import DataSet, Listing, PictureSource, Pixels, Wanted
+from pipeline.datasets.contract import DataSet, Listing, PictureSource, Pixels, Wanted, one_of
 from pipeline.datasets.demo.photographs import carrier_members
 from pipeline.feed.manifest import Split
 from pipeline.pictures.decode import Unreadable
@@ -73,7 +73,7 @@ class CelebA(DataSet):
     name = "celeba"
     licence = "CelebA: for non-commercial research only; its pictures may not be redistributed or published as a set"
     demo_licence = "999 pictures of CelebA: non-commercial research only, not to be redistributed (CelebA's terms)"
-    options: ClassVar = {"split": ("paper", "official")}
+    options: ClassVar = {"split": one_of("paper", "official")}
     published_duplicates = True  # nobody says that it has none
 
     def demo(self) -> Listing:
