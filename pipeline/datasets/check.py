@@ -73,7 +73,8 @@ def source_of(task: str, params: Params) -> Source:
             f"params.yaml: tasks.{task}.dataset '{settings.dataset}' does not exist; "
             f"{nearest(settings.dataset, DATASETS)}"
         )
-    wanted = Wanted(settings.scale, chosen.options, paired=settings.kind == "low_light")
+    # at scale 1 nothing is shrunk: the degraded side can only come from the source
+    wanted = Wanted(settings.scale, chosen.options, paired=settings.scale == 1)
     return Source(DATASETS[settings.dataset], chosen, wanted, params.settings(task).data.crop)
 
 

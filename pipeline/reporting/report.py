@@ -22,7 +22,7 @@ from pipeline.reporting.tables import (
     task_rows,
     write_comparison,
 )
-from pipeline.reporting.wording import WORDING
+from pipeline.reporting.wording import wording_of
 
 TEMPLATE = "report.html.j2"
 FIGURES = "figures"
@@ -86,8 +86,8 @@ def _task(results: TaskResults, rows: list[Row], params: Params, plots: dict[str
         groups.setdefault(row.group, []).append(row)
     return {
         "name": results.task,
-        "title": WORDING[results.kind].title.format(scale=params.tasks[results.task].scale),
-        "baseline": WORDING[results.kind].baseline,
+        "title": wording_of(results.kind).title.format(scale=params.tasks[results.task].scale),
+        "baseline": wording_of(results.kind).baseline,
         "demo": results.demo,
         "counts": _counts(results),
         "manifest": results.manifest,

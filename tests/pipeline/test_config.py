@@ -118,6 +118,15 @@ def test_a_task_can_be_like_one_that_is_not_run(tmp_path):
     assert params.settings("own").network.levels == 4
 
 
+def test_what_a_task_is_like_is_no_setting_of_its_own(tmp_path):
+    """Its sizes are: a task that is told them by like and one that spells them out are the same experiment."""
+    from pipeline.settings import resolved
+
+    told = load_params(with_tasks(tmp_path, own={"like": "df2k_x4"}))
+    tasks = resolved(told)["tasks"]
+    assert tasks["own"] == tasks["df2k_x4"]
+
+
 def test_sizes_of_its_own_go_before_those_of_the_task_it_is_like(tmp_path):
     path = with_tasks(tmp_path, own={"like": "df2k_x4"})
     content = yaml.safe_load(path.read_text())

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar, NamedTuple
 
 from pipeline.datasets.contract import DataSet, Listing, Option, PictureSource, Wanted
-from pipeline.datasets.demo.photographs import packaged_photographs
+from pipeline.datasets.photographs import packaged_photographs
 from pipeline.datasets.sets.low_light_pairs import SYNTHETIC_LICENCE, synthetic_pairs
 from pipeline.datasets.sets.picture_folders import files_below
 from pipeline.feed.manifest import Role, Split
