@@ -20,6 +20,7 @@ PARAMS_FILE = "params.yaml"
 # Names become folders, where "encoder" is one of our own.
 Name = Annotated[str, pydantic.StringConstraints(pattern=r"^[^./\\][^/\\]*$")]
 _ENCODER = "encoder"
+_Text = Annotated[str, pydantic.Field(coerce_numbers_to_str=True)]  # YAML reads 0.1 as a number
 
 
 class Strict(pydantic.BaseModel):
@@ -44,15 +45,20 @@ class DatasetConfig(Strict):
 
     source: str = "demo"
     allow_partial: bool = False  # go on without what a complete source would have
-    options: dict[str, str] = {}  # the data set's own (docs/data.md), such as which published split
+    options: dict[str, _Text] = {}  # the data set's own (docs/data.md), such as which published split
 
 
 class Task(Strict):
-    """What is restored: kind of degradation, data set, scale (low light has none)."""
+    """What is restored: kind of degradation, data set, scale (low light has none).
+
+    ``like`` names a task whose sizes and schedules it takes in profiles that have none of its own; it stands in no
+    resolved settings, since they have those sizes themselves.
+    """
 
     kind: str  # a key of pipeline.kinds.KINDS
     dataset: str
     scale: pydantic.PositiveInt = 1
+    like: str | None = pydantic.Field(default=None, exclude=True)
 
 
 class VariantConfig(Strict):
@@ -184,8 +190,22 @@ class Params(Strict):
         return number
 
     def settings(self, task: str) -> TaskProfile:
-        """Return the sizes and schedules of ``task`` in the chosen profile."""
-        return _look_up(_look_up(self.profiles, self.profile, "profile"), task, f"task in profiles.{self.profile}")
+        """Return the sizes and schedules of ``task`` in the chosen profile, or of the task that it is like."""
+        sizes, chain = _look_up(self.profiles, self.profile, "profile"), [task]
+        while chain[-1] not in sizes and chain[-1] in self.tasks and (like := self.tasks[chain[-1]].like):
+            if like in chain:
+                raise ConfigError(
+                    f"{PARAMS_FILE}: tasks.{task}.like goes in a circle ({' -> '.join([*chain, like])}); "
+                    f"{nearest(task, sizes)}"
+                )
+            chain.append(like)
+        if chain[-1] not in sizes:
+            why = f"tasks.{chain[-2]}.like: " if chain[1:] else "say like: NAME in the task, or give sizes; "
+            raise ConfigError(
+                f"{PARAMS_FILE}: profiles.{self.profile} has no sizes for task '{chain[-1]}'; "
+                f"{why}{nearest(chain[-1], sizes)}"
+            )
+        return sizes[chain[-1]]
 
     def dataset(self, task: str) -> DatasetConfig:
         """Return where the pictures of ``task`` are."""
@@ -251,6 +271,12 @@ def _check_references(params: Params, path: Path) -> None:
             raise ConfigError(f"{path}: tasks.{name}.scale is {task.scale}; {task.kind} has scale {scales}")
         params.settings(name)
         params.dataset(name)
+        other = params.tasks.get(task.like or name, task)
+        if (other.kind, other.scale) != (task.kind, task.scale):
+            raise ConfigError(
+                f"{path}: tasks.{name}.like is {task.like}, {other.kind} at scale {other.scale}, whose sizes do not "
+                f"fit {task.kind} at scale {task.scale}; name a task of the same kind and scale"
+            )
 
 
 def _explain(error: pydantic.ValidationError) -> str:

@@ -122,7 +122,7 @@ HOSTILE_NAMES = [
 
 
 @pytest.mark.parametrize("hostile", HOSTILE_NAMES)
-@pytest.mark.parametrize("name", ["df2k", "celeba crops", "lol", "cifar10 classes", "textures"])
+@pytest.mark.parametrize("name", ["df2k", "celeba crops", "lol", "cifar10 classes", "textures", "pictures"])
 def test_a_strange_file_name_does_no_harm(name, hostile, root):
     """It is refused in one printable line, left out as no part of the set, or taken under a safe id."""
     tree = TREES[name]
