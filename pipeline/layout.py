@@ -11,9 +11,17 @@ def project_root() -> Path:
     return Path.cwd()
 
 
-def store_root() -> Path:
-    """Return where runs and the MLflow database live; under a queued DVC experiment, the parent project."""
-    return Path(os.environ.get("DVC_ROOT") or project_root())
+def store_root(root: Path) -> Path:
+    """Return where runs and the MLflow database live: ``root``, or under a queued DVC experiment the parent project.
+
+    `dvc queue` runs its stages in a copy that is thrown away.
+    """
+    return Path(os.environ.get("DVC_ROOT") or root).resolve()
+
+
+def prepared_folder(root: Path, task: str) -> Path:
+    """Return where the prepared pictures of ``task`` are."""
+    return root / "data" / "prepared" / task
 
 
 def settings_path(root: Path) -> Path:
@@ -23,7 +31,7 @@ def settings_path(root: Path) -> Path:
 
 def manifest_path(root: Path, task: str) -> Path:
     """Return the manifest of a task's prepared pictures."""
-    return root / "data" / "prepared" / task / "manifest.json"
+    return prepared_folder(root, task) / "manifest.json"
 
 
 def encoder_folder(root: Path, task: str, seed: int) -> Path:
@@ -36,6 +44,11 @@ def variant_folder(root: Path, task: str, variant: str, seed: int) -> Path:
     return root / "artifacts" / task / f"seed{seed}" / variant
 
 
-def run_folder(task: str, variant: str, run_key: str) -> Path:
-    """Return the scratch folder of a run: checkpoints and the tracking journal. The key tells seeds apart."""
-    return store_root() / ".runs" / f"{task}-{variant}-{run_key}"
+def runs_folder(root: Path) -> Path:
+    """Return the folder of all scratch folders of runs."""
+    return store_root(root) / ".runs"
+
+
+def run_folder(root: Path, name: str, key: str, parent: Path | None = None) -> Path:
+    """Return the scratch folder of a run (checkpoints, tracking journal); a nested run's is inside its parent's."""
+    return (parent or runs_folder(root)) / f"{name}-{key}"

@@ -8,7 +8,7 @@ from pipeline.inference.held_out import held_out_crops
 from pipeline.inference.restore import restore_crops
 from pipeline.layout import variant_folder
 from pipeline.model_folder import load_flow
-from pipeline.tracking.run import open_run
+from pipeline.tracking.experiments import open_experiment
 from stages.arguments import chosen
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     flow = load_flow(folder / "model", choose_device(experiment.runtime), {"task": task, "variant": variant})
     crops = held_out_crops(root, experiment)
     restore_crops(flow, crops, folder / "samples", sampling, experiment.seed)
-    with open_run(root, experiment, flow.config.run_key, "sample") as run:
+    with open_experiment(root, experiment, flow.config.run_key, "sample") as run:
         run.params({"sampling": sampling.model_dump()})
     where = (folder / "samples").relative_to(root)
     say(f"{experiment.name}: {len(crops)} pictures x {sampling.draws} draws in {where}")

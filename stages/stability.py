@@ -8,7 +8,7 @@ from pipeline.inference.held_out import held_out_crops
 from pipeline.layout import variant_folder
 from pipeline.model_folder import load_flow
 from pipeline.stability.audit import audit, summary_line, tracked_numbers
-from pipeline.tracking.run import open_run
+from pipeline.tracking.experiments import open_experiment
 from stages.arguments import chosen
 
 
@@ -28,7 +28,7 @@ def main() -> None:
         experiment.seed,
         flow.device,
     )
-    with open_run(root, experiment, flow.config.run_key, "stability") as run:
+    with open_experiment(root, experiment, flow.config.run_key, "stability") as run:
         run.metrics(tracked_numbers(summary))
         run.artifact(folder / "stability", "stability")
     say(f"{experiment.name}: {summary_line(summary)}")

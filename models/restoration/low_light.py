@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.flow.bijection import check_condition
 from models.flow.caps import Caps
 from models.flow.multiscale import multiscale_flow
 from models.flow.transforms import Transform
@@ -85,5 +86,9 @@ class LowLightFlow(RestorationFlow):
         return z - condition.mean, log_det
 
     def inverse(self, z: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
-        """Decode latents to normally lit pictures, un-clamped; see the contract."""
+        """Decode latents to normally lit pictures, un-clamped; see the contract.
+
+        ValueError for a condition on pictures of another size or number.
+        """
+        check_condition(self, z, condition.mean, z.shape[1:])
         return self.flow.inverse(z + condition.mean, condition.shared)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.flow.bijection import check_condition
 from models.flow.caps import Caps
 from models.flow.multiscale import NOISE_CHANNELS, multiscale_flow
 from models.flow.transforms import Transform
@@ -106,7 +107,8 @@ class SuperResolutionFlow(RestorationFlow):
         return SuperResolutionCondition(shift, self.flow.share(per_level))
 
     def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
-        """Encode HR images; see the contract."""
+        """Encode HR images; see the contract. ValueError for a condition on pictures of another size or number."""
+        check_condition(self, x, condition.base, x.shape[1:])
         result: tuple[Tensor, Tensor] = self.flow(x - condition.base, condition.shared)
         return result
 

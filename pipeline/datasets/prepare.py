@@ -12,8 +12,9 @@ from pipeline.console import say, warn
 from pipeline.datasets.check import Examined, Seen, Source, examine, faults_message, source_of
 from pipeline.datasets.contract import DEMO, Listing, PictureSource
 from pipeline.errors import DataError
-from pipeline.feed.manifest import Manifest, Picture, prepared_folder
+from pipeline.feed.manifest import Manifest, Picture
 from pipeline.feed.shards import SHARD_BYTES, ShardWriter, Written
+from pipeline.layout import prepared_folder
 from pipeline.pictures.decode import Decoded
 from pipeline.pictures.folders import shown
 

@@ -15,11 +15,6 @@ Split = Literal["train", "validation"]
 Role = Literal["target", "input"]
 
 
-def prepared_folder(root: Path, task: str) -> Path:
-    """Return where the prepared pictures of ``task`` are."""
-    return root / "data" / "prepared" / task
-
-
 @dataclass(frozen=True)
 class Picture:
     """One prepared picture: ``height * width * 3`` bytes at ``offset`` of ``shard``, ``(H, W, 3)`` uint8, C order.

@@ -48,11 +48,14 @@ class Kind(ABC):
 
     @abstractmethod
     def objective(self, network: nn.Module) -> Objective:
-        """Return the flow's nll as a module that takes what ``batch`` or ``pair`` returns."""
+        """Return the flow's nll, which takes what ``batch`` or ``pair`` returns; the batch's mean, a scalar."""
 
     @abstractmethod
     def pretraining(self, encoder: nn.Module) -> Objective:
-        """Return what the encoder is pretrained by, as a module that takes what ``batch`` returns."""
+        """Return what the encoder is pretrained by, which takes what ``batch`` returns.
+
+        It freezes what of the encoder its loss does not reach, so hand in an encoder that nothing else trains.
+        """
 
     @abstractmethod
     def batch(

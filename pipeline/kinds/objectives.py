@@ -1,8 +1,9 @@
-"""What is minimized: modules that map a batch to a scalar and own the network that they train."""
+"""What is minimized: modules that map a batch, as ``Kind.batch`` returns it, to a scalar loss."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -21,16 +22,20 @@ def published_nll(nats: Tensor, pixels: int) -> Tensor:
 
 
 class Objective(nn.Module):
-    """A loss of ``network``; ``forward`` takes a batch and returns a scalar.
+    """A loss and the ``network`` that it trains: those of the network's parameters that require gradients.
 
     ``step`` is the optimizer step under way; the training loop sets it, for losses that change over the training.
+    ``unread``: parts of the network that this loss does not depend on; they are frozen. DistributedDataParallel
+    waits for the gradient of every parameter that requires one, and dies where none comes.
     """
 
     step: int = 0
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, unread: Iterable[nn.Module] = ()) -> None:
         super().__init__()
         self.network = network
+        for part in unread:
+            part.requires_grad_(False)
 
 
 class NegativeLogLikelihood(Objective):
@@ -55,15 +60,21 @@ class EncoderL1(Objective):
     """Mean absolute error of the RRDB encoder's own super-resolution head (ESRGAN's pretraining)."""
 
     def forward(self, target: Tensor, seen: Tensor) -> Tensor:
-        """Return a scalar."""
+        """Return a scalar for HR ``target`` ``(B, 3, H, W)`` and LR ``seen``, both in [0, 1]."""
         restored = self.network.restore(seen)  # type: ignore[operator]
         return torch.nn.functional.l1_loss(restored, target)
 
 
 class ColorMapL1(Objective):
-    """Mean absolute error of the low-light encoder's colour map against the target's colour ratio."""
+    """Mean absolute error of the low-light encoder's colour map against the target's colour ratio.
+
+    The colour map is read off the finest level: what leads to the coarser ones stays as it started.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(network, unread=[network.get_submodule("downs")])
 
     def forward(self, target: Tensor, seen: Tensor) -> Tensor:
-        """Return a scalar."""
+        """Return a scalar for ``target`` ``(B, 3, H, W)`` in [0, 1] and the encoder's input ``(B, 6, H, W)``."""
         _, color_map = self.network(seen)
         return torch.nn.functional.l1_loss(color_map, color_ratio(target))

@@ -8,7 +8,7 @@ from pipeline.config import Params
 from pipeline.experiment import Experiment
 from pipeline.reporting.report import FIGURES
 from pipeline.reporting.results import load_results
-from pipeline.tracking.run import open_run
+from pipeline.tracking.experiments import open_experiment
 
 
 def log_report(root: Path, params: Params, page: Path) -> None:
@@ -19,7 +19,7 @@ def log_report(root: Path, params: Params, page: Path) -> None:
             if found.run_key is None:
                 continue  # not yet trained: there is no run to log to
             experiment = Experiment.of(params, results.task, results.seed, variant)
-            with open_run(root, experiment, found.run_key, "report") as run:
+            with open_experiment(root, experiment, found.run_key, "report") as run:
                 run.artifact(page, "report")
                 run.artifact(page.with_name("comparison.csv"), "report")
                 for figure in sorted(page.with_name(FIGURES).glob(f"{results.task}_*.png")):

@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.flow.bijection import Bijection, observe_inverse
+from models.flow.bijection import Bijection
+from models.flow.observing import observe_inverse
+from models.flow.place import Place
 from pipeline.console import progress
 from pipeline.stability.analysis import IN_DISTRIBUTION, Findings, Subject, finite_or_none
 from pipeline.stability.growth import growth_by_kind
@@ -21,16 +23,15 @@ def feature_variance(subject: Subject) -> Findings:
     (``growth_<kind>``). A layer whose features are not all finite has no variance: its field stays empty.
     """
     curves: dict[str, list[list[float]]] = {}
-    labels: list[str] = []
+    places: list[Place] = []
     for condition, name, lr in progress(subject.inputs(), "feature variance"):
-        names, values = _variances(subject, lr, name)
-        labels = names
+        places, values = _variances(subject, lr, name)
         curves.setdefault(condition, []).append(values)
     means = {condition: torch.tensor(runs, dtype=torch.float64).mean(0).tolist() for condition, runs in curves.items()}
     rows: list[dict[str, Any]] = [
         {"index": index, "layer": label, "condition": condition, "variance": finite_or_none(values[index])}
         for condition, values in means.items()
-        for index, label in enumerate(labels)
+        for index, label in enumerate(["latent", *map(str, places)])
     ]
     inside = max(means.get(IN_DISTRIBUTION, [float("nan")]))
     outside = max((max(values) for condition, values in means.items() if condition != IN_DISTRIBUTION), default=0.0)
@@ -44,7 +45,7 @@ def feature_variance(subject: Subject) -> Findings:
         numbers["largest_ratio"] = numbers["largest_stress"] / numbers["largest_in_distribution"]
     else:
         numbers["largest_ratio"] = None
-    growth = growth_by_kind(labels, means) if IN_DISTRIBUTION in means else {}
+    growth = growth_by_kind(places, means) if IN_DISTRIBUTION in means else {}
     numbers |= {f"growth_{kind}": finite_or_none(factor) for kind, factor in growth.items()}
     why = f"non-finite features for {', '.join(broken)}" if broken else "it exceeds what a float holds"
     reasons = {name: why for name, value in numbers.items() if value is None}
@@ -52,13 +53,14 @@ def feature_variance(subject: Subject) -> Findings:
 
 
 @torch.no_grad()
-def _variances(subject: Subject, lr: Tensor, name: str) -> tuple[list[str], list[float]]:
-    """Return the labels of the layers in inverse order and the variance after each."""
-    labels, values = ["latent"], []
+def _variances(subject: Subject, lr: Tensor, name: str) -> tuple[list[Place], list[float]]:
+    """Return the places of the layers in inverse order, and the variance of the latent and after each of them."""
+    places: list[Place] = []
+    values: list[float] = []
 
     def observe(layer: Bijection, output: Tensor) -> None:
-        if layer.label:
-            labels.append(layer.label)
+        if layer.place:
+            places.append(layer.place)
             values.append(float(output.double().var()))
 
     padded, condition = subject.condition(lr)
@@ -66,7 +68,7 @@ def _variances(subject: Subject, lr: Tensor, name: str) -> tuple[list[str], list
     values.append(float(z.double().var()))
     with observe_inverse(observe):
         subject.network.inverse(z, condition)
-    return labels, values
+    return places, values
 
 
 def _finite(value: float) -> bool:

@@ -16,12 +16,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
+from pipeline.errors import TrackingError
 from pipeline.files import read_json, write_json
 
 EVENTS_FILE = "tracking.jsonl"
 SENT_FILE = "tracking_sent.json"
+_LOCK_SECONDS = 30.0
 
 
 class Journal:
@@ -34,6 +36,7 @@ class Journal:
         self.folder = folder
         self.path = folder / EVENTS_FILE
         self._last: dict[str, tuple[int | None, float]] = {}  # metric -> its last step and value
+        self.acknowledged_at = 0.0  # time.monotonic() when a destination last took something
         self._files: dict[tuple[str, str], tuple[str, int]] = {}  # kind, name -> last content, how many so far
         folder.mkdir(parents=True, exist_ok=True)
         self._close_torn_line()
@@ -92,10 +95,11 @@ class Journal:
     def acknowledge(self, destination: str, run_id: str, offset: int) -> None:
         """Remember that the run at ``destination`` has received everything before byte ``offset``."""
         write_json(self.folder / SENT_FILE, {**self._sent(), destination: {"run_id": run_id, "offset": offset}})
+        self.acknowledged_at = time.monotonic()
 
     @contextlib.contextmanager
     def sending(self) -> Iterator[None]:
-        """Hold the right to send; other processes wait."""
+        """Hold the right to send; other processes wait. Raises TrackingError as ``locked`` does."""
         with locked(self.folder / "tracking.lock"):
             yield
 
@@ -122,10 +126,20 @@ class Journal:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock between processes on ``path`` (made if missing)."""
+    """Hold an exclusive lock between processes on ``path`` (made if missing).
+
+    Raises TrackingError if another process holds it for longer than any short transmission takes.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path):
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=_LOCK_SECONDS)
+    except Timeout:
+        raise TrackingError(f"another process has held {path} for {_LOCK_SECONDS:.0f} s; end it") from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def fingerprint(path: Path) -> str:

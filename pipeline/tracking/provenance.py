@@ -7,19 +7,22 @@ import subprocess
 from pathlib import Path
 
 from pipeline.files import read_json
+from pipeline.layout import manifest_path
 from pipeline.tracking.journal import fingerprint
 
 
-def provenance(root: Path, task: str, profile: str, stage: str) -> dict[str, str]:
-    """Return tags: profile, DVC stage, git commit, hash of the prepared data; what is unknown is left out."""
-    manifest = root / "data" / "prepared" / task / "manifest.json"
+def provenance(root: Path, stage: str, profile: str, task: str | None = None) -> dict[str, str]:
+    """Return tags: profile, DVC stage, git commit, hash of the prepared data of ``task``.
+
+    What is unknown is left out, and so are the data of a run that reads no prepared pictures (``task`` None).
+    """
     tags = {
         "steadyflow.profile": profile,
         "steadyflow.dvc_stage": os.environ.get("DVC_STAGE") or stage,
         "mlflow.source.type": "PROJECT",
         "mlflow.source.name": f"stages/{stage}.py",
     }
-    if manifest.is_file():
+    if task is not None and (manifest := manifest_path(root, task)).is_file():
         tags["steadyflow.data_sha256"] = fingerprint(manifest)
         tags["steadyflow.demo_pictures"] = str(bool(read_json(manifest).get("demo"))).lower()
     if commit := _git(root, "rev-parse", "HEAD"):

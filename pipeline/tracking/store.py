@@ -10,14 +10,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline.errors import TrackingError
+from pipeline.layout import store_root
 
 EXPERIMENT = "steadyflow"
+_BUSY_SECONDS = 5.0  # how long another process may hold the data base
 _SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
-
-
-def base_folder(root: Path) -> Path:
-    """Return the folder of mlflow.db and .runs: under `dvc queue`, stages run in a copy that is thrown away."""
-    return Path(os.environ.get("DVC_ROOT") or root).resolve()
 
 
 def tracking_uri(root: Path, configured: str = "auto") -> str:
@@ -33,7 +30,7 @@ def tracking_uri(root: Path, configured: str = "auto") -> str:
             f"allowed: auto, {', '.join(f'{allowed}://...' for allowed in _SCHEMES)}"
         )
     database = sqlite_file(uri)
-    return f"sqlite:///{base_folder(root) / database}" if database else uri
+    return f"sqlite:///{store_root(root) / database}" if database else uri
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -44,6 +41,18 @@ def sqlite_file(uri: str) -> Path | None:
 def artifact_location(database: Path) -> str:
     """Return the URI of the folder of artifacts, which is always beside the data base."""
     return (database.parent / "mlartifacts").as_uri()
+
+
+def check_database(database: Path) -> None:
+    """Raise TrackingError for a file that SQLite cannot open; MLflow would try for a minute and a half."""
+    try:
+        with contextlib.closing(sqlite3.connect(database, timeout=_BUSY_SECONDS)) as connection:
+            connection.execute("PRAGMA schema_version")
+    except sqlite3.Error as error:
+        raise TrackingError(
+            f"{database} cannot be used as a data base ({error}); move it away, end what holds it, "
+            f"or give runtime.tracking_uri another address"
+        ) from None
 
 
 def follow_move(database: Path) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from pipeline.console import say
 from pipeline.errors import TrackingError
-from pipeline.tracking.run import current_runs
+from pipeline.tracking.matching import comparisons
 from pipeline.tracking.store import artifact_location, sqlite_file, tracking_uri
 
 _START_SECONDS = 90.0
@@ -83,14 +83,14 @@ def _wait_until_ready(server: subprocess.Popen[bytes], address: str, log: Path) 
 
 
 def _print_addresses(root: Path, address: str, configured: str) -> None:
-    experiment, tasks = current_runs(root, configured)
-    if not tasks:
+    experiment, found = comparisons(root, configured)
+    if not found:
         say(f"{address}  (no runs yet: `make repro` makes them)")
         return
     say(f"all runs:  {address}/#/experiments/{experiment}/runs?compareRunsMode=CHART")
-    for task, runs in sorted(tasks.items()):
+    for what, runs in found:
         query = f"runs={_query(runs)}&experiments={_query([experiment])}"
-        say(f"{task}, side by side:  {address}/#/compare-runs?{query}")
+        say(f"{what}, side by side:  {address}/#/compare-runs?{query}")
 
 
 def _query(names: list[str]) -> str:

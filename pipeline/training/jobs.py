@@ -13,8 +13,9 @@ from pipeline.dependencies import settings_of
 from pipeline.devices import choose_device
 from pipeline.errors import DataError
 from pipeline.experiment import Experiment
-from pipeline.layout import encoder_folder, manifest_path, run_folder, variant_folder
+from pipeline.layout import encoder_folder, manifest_path, variant_folder
 from pipeline.seeds import seed_of
+from pipeline.tracking.identity import Identity, training_identity
 from pipeline.training import ranks
 from pipeline.training.checkpoints import CheckpointStore
 from pipeline.training.loop import Values
@@ -28,11 +29,13 @@ class Job:
     """One training: where the project is, what to train with which settings, and the folder to write to.
 
     An experiment without a variant pretrains the encoder. ``out`` None: the experiment's place under artifacts/.
+    ``parent``: the run that this one is a part of, such as a search.
     """
 
     root: Path
     experiment: Experiment
     out: Path | None = None
+    parent: Identity | None = None
 
     @property
     def folder(self) -> Path:
@@ -51,14 +54,13 @@ class Job:
 
     def packed(self) -> dict[str, Any]:
         """Return the job as plain values, for a worker that may be on another machine."""
-        out = str(self.out) if self.out else None
-        return {"root": str(self.root), "experiment": self.experiment.model_dump(mode="json"), "out": out}
+        experiment = self.experiment.model_dump(mode="json")
+        return {"root": self.root, "experiment": experiment, "out": self.out, "parent": self.parent}
 
     @classmethod
     def unpacked(cls, packed: dict[str, Any]) -> Job:
         """Return the job that ``packed`` was made of."""
-        out = Path(packed["out"]) if packed["out"] else None
-        return cls(Path(packed["root"]), Experiment.model_validate(packed["experiment"]), out)
+        return cls(**{**packed, "experiment": Experiment.model_validate(packed["experiment"])})
 
     def key(self, inputs: Iterable[Path] = ()) -> str:
         """Return the hash of everything that the result depends on: settings, code, manifest and ``inputs``.
@@ -75,7 +77,9 @@ class Job:
 
     def store(self, key: str) -> CheckpointStore:
         """Return the checkpoints of the run with this key; one that was handed over before starts anew."""
-        store = CheckpointStore(run_folder(self.experiment.task, self.experiment.variant or "encoder", key))
+        chosen = self.experiment
+        identity = training_identity(chosen.task, chosen.variant or "encoder", chosen.seed, key, self.parent)
+        store = CheckpointStore(identity.folder(self.root))
         if store.done and ranks.is_first():
             store.restart()
         return store

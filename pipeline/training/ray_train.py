@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from pipeline.errors import SteadyflowError
-from pipeline.layout import store_root
+from pipeline.layout import runs_folder
 from pipeline.training.jobs import Job, Report
 from pipeline.training.loop import Values
 
@@ -36,7 +36,7 @@ def launch(job: Job, work: Work) -> None:
         train_loop_config=job.packed(),
         scaling_config=ray.train.ScalingConfig(num_workers=workers, use_gpu=workers > 0 and torch.cuda.is_available()),
         run_config=ray.train.RunConfig(
-            name=job.experiment.name.replace(" ", "-"), storage_path=str(store_root() / ".runs" / "ray")
+            name=job.experiment.name.replace(" ", "-"), storage_path=str(runs_folder(job.root) / "ray")
         ),
     )
     try:

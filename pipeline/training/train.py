@@ -16,7 +16,7 @@ from pipeline.kinds import KINDS
 from pipeline.layout import encoder_folder
 from pipeline.model_folder import build, load_encoder, save_model
 from pipeline.pictures.eight_bit import to_tensor
-from pipeline.tracking.run import open_run
+from pipeline.tracking.experiments import open_experiment
 from pipeline.training import ranks
 from pipeline.training.batches import batches_of, training_pairs
 from pipeline.training.jobs import Job, Report, seeded_device
@@ -67,7 +67,7 @@ def train(job: Job, report: Report, own: torch.device) -> None:
         work(lambda step, values: None)
         return
     size = sum(parameter.numel() for parameter in network.parameters())
-    with open_run(job.root, chosen, key, "train") as run:
+    with open_experiment(job.root, chosen, key, "train", job.parent) as run:
         run.params({**_described(chosen), "parameters": size})
         outcome = work(lambda step, values: run.metrics(_named(values), step=step))
         final = dataclasses.replace(config, run_key=key, step=plan.steps)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from pipeline.config import Params
 from pipeline.files import write_csv, write_json
+from pipeline.kinds import KINDS
 from pipeline.metrics import metrics_of
 from pipeline.reporting.report import build_report
 
@@ -58,9 +59,10 @@ def write_variant(root, variant, strength=0, photographs=None, profile="demo", d
     entries = []
     for index, (name, pixels) in enumerate((photographs or {"cat": plain_photograph()}).items()):
         entries.append(write_samples(folder / "samples", f"p{index}", name, pixels, draws, 8 + 4 * strength, random))
-    samples = {**head, "kind": kind, "scale": 4, "temperature": 0.9, "pictures": entries}
+    aspect = KINDS[kind].aspect
+    samples = {**head, "kind": kind, "aspect": aspect, "scale": 4, "temperature": 0.9, "pictures": entries}
     write_json(folder / "samples" / "samples.json", samples)
-    metrics = {name: 10.0 + strength for name in metrics_of(kind)}
+    metrics = {name: 10.0 + strength for name in metrics_of(aspect)}
     metrics["lpips"] = None
     write_json(
         folder / "evaluation" / "metrics.json",

@@ -38,13 +38,20 @@ def case(request):
 def test_a_batch_goes_through_the_objective(case):
     kind, scale, settings, network = case
     batch = kind.batch(sides_of(kind), scale, settings.training, Drawing(1, 0, range(4)))
-    loss = kind.objective(network)(*batch)
-    loss.backward()
-    assert loss.isfinite()
-    assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
+    assert kind.objective(network)(*batch).isfinite()
     encoder = kind.encoder(settings.network.encoder.model_dump(), scale)
     network.encoder.load_state_dict(encoder.state_dict())
     assert kind.pretraining(encoder)(*kind.batch(sides_of(kind), scale, None, Drawing(1, 0, range(4)))).isfinite()
+
+
+def test_what_an_objective_trains_is_what_its_loss_reaches(case):
+    kind, scale, settings, network = case
+    encoder = kind.encoder(settings.network.encoder.model_dump(), scale)
+    for objective, training in ((kind.objective(network), settings.training), (kind.pretraining(encoder), None)):
+        trained = {name for name, parameter in objective.named_parameters() if parameter.requires_grad}
+        objective.requires_grad_(True)  # what is frozen, too: none of it may be reached
+        objective(*kind.batch(sides_of(kind), scale, training, Drawing(1, 0, range(4)))).backward()
+        assert trained == {name for name, parameter in objective.named_parameters() if parameter.grad is not None}
 
 
 def test_what_is_random_depends_on_the_sample_alone(case):

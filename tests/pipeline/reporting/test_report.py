@@ -234,6 +234,7 @@ def test_a_variant_keeps_its_colour():
 
 
 def test_the_stage_logs_the_report_to_every_run(root, monkeypatch):
+    from pipeline.reporting import tracked
     from stages import report
 
     logged = []
@@ -245,12 +246,12 @@ def test_the_stage_logs_the_report_to_every_run(root, monkeypatch):
         image = artifact
 
     @contextlib.contextmanager
-    def open_run(root, task, variant, seed, run_key, params, stage):
-        logged.append(((task, variant, seed, run_key, stage), []))
+    def open_run(root, experiment, run_key, stage):
+        logged.append(((experiment.task, experiment.variant, experiment.seed, run_key, stage), []))
         yield Recorder()
 
     monkeypatch.chdir(root)
-    monkeypatch.setattr(report, "open_run", open_run)
+    monkeypatch.setattr(tracked, "open_experiment", open_run)
     monkeypatch.setattr(report, "load_params", lambda: make_params(variants=(*VARIANTS, "untrained")))
     report.main()
     assert [run for run, _ in logged] == [("df2k_x4", v, 10, f"key{i}", "report") for i, v in enumerate(VARIANTS)]

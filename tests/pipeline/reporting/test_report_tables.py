@@ -10,6 +10,7 @@ from report_tree import BOTH, VARIANTS, Page, make_params, page_of, plain_photog
 from rich.console import Console
 
 from pipeline.errors import DataError
+from pipeline.kinds import KINDS
 from pipeline.metrics import METRICS, metrics_of
 from pipeline.reporting import tables
 from pipeline.reporting.paper_figures import PAPER_TABLES
@@ -51,7 +52,7 @@ def test_comparison_csv_keeps_the_paper_apart(root):
     assert [errors[name] for name in (*VARIANTS, "baseline")] == ["10.0", "11.0", "12.0", "1.0"]
     assert [errors[name] for name in tables.PAPER_COLUMNS] == ["3 of 100", "2 of 100", "0 of 100"]
     assert rows["bad_pixels.bad_share_stress"]["rq_spline"] == "40.0" and rows["lpips"]["affine"] == ""
-    assert set(metrics_of("super_resolution")) <= set(rows) and "psnr_draws_mean_gain" not in rows
+    assert set(metrics_of("draws")) <= set(rows) and "psnr_draws_mean_gain" not in rows
     assert errors["pictures"] == "demo pictures" and "brand_new.some_number" in rows
 
 
@@ -59,8 +60,8 @@ def test_paper_figures_stand_under_real_metrics():
     assert {name for table in PAPER_TABLES.values() for name in table.rows} <= set(METRICS)
     for task, table in PAPER_TABLES.items():
         kind = {1: "super_resolution", 2: "low_light"}[table.number]
-        assert set(table.rows) <= set(metrics_of(kind)), task
-    assert all(set(words.main) & set(metrics_of(kind)) for kind, words in WORDING.items())
+        assert set(table.rows) <= set(metrics_of(KINDS[kind].aspect)), task
+    assert all(set(words.main) & set(metrics_of(KINDS[kind].aspect)) for kind, words in WORDING.items())
 
 
 def test_each_kind_has_its_own_columns_and_words(both):

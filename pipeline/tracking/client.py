@@ -1,0 +1,95 @@
+"""MLflow's client, opened so that what is broken fails within seconds; the only file that imports mlflow."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.errors import TrackingError
+from pipeline.tracking.journal import locked
+from pipeline.tracking.store import (
+    EXPERIMENT,
+    artifact_location,
+    check_database,
+    follow_move,
+    sqlite_file,
+    without_password,
+)
+
+# A dead server must cost seconds; MLflow's own defaults add up to minutes.
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_CONFIGURE_LOGGING": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+
+def import_mlflow() -> Any:
+    """Import mlflow (seconds) without its log lines and telemetry."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import mlflow
+    import mlflow.entities
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return mlflow
+
+
+def open_client(uri: str) -> tuple[Any, str]:
+    """Return (client, id of our experiment); a new data base is made by one process at a time.
+
+    Raises TrackingError or what MLflow raises if ``uri`` does not answer.
+    """
+    mlflow = import_mlflow()
+    database = sqlite_file(uri)
+    if database is None:
+        client = mlflow.MlflowClient(uri)
+        return client, _experiment(client, None)
+    with locked(database.parent / ".runs" / "mlflow.lock"):
+        check_database(database)
+        client = mlflow.MlflowClient(uri)
+        follow_move(database)
+        return client, _experiment(client, artifact_location(database))
+
+
+def search(client: Any, experiment: str, query: str) -> Iterator[Any]:
+    """Yield every run that fits ``query``; MLflow itself gives a thousand at a time."""
+    token = None
+    while True:
+        page = client.search_runs([experiment], query, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def safe_name(name: str) -> str:
+    """Return ``name`` with what MLflow or a path would choke on replaced."""
+    parts = re.sub(r"[^\w\-. /]", "_", name, flags=re.ASCII).split("/")
+    return "/".join(part for part in parts if part.strip(". "))
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's text as one short line without passwords."""
+    text = without_password(" ".join(str(error).split())) or type(error).__name__
+    return text if len(text) <= 160 else f"{text[:157]}..."
+
+
+def _experiment(client: Any, artifacts: str | None) -> str:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        # The tag opens MLflow's page in its view for model training.
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        return str(client.create_experiment(EXPERIMENT, artifacts, tags))
+    if found.lifecycle_stage != "active":
+        raise TrackingError(
+            f"experiment '{EXPERIMENT}' is deleted; `mlflow experiments restore --experiment-id "
+            f"{found.experiment_id}` brings it back"
+        )
+    return str(found.experiment_id)

@@ -1,0 +1,158 @@
+"""Servers that are down, hang or are no servers: nobody waits for them, and nothing is lost."""
+
+import socket
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from tracking_store import DEAD, artifacts, only_run, open_affine, points
+
+from pipeline.tracking import delivery, journal
+from pipeline.tracking.journal import locked
+
+
+def test_a_dead_server_costs_seconds_and_one_warning_and_loses_nothing(root, capsys):
+    picture = root / "curve.csv"
+    picture.write_text("step,nll\n")
+    began = time.monotonic()
+    with open_affine(root, uri=DEAD.replace("//", "//user:secret@")) as run:
+        for step in range(200):
+            run.metrics({"train/nll": float(step)}, step=step)
+        run.artifact(picture)
+        assert run.run_id is None
+    assert time.monotonic() - began < 20
+    warning = capsys.readouterr().err
+    assert warning.count("warning") == 1 and "nothing is lost" in warning and "secret" not in warning
+    with open_affine(root, stage="evaluate"):  # the sqlite store has seen none of it yet
+        pass
+    client, found = only_run(root)
+    assert len(points(client, found, "train/nll")) == 200
+    assert artifacts(client, found) == ["curve.csv"]
+
+
+def test_a_server_that_fails_in_between_gets_the_rest_later(root, monkeypatch):
+    with open_affine(root) as run:
+        run.metrics({"train/nll": 3.0}, step=1)
+        run.flush()
+
+        def refuse(*_):
+            raise ConnectionError("gone")
+
+        monkeypatch.setattr(run._sender._remote, "_client", type("Gone", (), {"__getattr__": refuse})())
+        run.metrics({"train/nll": 2.0}, step=2)
+        run.flush()
+        assert run.run_id is None
+        monkeypatch.setattr(run._sender._server, "retry_at", 0.0)
+        run.metrics({"train/nll": 1.0}, step=3)
+    client, found = only_run(root)
+    assert points(client, found, "train/nll") == [(1, 3.0), (2, 2.0), (3, 1.0)]
+    assert found.info.status == "FINISHED"
+
+
+def test_a_delayed_file_that_changed_since_is_left_out(root, capsys):
+    weights = root / "weights"
+    weights.write_text("first")
+    with open_affine(root, uri=DEAD) as run:
+        run.artifact(weights)
+    weights.write_text("those of another training")
+    with open_affine(root):
+        pass
+    client, found = only_run(root)
+    assert artifacts(client, found) == []
+    assert "changed since" in capsys.readouterr().err
+
+
+@pytest.fixture
+def silent_server():
+    """A server that accepts every connection and never answers."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(64)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def log_steps(run, steps=50):
+    """Return the seconds that logging takes whoever trains."""
+    began = time.monotonic()
+    for step in range(steps):
+        run.metrics({"train/nll": float(step)}, step=step)
+    return time.monotonic() - began
+
+
+def test_a_server_that_never_answers_costs_a_training_no_time(root, silent_server, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    monkeypatch.setattr(delivery, "_PATIENCE_SECONDS", 1.0)
+    with open_affine(root, uri=silent_server) as run:
+        time.sleep(0.5)  # by now it waits for the answer
+        assert log_steps(run) < 1.0
+        left = time.monotonic()
+    assert time.monotonic() - left < 5
+    assert capsys.readouterr().err.count("warning") == 1
+    monkeypatch.setattr(delivery, "_PATIENCE_SECONDS", 60.0)
+    with open_affine(root, stage="evaluate"):  # waits until the thread that asked in vain has let go of the journal
+        pass
+    client, found = only_run(root)
+    assert len(points(client, found, "train/nll")) == 50
+
+
+def test_a_dead_server_is_tried_once_for_all_runs_of_a_process(root, silent_server, monkeypatch, capsys):
+    monkeypatch.setattr(delivery, "_PATIENCE_SECONDS", 1.0)
+    began = time.monotonic()
+    for seed in range(10):
+        with open_affine(root, uri=silent_server, seed=seed, stage="report"):
+            pass
+    assert time.monotonic() - began < 8
+    assert capsys.readouterr().err.count("warning") == 1
+
+
+def test_a_lock_that_a_live_process_holds_costs_a_training_no_time(root, monkeypatch, capsys):
+    monkeypatch.setattr(journal, "_LOCK_SECONDS", 2.0)
+    held, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with locked(root / ".runs" / "mlflow.lock"):
+            held.set()
+            leave.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(10)
+    with open_affine(root) as run:
+        assert log_steps(run) < 1.0
+    leave.set()
+    holder.join()
+    assert "mlflow.lock" in capsys.readouterr().err
+
+
+def test_a_data_base_that_another_process_has_locked_costs_a_training_no_time(root, capsys):
+    holder = sqlite3.connect(root / "mlflow.db", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    with open_affine(root) as run:
+        assert log_steps(run) < 1.0
+        left = time.monotonic()
+    assert time.monotonic() - left < 15
+    holder.rollback()
+    holder.close()
+    assert "locked" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "make", [Path.mkdir, lambda path: path.symlink_to(path), lambda path: path.write_text("x" * 99)]
+)
+def test_what_is_no_data_base_is_told_at_once_and_stops_no_training(tmp_path, make, capsys):
+    make(tmp_path / "mlflow.db")
+    began = time.monotonic()
+    with open_affine(tmp_path) as run:
+        log_steps(run)
+    assert time.monotonic() - began < 15
+    said = capsys.readouterr().err
+    assert said.count("warning") == 1 and "cannot be used as a data base" in said and "nothing is lost" in said
+
+
+def test_a_folder_in_the_place_of_a_lock_stops_no_training(root, capsys):
+    (root / ".runs" / "mlflow.lock").mkdir(parents=True)
+    with open_affine(root) as run:
+        log_steps(run)
+    assert capsys.readouterr().err.count("warning") == 1
