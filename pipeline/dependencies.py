@@ -35,6 +35,8 @@ _METRICS = (
     "pipeline/feed/bicubic.py",
     "pipeline/pictures/__init__.py",
     "pipeline/pictures/decode.py",
+    "pipeline/pictures/folders.py",
+    "pipeline/safe_pickle.py",
 )
 _PROBLEM = ("tasks.{task}.problem", "tasks.{task}.data")
 _REPORT = (

@@ -1,6 +1,5 @@
 """Every test starts from the same seeds, few threads, no telemetry, and no server of the developer's own."""
 
-import functools
 import os
 import random
 import sys
@@ -54,24 +53,15 @@ def blurred(astronaut):
 
 
 @pytest.fixture(scope="session")
-def lpips():
-    """Return what loads LPIPS with a backbone, or skips the test where its weights are not to be had."""
+def alex():
+    """Return LPIPS with AlexNet, or skip the test where its weights are not to be had."""
     from pipeline.errors import DataError
-    from pipeline.metrics.perceptual import load_lpips
+    from pipeline.metrics.lpips_net import load_lpips
 
-    def load(net):
-        try:
-            return load_lpips(net)
-        except DataError as reason:
-            pytest.skip(str(reason))
-
-    return functools.cache(load)
-
-
-@pytest.fixture(scope="session")
-def alex(lpips):
-    """Return LPIPS with AlexNet."""
-    return lpips("alex")
+    try:
+        return load_lpips()
+    except DataError as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="session")

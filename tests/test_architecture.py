@@ -189,6 +189,53 @@ def test_local_links_lead_somewhere(path):
     assert [link for link in local if not (path.parent / link).exists()] == []
 
 
+def places_in(text):
+    """Return (path, name or None) of every `path` and `path:name` in backquotes that begins with a folder of ours."""
+    folders = "|".join(re.escape(folder) for folder in (*OURS, "tests", "benchmarks", "docs", ".ci"))
+    return re.findall(rf"`((?:{folders})/[\w./*-]*)(?::(\w+))?`", text)
+
+
+def defined(path):
+    """Return the classes, functions and constants at the top of a module; what it only imports is not its own."""
+    names = set()
+    for node in parsed(path).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        names.update(target.id for target in targets if isinstance(target, ast.Name))
+    return names
+
+
+def lost(text):
+    """Return the places that ``text`` names and that do not exist; a * stands for anything."""
+    found = []
+    for path, name in places_in(text):
+        files = list(ROOT.glob(path))
+        if not files or (name and not all(name in defined(file) for file in files)):
+            found.append((path, name))
+    return found
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_code_that_documents_name_exists(path):
+    assert lost(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("`models/flow/bijection.py:standard_normal_log_prob`", []),
+        # it is imported there
+        ("`models/restoration/flow.py:Bijection`", [("models/restoration/flow.py", "Bijection")]),
+        ("`pipeline/no/such.py`, `docs/`", [("pipeline/no/such.py", "")]),
+        ("`pipeline/training/ray_*.py`, `pipeline/nothing_*.py`", [("pipeline/nothing_*.py", "")]),
+        ("`pipeline/kinds/__init__.py:KINDS` `data/prepared/x` `make test`", []),
+    ],
+)
+def test_the_rule_for_named_code_sees_a_violation(text, seen):
+    assert lost(text) == seen
+
+
 def commands_of(parser):
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):

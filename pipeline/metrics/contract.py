@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from pipeline.errors import DataError
+from pipeline.metrics.lpips_net import LpipsNet, load_lpips
 from pipeline.pictures import Pixels
-
-if TYPE_CHECKING:
-    from pipeline.metrics.perceptual import LpipsNet
 
 T = TypeVar("T")
 Aspect = Literal["draws", "estimates"]  # what a kind of restoration is judged by, see pipeline/kinds/contract.py
@@ -89,9 +88,6 @@ def _noisy(reference: Pixels, sigma: float, outside: int) -> Picture:
 
 
 def _example_lpips() -> LpipsNet | str:
-    from pipeline.errors import DataError
-    from pipeline.metrics.perceptual import load_lpips
-
     try:
         return load_lpips()
     except DataError as error:

@@ -14,7 +14,7 @@ from pipeline.errors import DataError
 from pipeline.files import write_csv, write_json
 from pipeline.metrics import METRICS, metrics_of
 from pipeline.metrics.contract import ESTIMATES, Aspect, NotComputable, Picture, Pixels
-from pipeline.metrics.perceptual import LpipsNet, load_lpips
+from pipeline.metrics.lpips_net import LpipsNet, load_lpips
 from pipeline.metrics.samples import SampledPicture, Samples, load_samples, read_picture
 from pipeline.origin import origin_of
 
@@ -78,7 +78,7 @@ def evaluate(folder: Path, task: str, variant: str, device: torch.device | str =
 
 def _lpips_or_reason(device: torch.device | str) -> LpipsNet | str:
     try:
-        return load_lpips("alex", device)
+        return load_lpips(device)
     except DataError as error:
         return f"LPIPS' weights are not to be had: {error}"
 

@@ -56,16 +56,6 @@ def _refuse_small(reference: Pixels) -> None:
         raise NotComputable(f"SSIM needs a picture of at least {_SSIM_WINDOW}x{_SSIM_WINDOW}")
 
 
-def lr_psnr(image: Pixels, reference: Pixels, scale: int) -> float:
-    """Return the PSNR in dB between both pictures shrunk by ``scale``: NTIRE 2021's measure of consistency.
-
-    The reference is cropped to a multiple of 8, the image to the same size, both are shrunk by MATLAB's bicubic
-    in uint8 (rounded after each dimension), and all RGB values count, without a border crop.
-    """
-    small = _shrunk(np.stack([image, reference]), scale)
-    return psnr(small[0], small[1])
-
-
 def _shrunk(pictures: Pixels, scale: int) -> Pixels:
     """Return ``(B, H, W, 3)`` cropped to a multiple of 8 and shrunk by ``scale``."""
     import torch
@@ -78,7 +68,11 @@ def _shrunk(pictures: Pixels, scale: int) -> Pixels:
 
 
 def lr_psnr_of_draws(picture: Picture) -> NDArray[np.float64]:
-    """Return the LR-PSNR of every draw ``(M,)`` in dB, at most ``PSNR_CAP``."""
+    """Return the LR-PSNR of every draw ``(M,)`` in dB, at most ``PSNR_CAP``: NTIRE 2021's measure of consistency.
+
+    Both pictures are cropped to a multiple of 8 and shrunk by MATLAB's bicubic in uint8 (rounded after each
+    dimension); all RGB values count, without a border crop. Raises NotComputable where there is no smaller input.
+    """
     if picture.scale < 2:
         raise NotComputable("LR-PSNR needs an input that is smaller than the reference")
     if min(picture.reference.shape[:2]) < _MODULUS:

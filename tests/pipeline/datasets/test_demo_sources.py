@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config import DatasetConfig
+from pipeline.config import DatasetConfig, load_params
 from pipeline.datasets import DATASETS
 from pipeline.datasets.check import Source
 from pipeline.datasets.prepare import prepare_source
@@ -45,6 +45,17 @@ def test_every_demo_source_goes_through_prepare(name, tmp_path, monkeypatch):
         assert all(pictures.picture(index).std() > 8 for index in range(len(pictures)))
     counts = {split: sum(p.split == split for p in listing.pictures) for split in data_set.splits_needed}
     assert all(count >= 3 for count in counts.values())
+
+
+@pytest.mark.parametrize("task", ["df2k_x4", "df2k_x8", "lol", "ve_lol"])
+def test_the_demo_profile_measures_all_sample_pictures_held_out(task):
+    """There are a hundred faces, of which it takes a few; of the other sets it can take all."""
+    params = load_params(ROOT / "params.yaml").model_copy(update={"profile": "demo"})
+    pictures = carried(params.task(task).dataset).pictures
+    held_out = sum(picture.split == "validation" and picture.role == "target" for picture in pictures)
+    data = params.settings(task).data
+    assert held_out >= 3
+    assert data.validation_limit is None or data.validation_limit >= held_out * data.validation_crops
 
 
 @pytest.mark.parametrize("name", ["lol", "lol_v2", "ve_lol"])

@@ -67,7 +67,7 @@ def test_evaluation_of_a_folder(samples, tmp_path, alex, astronaut):
     assert found.baseline["lpips"] == pytest.approx(
         np.mean(
             [
-                alex.distance(np.array(Image.open(samples / n / "baseline.png")), reference)
+                alex.compare(np.array(Image.open(samples / n / "baseline.png"))[None], reference).distance[0]
                 for n, reference in (("a", astronaut), ("b", np.ascontiguousarray(astronaut[::-1])))
             ]
         )
