@@ -15,7 +15,8 @@ from pipeline.files import write_csv, write_json
 from pipeline.metrics import METRICS, metrics_of
 from pipeline.metrics.contract import ESTIMATES, Kind, NotComputable, Picture, Pixels
 from pipeline.metrics.perceptual import LpipsNet, load_lpips
-from pipeline.metrics.samples import SampledPicture, Samples, load_samples, read_picture
+from pipeline.metrics.samples import SampledPicture, Samples, load_samples
+from pipeline.pictures.decode import read_picture
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.reporting.pixels import centre, data_uri, enlarge, jpeg, read_inside
+from pipeline.pictures.decode import read_picture
+from pipeline.reporting.pixels import centre, data_uri, enlarge, jpeg
 from pipeline.reporting.results import TaskResults, VariantResults, number
 from pipeline.reporting.wording import WORDING, Wording
 
@@ -88,7 +89,7 @@ def stress_pictures(results: TaskResults, limit: int) -> tuple[dict[str, dict[st
 
 def _stress(result: VariantResults, name: str) -> Shown:
     share = next((number(row["bad_share"]) for row in result.stress if row["name"] == name), float("nan"))
-    pixels = read_inside(result.folder / "stability", f"stress/{name}.png")
+    pixels = read_picture(result.folder / "stability", f"stress/{name}.png")
     halves = np.split(pixels, [pixels.shape[1] // 2], axis=1)
     gain = _gain(halves[0])
     beside = np.concatenate([centre(brighten(half, gain), STRESS_SIDE) for half in halves], axis=1)
@@ -125,17 +126,17 @@ def _photograph(
 ) -> Photograph:
     first, entry = entries[0]
     folder = first.folder / "samples"
-    reference = read_inside(folder, entry["reference"])
+    reference = read_picture(folder, entry["reference"])
     inputs = [
         _shown(
-            centre(enlarge(read_inside(folder, entry["input"]), reference.shape), SIDE),
+            centre(enlarge(read_picture(folder, entry["input"]), reference.shape), SIDE),
             f"{words.input}, synthetic" if synthetic else words.input,
         ),
-        _shown(centre(read_inside(folder, entry["baseline"]), SIDE), words.baseline),
+        _shown(centre(read_picture(folder, entry["baseline"]), SIDE), words.baseline),
         _shown(centre(reference, SIDE), "ground truth"),
     ]
     draws = {
-        result.variant: [centre(read_inside(result.folder / "samples", draw["file"]), SIDE) for draw in drawn["draws"]]
+        result.variant: [centre(read_picture(result.folder / "samples", draw["file"]), SIDE) for draw in drawn["draws"]]
         for result, drawn in entries
     }
     maps = {variant: difference_map(pixels) for variant, pixels in draws.items()}
@@ -143,7 +144,7 @@ def _photograph(
     variants = {}
     for result, drawn in entries:
         row = [
-            _shown(centre(read_inside(result.folder / "samples", drawn[estimate]), SIDE), caption)
+            _shown(centre(read_picture(result.folder / "samples", drawn[estimate]), SIDE), caption)
             for estimate, caption in words.estimates.items()
         ]
         for i, (pixels, draw) in enumerate(zip(draws[result.variant], drawn["draws"], strict=True), 1):
