@@ -139,6 +139,8 @@ class StabilityConfig(_Strict):
     draws: pydantic.PositiveInt
     temperature: pydantic.NonNegativeFloat
     stress_size: pydantic.PositiveInt  # side of a stress input, LR pixels
+    # what is run, of pipeline.stability.ANALYSES, and its options
+    analyses: dict[str, dict[str, bool | int | float | str]] = pydantic.Field(min_length=1)
 
 
 class TaskProfile(_Strict):
@@ -225,6 +227,7 @@ def _check_references(params: Params, path: Path) -> None:
     """Names that point from one group into another must exist, also when no stage has asked yet."""
     from models.flow.caps import Caps
     from models.flow.transforms import TRANSFORMS  # torch: only when a file is really read
+    from pipeline.stability import chosen
 
     for name, variant in params.variants.items():
         if variant.transform not in TRANSFORMS:
@@ -245,6 +248,12 @@ def _check_references(params: Params, path: Path) -> None:
             Caps(**variant.caps)
         except ValueError as error:
             raise ConfigError(f"{path}: variants.{name}: {error}") from None
+    for profile, tasks in params.profiles.items():
+        for task, settings in tasks.items():
+            try:
+                chosen(settings.stability.analyses)
+            except ValueError as error:
+                raise ConfigError(f"{path}: profiles.{profile}.{task}.stability.analyses: {error}") from None
     for task in params.tasks:
         params.settings(task)
         params.dataset(task)

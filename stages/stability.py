@@ -32,6 +32,7 @@ def main() -> None:
         limits.stress_size,
         seed,
         device,
+        limits.analyses,
     )
     numbers = {
         f"stability/{analysis}.{name}": value
@@ -42,11 +43,7 @@ def main() -> None:
     with open_run(root, task, variant, seed, network.config.run_key, params, "stability") as run:
         run.metrics(numbers)
         run.artifact(folder / "stability", "stability")
-    bad = summary["analyses"]["bad_pixels"]
-    say(
-        f"{task} {variant} seed {seed}: bad pixels {bad['bad_share_in_distribution']:.2%} on photographs, "
-        f"{bad['bad_share_stress']:.2%} on stress inputs"
-    )
+    say(f"{task} {variant} seed {seed}: {', '.join(summary['analyses'])} in {folder / 'stability'}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pipeline.pictures.decode import read_picture
 from pipeline.reporting.pixels import centre, data_uri, enlarge, jpeg
 from pipeline.reporting.results import TaskResults, VariantResults, number
 from pipeline.reporting.wording import WORDING, Wording
+from pipeline.stability.bad_pixels import STRESS_TABLE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,12 +75,15 @@ def stress_pictures(results: TaskResults, limit: int) -> tuple[dict[str, dict[st
     at least).
     """
     worst: dict[str, tuple[float, str]] = {}
-    for result in results.variants.values():
-        for row in result.stress:
-            worst[row["kind"]] = max(worst.get(row["kind"], (-1.0, "")), (number(row["bad_share"]), row["name"]))
+    shares: dict[str, dict[str, float]] = {}  # per input, of the variants that have met it
+    for variant, result in results.variants.items():
+        for row in result.tables[STRESS_TABLE]:
+            share, name = number(row["bad_share"]), row["name"]
+            worst[row["kind"]] = max(worst.get(row["kind"], (-1.0, "")), (share, name))
+            shares.setdefault(name, {})[variant] = share
     shown: dict[str, dict[str, Shown]] = {}
     for _, name in sorted(worst.values(), key=lambda entry: -entry[0]):
-        pictures = {variant: _stress(result, name) for variant, result in results.variants.items() if result.stress}
+        pictures = {variant: _stress(results.variants[variant], name, share) for variant, share in shares[name].items()}
         limit -= sum(len(picture.uri) for picture in pictures.values())
         if shown and limit < 0:
             break
@@ -87,8 +91,7 @@ def stress_pictures(results: TaskResults, limit: int) -> tuple[dict[str, dict[st
     return shown, len(worst)
 
 
-def _stress(result: VariantResults, name: str) -> Shown:
-    share = next((number(row["bad_share"]) for row in result.stress if row["name"] == name), float("nan"))
+def _stress(result: VariantResults, name: str, share: float) -> Shown:
     pixels = read_picture(result.folder / "stability", f"stress/{name}.png")
     halves = np.split(pixels, [pixels.shape[1] // 2], axis=1)
     gain = _gain(halves[0])

@@ -7,10 +7,16 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 
-from pipeline.stability.analysis import IN_DISTRIBUTION
+from pipeline.stability.subject import IN_DISTRIBUTION
 
 # what stands before the kind in a layer's label, as "level 3 step 2 " in "level 3 step 2 noise coupling"
 _PLACE = re.compile(r"^(level \d+ )?((step|transition) \d+ )?")
+
+
+def level_of(label: str) -> str:
+    """Return the number of the level that a layer belongs to; nothing for one outside of all levels."""
+    found = re.match(r"level (\d+)", label)
+    return found[1] if found else ""
 
 
 def growth_by_kind(labels: Sequence[str], variances: Mapping[str, Sequence[float]]) -> dict[str, float]:
