@@ -34,7 +34,7 @@ def register(add: Add) -> None:
 
 
 def _repro(arguments: argparse.Namespace, options: list[str]) -> int:
-    from pipeline.config import load_params
+    from pipeline.params import load_params
     from pipeline.settings import write_settings
 
     root = Path.cwd()
@@ -88,7 +88,7 @@ def _run_dvc(options: list[str]) -> int:
 
 
 def _summary(arguments: argparse.Namespace, options: list[str]) -> int:
-    from pipeline.config import load_params
+    from pipeline.params import load_params
 
     params = load_params()
     from pipeline.reporting.tables import print_summary
@@ -98,7 +98,7 @@ def _summary(arguments: argparse.Namespace, options: list[str]) -> int:
 
 
 def _ui(arguments: argparse.Namespace, options: list[str]) -> int:
-    from pipeline.config import load_params
+    from pipeline.params import load_params
     from pipeline.tracking.ui import serve_ui
 
     serve_ui(Path.cwd(), arguments.host, arguments.port, load_params().runtime.tracking_uri)
