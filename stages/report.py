@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.config import load_params
 from pipeline.console import run_main, say
 from pipeline.layout import project_root
+from pipeline.reporting.dvc_summary import write_dvc_summary
 from pipeline.reporting.report import FIGURES, build_report
 from pipeline.reporting.results import load_results
 from pipeline.tracking.run import open_run
@@ -14,7 +15,9 @@ def main() -> None:
     """Read params, write ``report``, log it with its figures."""
     root, params = project_root(), load_params()
     page = build_report(root, params)
-    every = [one for results in load_results(root, params) for one in (results, *results.repeats)]
+    tasks = load_results(root, params)
+    write_dvc_summary(root, tasks)
+    every = [one for results in tasks for one in (results, *results.repeats)]
     for results in every:
         for variant, found in results.variants.items():
             if found.run_key is None:
