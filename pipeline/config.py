@@ -22,11 +22,13 @@ Name = Annotated[str, pydantic.StringConstraints(pattern=r"^[^./\\][^/\\]*$")]
 _ENCODER = "encoder"
 
 
-class _Strict(pydantic.BaseModel):
+class Strict(pydantic.BaseModel):
+    """Settings that never change once read; a key that does not exist is an error."""
+
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
 
-class RuntimeConfig(_Strict):
+class RuntimeConfig(Strict):
     """Knobs that change how fast and how talkative a run is, never what it computes."""
 
     workers: Literal["auto"] | pydantic.NonNegativeInt = "auto"  # auto: one per GPU, else 0 = in this process
@@ -37,7 +39,7 @@ class RuntimeConfig(_Strict):
     tracking_uri: str = "auto"  # auto: MLFLOW_TRACKING_URI, else sqlite beside dvc.yaml
 
 
-class DatasetConfig(_Strict):
+class DatasetConfig(Strict):
     """Where the pictures of one data set are: ``demo``, or a folder that the user owns."""
 
     source: str = "demo"
@@ -45,21 +47,15 @@ class DatasetConfig(_Strict):
     options: dict[str, str] = {}  # the data set's own (docs/data.md), such as which published split
 
 
-class Task(_Strict):
+class Task(Strict):
     """What is restored: kind of degradation, data set, scale (low light has none)."""
 
-    kind: Literal["super_resolution", "low_light"]
+    kind: str  # a key of pipeline.kinds.KINDS
     dataset: str
-    scale: Literal[1, 4, 8] = 1
-
-    @pydantic.model_validator(mode="after")
-    def _scale_fits_the_kind(self) -> Task:
-        if (self.kind == "super_resolution") == (self.scale == 1):
-            raise ValueError("super_resolution needs scale 4 or 8, low_light has none")
-        return self
+    scale: pydantic.PositiveInt = 1
 
 
-class VariantConfig(_Strict):
+class VariantConfig(Strict):
     """The elementwise transform that every conditional map of the flow uses, its numbers, and caps around it."""
 
     transform: str
@@ -67,7 +63,7 @@ class VariantConfig(_Strict):
     caps: dict[str, float] = {}  # fields of models.flow.caps.Caps; none: the published layers
 
 
-class DataConfig(_Strict):
+class DataConfig(Strict):
     """Crops for training and held-out crops for evaluation, in HR pixels."""
 
     crop: pydantic.PositiveInt
@@ -78,7 +74,7 @@ class DataConfig(_Strict):
     validation_limit: pydantic.PositiveInt | None = None  # crops in all, spread evenly; None: every one
 
 
-class EncoderConfig(_Strict):
+class EncoderConfig(Strict):
     """Size of the RRDB encoder (ESRGAN's nb, nf, gc; ``taps`` are 0-based block indices)."""
 
     channels: pydantic.PositiveInt
@@ -87,7 +83,7 @@ class EncoderConfig(_Strict):
     taps: list[pydantic.NonNegativeInt]
 
 
-class NetworkConfig(_Strict):
+class NetworkConfig(Strict):
     """Size of the flow (levels L, steps K) and of its conditional nets."""
 
     encoder: EncoderConfig
@@ -98,15 +94,16 @@ class NetworkConfig(_Strict):
     permutation: Literal["learned", "fixed_orthogonal"]
 
 
-class PretrainingConfig(_Strict):
+class PretrainingConfig(Strict):
     """L1 training of the encoder with its own upsampling head."""
 
     steps: pydantic.NonNegativeInt
     batch: pydantic.PositiveInt
     learning_rate: pydantic.PositiveFloat
+    ema_decay: float = pydantic.Field(ge=0.0, lt=1.0)  # 0: no averaging
 
 
-class TrainingConfig(_Strict):
+class TrainingConfig(Strict):
     """Maximum-likelihood training of the flow."""
 
     steps: pydantic.PositiveInt
@@ -124,7 +121,7 @@ class TrainingConfig(_Strict):
     validation_every: pydantic.PositiveInt
 
 
-class SamplingConfig(_Strict):
+class SamplingConfig(Strict):
     """How held-out pictures are restored."""
 
     draws: pydantic.PositiveInt
@@ -132,7 +129,7 @@ class SamplingConfig(_Strict):
     quantization: Literal["floor", "round"]
 
 
-class StabilityConfig(_Strict):
+class StabilityConfig(Strict):
     """How much of the audit is run."""
 
     pictures: pydantic.PositiveInt
@@ -141,7 +138,7 @@ class StabilityConfig(_Strict):
     stress_size: pydantic.PositiveInt  # side of a stress input, LR pixels
 
 
-class TaskProfile(_Strict):
+class TaskProfile(Strict):
     """All sizes and schedules of one task in one profile."""
 
     data: DataConfig
@@ -152,7 +149,7 @@ class TaskProfile(_Strict):
     stability: StabilityConfig
 
 
-class Params(_Strict):
+class Params(Strict):
     """The whole of params.yaml."""
 
     profile: str
@@ -225,6 +222,7 @@ def _check_references(params: Params, path: Path) -> None:
     """Names that point from one group into another must exist, also when no stage has asked yet."""
     from models.flow.caps import Caps
     from models.flow.transforms import TRANSFORMS  # torch: only when a file is really read
+    from pipeline.kinds import KINDS
 
     for name, variant in params.variants.items():
         if variant.transform not in TRANSFORMS:
@@ -245,9 +243,14 @@ def _check_references(params: Params, path: Path) -> None:
             Caps(**variant.caps)
         except ValueError as error:
             raise ConfigError(f"{path}: variants.{name}: {error}") from None
-    for task in params.tasks:
-        params.settings(task)
-        params.dataset(task)
+    for name, task in params.tasks.items():
+        if task.kind not in KINDS:
+            raise ConfigError(f"{path}: tasks.{name}.kind '{task.kind}' does not exist; {nearest(task.kind, KINDS)}")
+        if task.scale not in KINDS[task.kind].scales:
+            scales = " or ".join(map(str, KINDS[task.kind].scales))
+            raise ConfigError(f"{path}: tasks.{name}.scale is {task.scale}; {task.kind} has scale {scales}")
+        params.settings(name)
+        params.dataset(name)
 
 
 def _explain(error: pydantic.ValidationError) -> str:

@@ -16,6 +16,11 @@ def store_root() -> Path:
     return Path(os.environ.get("DVC_ROOT") or project_root())
 
 
+def settings_path(root: Path) -> Path:
+    """Return the file of the resolved settings."""
+    return root / "artifacts" / "settings.json"
+
+
 def manifest_path(root: Path, task: str) -> Path:
     """Return the manifest of a task's prepared pictures."""
     return root / "data" / "prepared" / task / "manifest.json"

@@ -1,4 +1,4 @@
-"""What is minimized. Each objective maps a batch to ``(loss, report)`` and owns the network it trains."""
+"""What is minimized: modules that map a batch to a scalar and own the network that they train."""
 
 from __future__ import annotations
 
@@ -20,12 +20,21 @@ def published_nll(nats: Tensor, pixels: int) -> Tensor:
     return nats / (math.log(2.0) * pixels)
 
 
-class NegativeLogLikelihood(nn.Module):
-    """Mean nll of pictures under a flow, in the published unit."""
+class Objective(nn.Module):
+    """A loss of ``network``; ``forward`` takes a batch and returns a scalar.
+
+    ``step`` is the optimizer step under way; the training loop sets it, for losses that change over the training.
+    """
+
+    step: int = 0
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+
+
+class NegativeLogLikelihood(Objective):
+    """Mean nll of pictures under a flow, in the published unit."""
 
     def forward(self, target: Tensor, seen: Tensor, *extra: Tensor) -> Tensor:
         """Return a scalar for ``target`` ``(B, 3, H, W)`` in [0, 1] and the network's input ``seen``.
@@ -42,12 +51,8 @@ class NegativeLogLikelihood(nn.Module):
         return published_nll(nats, target.shape[2] * target.shape[3])
 
 
-class EncoderL1(nn.Module):
+class EncoderL1(Objective):
     """Mean absolute error of the RRDB encoder's own super-resolution head (ESRGAN's pretraining)."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
 
     def forward(self, target: Tensor, seen: Tensor) -> Tensor:
         """Return a scalar."""
@@ -55,12 +60,8 @@ class EncoderL1(nn.Module):
         return torch.nn.functional.l1_loss(restored, target)
 
 
-class ColorMapL1(nn.Module):
+class ColorMapL1(Objective):
     """Mean absolute error of the low-light encoder's colour map against the target's colour ratio."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
 
     def forward(self, target: Tensor, seen: Tensor) -> Tensor:
         """Return a scalar."""

@@ -103,7 +103,7 @@ LR_PSNR_MEAN = Metric(
     better="higher",
     per_picture=lambda picture: float(picture.once(lr_psnr_of_draws).mean()),
     summarise=mean,
-    kinds=("super_resolution",),
+    aspect="draws",
 )
 LR_PSNR_WORST = Metric(
     name="lr_psnr_worst",
@@ -112,7 +112,7 @@ LR_PSNR_WORST = Metric(
     better="higher",
     per_picture=lambda picture: float(picture.once(lr_psnr_of_draws).min()),
     summarise=smallest,
-    kinds=("super_resolution",),
+    aspect="draws",
 )
 PSNR = Metric(
     name="psnr",
@@ -121,7 +121,7 @@ PSNR = Metric(
     better="higher",
     per_picture=_mean_psnr,
     summarise=mean,
-    kinds=("super_resolution",),
+    aspect="draws",
 )
 SSIM = Metric(
     name="ssim_colour",
@@ -130,5 +130,5 @@ SSIM = Metric(
     better="higher",
     per_picture=_mean_ssim,
     summarise=mean,
-    kinds=("super_resolution",),
+    aspect="draws",
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.datasets.demo.carriers import carrier_file
+from pipeline.carriers.carriers import carrier_file
 from pipeline.errors import DataError, nearest
 from pipeline.metrics.contract import Metric, NotComputable, Picture, Pixels, mean
 

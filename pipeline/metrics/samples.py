@@ -8,7 +8,7 @@ import numpy as np
 import pydantic
 
 from pipeline.errors import DataError
-from pipeline.metrics.contract import DrawStatistics, Kind, Pixels
+from pipeline.metrics.contract import Aspect, DrawStatistics, Pixels
 from pipeline.pictures.decode import Unreadable, decode
 
 SAMPLES_FILE = "samples.json"
@@ -51,7 +51,8 @@ class SampledPicture(_Entry):
 class Samples(_Entry):
     """The content of samples.json that the metrics need."""
 
-    kind: Kind
+    kind: str
+    aspect: Aspect
     task: str
     variant: str
     profile: str

@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.files import write_csv, write_json
 from pipeline.reporting.results import TaskResults, VariantResults, number
 from pipeline.reporting.tables import REPORT_FILE, task_rows
-from pipeline.reporting.wording import WORDING
+from pipeline.reporting.wording import wording_of
 
 METRICS = REPORT_FILE.with_name("metrics.json")
 PLOTS = REPORT_FILE.with_name("plots")
@@ -44,7 +44,7 @@ def main_figures(task: TaskResults) -> dict[str, dict[str, float | None]]:
     Left out is what has no better or worse, the minutes, which differ in every run.
     """
     rows = {row.name: row for row in task_rows(task)}
-    shown = [rows[name] for name in WORDING[task.kind].main if name in rows and rows[name].better]
+    shown = [rows[name] for name in wording_of(task.kind).main if name in rows and rows[name].better]
     return {row.name: {variant: _finite(value) for variant, value in row.values.items()} for row in shown}
 
 

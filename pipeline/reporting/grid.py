@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.files import write_bytes
 from pipeline.metrics.samples import SampledPicture, Samples
 from pipeline.reporting.pixels import centre, enlarge, jpeg, read_inside
-from pipeline.reporting.wording import WORDING
+from pipeline.reporting.wording import wording_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +52,7 @@ def sample_grid(folder: Path, samples: Samples) -> NDArray[np.uint8]:
 
 
 def _tiles(folder: Path, samples: Samples, picture: SampledPicture) -> dict[str, NDArray[np.uint8]]:
-    words = WORDING[samples.kind]
+    words = wording_of(samples.kind)
     reference = read_inside(folder, picture.reference)
     estimates = {caption: getattr(picture, name) for name, caption in words.estimates.items()}
     draws = {f"draw {i}": draw.file for i, draw in enumerate(picture.draws[: RESTORATIONS - len(estimates)], 1)}

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.reporting.pixels import centre, data_uri, enlarge, jpeg, read_inside
 from pipeline.reporting.results import TaskResults, VariantResults, number
-from pipeline.reporting.wording import WORDING, Wording
+from pipeline.reporting.wording import Wording, wording_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,7 +59,7 @@ def photographs(results: TaskResults, limit: int) -> tuple[list[Photograph], int
     shown: list[Photograph] = []
     for name, by_variant in entries.items():
         found = [(results.variants[variant], entry) for variant, entry in by_variant.items()]
-        photograph = _photograph(name, found, WORDING[results.kind], "synthetic" in results.demo)
+        photograph = _photograph(name, found, wording_of(results.kind), "synthetic" in results.demo)
         if shown and sum(other.size for other in shown) + photograph.size > limit:
             break
         shown.append(photograph)

@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.config import Params
 from pipeline.files import write_bytes, write_text
 from pipeline.reporting import figures
+from pipeline.reporting.dvc_summary import write_dvc_summary
 from pipeline.reporting.paper_figures import NOTES, PAPER_TABLES
 from pipeline.reporting.pictures import colour_stops, photographs, stress_pictures
 from pipeline.reporting.pixels import data_uri
@@ -22,7 +23,7 @@ from pipeline.reporting.tables import (
     task_rows,
     write_comparison,
 )
-from pipeline.reporting.wording import WORDING
+from pipeline.reporting.wording import wording_of
 
 TEMPLATE = "report.html.j2"
 FIGURES = "figures"
@@ -32,13 +33,14 @@ _STRESS_BYTES = 2_500_000
 
 
 def build_report(root: Path, params: Params) -> Path:
-    """Write ``report/``: report.html, comparison.csv and figures/; return the path of the page.
+    """Write ``report/``: report.html, comparison.csv, figures/ and what DVC compares; return the path of the page.
 
     Stages that have not run are named as such. Raises DataError for a file that cannot be read.
     """
     results = load_results(root, params)
     page = root / REPORT_FILE
     write_comparison(page.with_name("comparison.csv"), results, params)
+    write_dvc_summary(root, results)
     tasks = []
     for task in results:
         plots = task_figures(task, params.profile)
@@ -86,8 +88,8 @@ def _task(results: TaskResults, rows: list[Row], params: Params, plots: dict[str
         groups.setdefault(row.group, []).append(row)
     return {
         "name": results.task,
-        "title": WORDING[results.kind].title.format(scale=params.tasks[results.task].scale),
-        "baseline": WORDING[results.kind].baseline,
+        "title": wording_of(results.kind).title.format(scale=params.tasks[results.task].scale),
+        "baseline": wording_of(results.kind).baseline,
         "demo": results.demo,
         "counts": _counts(results),
         "manifest": results.manifest,

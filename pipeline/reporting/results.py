@@ -6,15 +6,12 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.config import Params, TaskProfile
 from pipeline.errors import DataError
 from pipeline.files import read_csv, read_json
 from pipeline.layout import manifest_path, variant_folder
-
-if TYPE_CHECKING:
-    from pipeline.metrics import Kind
 
 # stage -> the file that says it is done
 STAGE_FILES = {
@@ -66,7 +63,7 @@ class TaskResults:
     """All variants of one task at one seed, in the order of params.yaml, and where the pictures come from."""
 
     task: str
-    kind: Kind
+    kind: str
     seed: int
     variants: dict[str, VariantResults]
     manifest: dict[str, Any] | None

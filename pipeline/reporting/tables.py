@@ -14,7 +14,7 @@ from pipeline.files import write_csv
 from pipeline.reporting.paper_figures import PAPER_TABLES
 from pipeline.reporting.results import Rows, TaskResults, crops_and_photographs, load_results, number
 from pipeline.reporting.rows import NOT_PRINTED, Row, over_seeds
-from pipeline.reporting.wording import WORDING, Wording
+from pipeline.reporting.wording import Wording, wording_of
 
 if TYPE_CHECKING:
     from pipeline.metrics.evaluate import Evaluation
@@ -161,13 +161,13 @@ def write_comparison(path: Path, results: Iterable[TaskResults], params: Params)
 def print_summary(root: Path, params: Params) -> None:
     """Print the variants' main figures per task, where the report is, and what to type next."""
     for results in load_results(root, params):
-        rows = [row for row in task_rows(results) if row.name in WORDING[results.kind].main]
+        rows = [row for row in task_rows(results) if row.name in wording_of(results.kind).main]
         if not rows:
             say(f"{results.task}: not yet run; `make repro` runs it")
             continue
         seeds = f"mean ± sd of {len(params.seeds)} seeds" if results.repeats else ""
         title = ", ".join(part for part in (results.task, f"{params.profile} profile", results.demo, seeds) if part)
-        _print_main(title, rows, WORDING[results.kind])
+        _print_main(title, rows, wording_of(results.kind))
     report = root / REPORT_FILE
     if report.is_file():
         say(f"report:    {report}")
@@ -184,7 +184,7 @@ def print_evaluation(evaluation: Evaluation, temperature: float) -> None:
         for name, value in evaluation.metrics.items()
     ]
     drawn = f"{pictures} pictures, {draws} draws of each at temperature {temperature:g}"
-    _print_main(f"{samples.task}, {samples.variant}: {drawn}", rows, WORDING[samples.kind])
+    _print_main(f"{samples.task}, {samples.variant}: {drawn}", rows, wording_of(samples.kind))
 
 
 def _print_main(title: str, rows: Iterable[Row], words: Wording) -> None:
@@ -213,7 +213,7 @@ def _short(unit: str) -> str:
 
 
 def _metric_rows(results: TaskResults) -> list[Row]:
-    from pipeline.metrics import metrics_of
+    from pipeline.metrics import METRICS
 
     found = {variant: result.evaluation or {} for variant, result in results.variants.items()}
     if not any(found.values()):
@@ -224,7 +224,8 @@ def _metric_rows(results: TaskResults) -> list[Row]:
     draws = first["pictures"] * first["draws"]
     units = {"pictures": _pictures_unit(results, first["pictures"]), "draws": f"draws of {draws}"}
     rows = []
-    for name in metrics_of(results.kind):
+    measured = {name for content in found.values() for name in content.get("metrics", ())}
+    for name in (name for name in METRICS if name in measured):
         values = {variant: content.get("metrics", {}).get(name) for variant, content in found.items()}
         row = _metric_row(results.task, name, values, first["baseline"].get(name), units)
         rows.append(dataclasses.replace(row, paper=printed.get(name, NOT_PRINTED), reasons=_reasons(found, name)))

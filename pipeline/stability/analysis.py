@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.restoration.flow import RestorationFlow
 from pipeline.inference.sampling import latents, pad_to_multiple
+from pipeline.model_folder import LoadedFlow
 from pipeline.stability.stress import StressInput
 
 IN_DISTRIBUTION = "in_distribution"
@@ -20,12 +22,17 @@ IN_DISTRIBUTION = "in_distribution"
 class Subject:
     """A network and the inputs it is audited on, all on one device."""
 
-    network: Any
+    flow: LoadedFlow
     pictures: list[tuple[str, Tensor, Tensor]]  # (id, HR (1, 3, H, W), LR (1, 3, h, w)), floats in [0, 1]
     stress: list[StressInput]
     draws: int
     temperature: float
     seed: int
+
+    @property
+    def network(self) -> RestorationFlow:
+        """Return the flow's network."""
+        return self.flow.network
 
     def condition(self, lr: Tensor) -> tuple[Tensor, Any]:
         """Return the padded LR image and what all of its draws share."""

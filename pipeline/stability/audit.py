@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.config import RuntimeConfig
-from pipeline.devices import choose_device
-from pipeline.files import writable_folder, write_csv, write_json
+from pipeline.files import write_csv, write_json
+from pipeline.model_folder import LoadedFlow
+from pipeline.origin import origin_of
 from pipeline.pictures.eight_bit import to_tensor, write_png
 from pipeline.stability import ANALYSES
 from pipeline.stability.analysis import Subject
@@ -19,7 +19,7 @@ from pipeline.stability.stress import stress_inputs
 
 
 def audit(
-    network: Any,
+    flow: LoadedFlow,
     crops: Sequence[tuple[str, tuple[np.ndarray, ...]]],
     folder: Path,
     draws: int,
@@ -28,16 +28,16 @@ def audit(
     seed: int,
     device: torch.device,
 ) -> dict[str, Any]:
-    """Audit ``network`` on held-out crops and on stress inputs; write ``folder``, return the summary.
+    """Audit ``flow`` on held-out crops and on stress inputs; write ``folder``, return the summary.
 
     ``crops`` as in ``pipeline.inference.restore.restore_crops``.
     """
-    kind = network.kind
+    network, kind = flow.network, flow.kind
     pictures = [
         (name, *kind.pair([to_tensor(side).to(device) for side in sides], network.scale)) for name, sides in crops
     ]
     stress = stress_inputs(stress_size, seed, [seen for _, _, seen in pictures], kind, device)
-    subject = Subject(network, pictures, stress, draws, temperature, seed)
+    subject = Subject(flow, pictures, stress, draws, temperature, seed)
     numbers: dict[str, Any] = {}
     reasons: dict[str, str] = {}
     for analysis, run in ANALYSES.items():
@@ -48,42 +48,23 @@ def audit(
             write_csv(folder / file, columns, rows)
         for file, picture in found.pictures.items():
             write_png(folder / file, picture)
-    config = network.config
-    described = {
-        "task": config.task,
-        "variant": config.variant,
-        "profile": config.profile,
-        "run_key": config.run_key,
-    }
-    summary = {**described, "analyses": numbers, "reasons": reasons}
+    summary = {**origin_of(flow.config), "analyses": numbers, "reasons": reasons}
     write_json(folder / "summary.json", summary)
     return summary
 
 
-def audit_model(
-    model: Path, out: Path, temperature: float | None = None, draws: int = 4, stress_size: int = 40, seed: int = 10
-) -> dict[str, Any]:
-    """Audit a model folder on the photographs that come with the dependencies; write ``out``, return the summary.
-
-    ``temperature``: None for the model's own, at which ``sample`` draws too. Raises CheckpointError for a folder
-    that holds no flow.
-    """
-    from pipeline.datasets import DATASETS
-    from pipeline.model_folder import load_flow
-    from pipeline.pictures.decode import decode
-
-    device = choose_device(RuntimeConfig())
-    network = load_flow(model, device)
-    writable_folder(out)
-    tau = network.config.temperature if temperature is None else temperature
-    multiple = network.scale * network.multiple
-    side = 160 - 160 % multiple
-    held_out = [source for source in DATASETS["df2k"].demo().pictures if source.split == "validation"]
-    pictures = [(source.id, _centre(decode(source.content).pixels, side)) for source in held_out]
-    crops = [(name, network.kind.sides_of(picture, name)) for name, picture in pictures]
-    return audit(network, crops, out, draws, tau, stress_size, seed, device)
+def tracked_numbers(summary: dict[str, Any]) -> dict[str, float]:
+    """Return the numbers of an audit's summary under the names that MLflow shows them by; None is left out."""
+    return {
+        f"stability/{analysis}.{name}": value
+        for analysis, values in summary["analyses"].items()
+        for name, value in values.items()
+        if value is not None
+    }
 
 
-def _centre(pixels: np.ndarray, side: int) -> np.ndarray:
-    top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
-    return pixels[top : top + side, left : left + side]
+def summary_line(summary: dict[str, Any]) -> str:
+    """Return the main figures of an audit's summary in a line for people."""
+    bad = summary["analyses"]["bad_pixels"]
+    on_photographs, on_stress = bad["bad_share_in_distribution"], bad["bad_share_stress"]
+    return f"bad pixels {on_photographs:.2%} on photographs, {on_stress:.2%} on stress inputs"

@@ -49,7 +49,7 @@ def bad_pixels(subject: Subject) -> Findings:
                 }
             )
             pictures[f"stress/{name}.png"] = _side_by_side(
-                subject.network.kind.shown(padded), images[0], subject.network.scale
+                subject.flow.kind.shown(padded), images[0], subject.network.scale
             )
     numbers: dict[str, float | None] = {}
     for where, total in totals.items():

@@ -6,16 +6,15 @@ import os
 import subprocess
 from pathlib import Path
 
-from pipeline.config import Params
 from pipeline.files import read_json
 from pipeline.tracking.journal import fingerprint
 
 
-def provenance(root: Path, task: str, params: Params, stage: str) -> dict[str, str]:
+def provenance(root: Path, task: str, profile: str, stage: str) -> dict[str, str]:
     """Return tags: profile, DVC stage, git commit, hash of the prepared data; what is unknown is left out."""
     manifest = root / "data" / "prepared" / task / "manifest.json"
     tags = {
-        "steadyflow.profile": params.profile,
+        "steadyflow.profile": profile,
         "steadyflow.dvc_stage": os.environ.get("DVC_STAGE") or stage,
         "mlflow.source.type": "PROJECT",
         "mlflow.source.name": f"stages/{stage}.py",
@@ -28,8 +27,8 @@ def provenance(root: Path, task: str, params: Params, stage: str) -> dict[str, s
         # dvc.lock, which a first run leaves untracked, is no modification
         changed = _git(root, "status", "--porcelain", "--untracked-files=no")
         tags["steadyflow.git_state"] = "modified" if changed else "clean"
-    if params.profile != "paper":
-        tags["mlflow.note.content"] = f"**{params.profile} profile**: a small network, not the papers' setting."
+    if profile != "paper":
+        tags["mlflow.note.content"] = f"**{profile} profile**: a small network, not the papers' setting."
     return tags
 
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import Params
 from pipeline.console import warn
 from pipeline.errors import TrackingError
+from pipeline.experiment import Experiment
 from pipeline.tracking.journal import Journal, fingerprint, locked, strict
 from pipeline.tracking.provenance import provenance
 from pipeline.tracking.store import (
@@ -141,7 +141,7 @@ class Run:
 
 
 @contextlib.contextmanager
-def open_run(root: Path, task: str, variant: str, seed: int, run_key: str, params: Params, stage: str) -> Iterator[Run]:
+def open_run(root: Path, experiment: Experiment, run_key: str, stage: str) -> Iterator[Run]:
     """Open the run of (task, variant, seed, run_key), made if there is none; older runs of the three are superseded.
 
     While open it is RUNNING; it ends FINISHED, or FAILED if the block is left by any exception or interruption.
@@ -149,11 +149,12 @@ def open_run(root: Path, task: str, variant: str, seed: int, run_key: str, param
     tracking URI that MLflow cannot serve, never for a server that is down.
     """
     base = base_folder(root)
-    uri = tracking_uri(root, params.runtime.tracking_uri)
+    task, variant, seed = experiment.task, experiment.variant or "encoder", experiment.seed
+    uri = tracking_uri(root, experiment.runtime.tracking_uri)
     run = Run(
         Identity(task, variant, seed, run_key), Journal(base / ".runs" / f"{task}-{variant}-{run_key}"), uri, base
     )
-    run.note(provenance(root, task, params, stage))
+    run.note(provenance(root, task, experiment.profile, stage))
     _set_status(run, "RUNNING")
     try:
         yield run

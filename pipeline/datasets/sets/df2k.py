@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from pipeline.datasets.contract import DataSet, Listing, PictureSource, Wanted
-from pipeline.datasets.demo.photographs import PACKAGED_LICENCE, packaged_photographs
+from pipeline.datasets.photographs import PACKAGED_LICENCE, packaged_photographs
 from pipeline.feed.manifest import Role, Split
 from pipeline.pictures.decode import Unreadable
 from pipeline.pictures.folders import abridged, find_folder, picture_files

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.datasets.contract import DataSet, Listing, PictureSource, Wanted
-from pipeline.datasets.demo.photographs import PACKAGED_LICENCE, carrier_members, packaged_files
+from pipeline.datasets.photographs import PACKAGED_LICENCE, carrier_members, packaged_files
 from pipeline.feed.manifest import Split
 from pipeline.pictures.folders import safe_id, shown, walk_pictures
 

@@ -144,7 +144,7 @@ def test_check_names_a_missing_source(tmp_path):
         ),
         (
             ["stability", "--model", "m", "--out", "o"],
-            "pipeline.stability.audit",
+            "pipeline.commands.audit",
             "audit_model",
             (Path("m"), Path("o"), None),
         ),

@@ -64,7 +64,7 @@ def test_synthetic_pairs_are_named_so_everywhere(name, tmp_path):
 
 
 def test_a_machine_without_an_index_is_told_which_source_to_set(monkeypatch, tmp_path):
-    from pipeline.datasets.demo import package_index
+    from pipeline.carriers import package_index
 
     monkeypatch.setenv("STEADYFLOW_CACHE", str(tmp_path))
     monkeypatch.setattr(package_index, "pip_settings", lambda: {"no-index": "1"})

