@@ -40,6 +40,7 @@ _METRICS = (
 )
 _PROBLEM = ("tasks.{task}.problem", "tasks.{task}.data")
 _REPORT = (
+    "dvc_summary",
     "figures",
     "paper_figures",
     "pictures",

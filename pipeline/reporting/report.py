@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.config import Params
 from pipeline.files import write_bytes, write_text
+from pipeline.reporting.dvc_summary import write_dvc_summary
 from pipeline.reporting.figures import variant_colours
 from pipeline.reporting.pictures import colour_stops
 from pipeline.reporting.references import HONG
@@ -47,6 +48,7 @@ def build_report(root: Path, params: Params) -> Path:
     view = load_view(root, params)
     page = root / REPORT_FILE
     write_comparison(page.with_name("comparison.csv"), [(task.results, task.rows) for task in view.tasks], params)
+    write_dvc_summary(root, [(task.results, task.rows) for task in view.tasks])
     for task in view.tasks:
         for name, drawn in task.plots.items():
             write_bytes(page.with_name(FIGURES) / f"{task.name}_{name}.png", drawn.png)

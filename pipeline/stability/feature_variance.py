@@ -18,7 +18,7 @@ from pipeline.stability.contract import Analysis, Curves, Found, Number
 from pipeline.stability.growth import growth_by_kind
 from pipeline.stability.subject import IN_DISTRIBUTION, Subject, finite_or_none
 
-_TABLE = "feature_variance.csv"
+VARIANCE_TABLE = "feature_variance.csv"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,14 +49,14 @@ class FeatureVariance(Analysis):
         ),
         "stress_inputs_with_nonfinite_features": Number("Stress inputs with features that are not finite", "inputs"),
     }
-    tables: ClassVar = {_TABLE: ("index", "layer", "level", "condition", "kind", "variance")}
+    tables: ClassVar = {VARIANCE_TABLE: ("index", "layer", "level", "condition", "kind", "variance")}
     plots: ClassVar = (
         Curves(
             name="feature_variance",
             caption="After every layer of the inverse pass, from latent to picture (Hong et al., ICCV 2023, Fig. 3). "
             "Lines that climb by orders of magnitude are exploding inverses.",
             alt="Variance of the features after every layer of the inverse pass, one panel per variant",
-            table=_TABLE,
+            table=VARIANCE_TABLE,
             x="index",
             y="variance",
             line="condition",
@@ -97,7 +97,7 @@ class FeatureVariance(Analysis):
             for index, (layer, level) in enumerate(layers)
         ]
         growth = growth_by_kind(places, means) if IN_DISTRIBUTION in means else {}
-        return Found(*_numbers(means, growth), {_TABLE: rows})
+        return Found(*_numbers(means, growth), {VARIANCE_TABLE: rows})
 
 
 def _numbers(
