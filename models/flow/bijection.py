@@ -90,8 +90,8 @@ class At(Bijection):
         self.inner = inner
 
     def share(self, features: Any) -> Any:
-        """Return the inner bijection's condition on ``features[key]``."""
-        return self.inner.share(features[self.key])
+        """Return the inner bijection's condition on ``features[key]``, or on nothing."""
+        return self.inner.share(None if features is None else features[self.key])
 
     def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """Apply the inner bijection; see the contract."""

@@ -1,18 +1,21 @@
-"""The multi-scale flow that SRFlow, NCSR, LLFlow and paper A share, at any size.
+"""The multi-scale flow that SRFlow, NCSR, LLFlow and paper A share, at any size, and Glow, which they grew from.
 
 level l = squeeze, 2 x (actnorm, 1x1), K x step, then a split if l is in ``splits``
 step    = actnorm, 1x1, injector, (noise coupling), coupling
+
+Without features it is Glow: no injector, unconditional couplings, and ``transitions`` is 0.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from models.flow.bijection import At, Bijection, Chain
 from models.flow.caps import Caps
 from models.flow.layers.actnorm import ActNorm
+from models.flow.layers.conditional_net import ConditionalNet, CouplingNet
 from models.flow.layers.coupling import Coupling, Injector
 from models.flow.layers.invertible_conv import PERMUTATIONS, BoundedConv1x1
 from models.flow.layers.split import Split
@@ -21,7 +24,6 @@ from models.flow.transforms import Transform
 
 T = TypeVar("T", bound=Bijection)
 
-_TRANSITION_STEPS = 2  # SRFlow: two steps without coupling after each squeeze
 NOISE_CHANNELS = 3
 
 
@@ -36,12 +38,15 @@ def multiscale_flow(
     permutation: str = "learned",
     channels: int = 3,
     caps: Caps | None = None,
+    transitions: int = 2,
+    net: Callable[[int, int, int, int], CouplingNet] = ConditionalNet,
 ) -> Chain:
     """Return the flow from ``(B, channels, H, W)`` to ``(B, channels * 4^L, H / 2^L, W / 2^L)``.
 
     It is conditioned by ``share({level: {"encoder": ..., "noise": ...}})``, level 1 the finest.
     ``noise_steps[l - 1]``: how many of the last steps of level l also see the noise map (NCSR's S).
-    ``caps``: bounds on the layers around the couplings; None: none, as published.
+    ``caps``: bounds on the layers around the couplings; None: none, as published. ``transitions``: steps without
+    coupling after each squeeze. ``net``: see ``Coupling``.
     Raises ValueError for an impossible combination of sizes.
     """
     if noise_steps and len(noise_steps) != levels:
@@ -60,17 +65,18 @@ def multiscale_flow(
         layers: list[tuple[str, Bijection]] = [
             ("actnorm", ActNorm(width, caps.actnorm_log_scale)),
             ("1x1", one_by_one(width)),
-            ("injector", Injector(width, transform, feature_channels, hidden)),
         ]
+        if feature_channels:
+            layers += [("injector", Injector(width, transform, feature_channels, hidden))]
         if sees_noise:
             layers += [("noise coupling", Coupling(width, transform, NOISE_CHANNELS, hidden, reads="noise"))]
-        return [*layers, ("coupling", Coupling(width, transform, feature_channels, hidden))]
+        return [*layers, ("coupling", Coupling(width, transform, feature_channels, hidden, net=net))]
 
     def level(index: int, width: int) -> Chain:
         width *= 4
         noisy = noise_steps[index - 1] if noise_steps else 0
         layers: list[Bijection] = [_labelled(Squeeze(), f"level {index} squeeze")]
-        for number in range(1, _TRANSITION_STEPS + 1):
+        for number in range(1, transitions + 1):
             actnorm = ActNorm(width, caps.actnorm_log_scale)
             layers += [_labelled(actnorm, f"level {index} transition {number} actnorm")]
             layers += [_labelled(one_by_one(width), f"level {index} transition {number} 1x1")]

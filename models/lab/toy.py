@@ -64,10 +64,10 @@ class Mlp(nn.Module):
         """Return the features' part of the first layer, ``(B, hidden)``."""
         return F.linear(features.flatten(1), self._first_weight()[:, self.x_channels :])
 
-    def forward(self, x: Tensor | None, shared: Tensor) -> Tensor:
+    def forward(self, x: Tensor | None, shared: Tensor | None) -> Tensor:
         """Return raw parameters; a ``shared`` of batch 1 broadcasts over the batch of ``x``."""
-        if x is None:
-            raise ValueError("the toy's couplings pass one coordinate to their net; got none")
+        if x is None or shared is None:
+            raise ValueError("the toy's couplings pass one coordinate and a condition to their net; one is missing")
         h = F.linear(x.flatten(1), self._first_weight()[:, : self.x_channels], self.linear[0].bias) + shared  # type: ignore[arg-type]
         h = self._normalize(h, 0)
         for index, layer in enumerate(list(self.linear)[1:], 1):

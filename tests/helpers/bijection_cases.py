@@ -50,6 +50,10 @@ def coupling(transform, reads):
     return make
 
 
+def unconditional_coupling(transform):
+    return lambda: (Coupling(5, transform, 0, hidden=6), None, image(5))
+
+
 def injector(transform):
     return lambda: (Injector(4, transform, FEATURES, hidden=6), level_features(), image())
 
@@ -113,6 +117,7 @@ BIJECTIONS = {
     **{f"1x1-{name}": (lambda kind=kind: (kind(4), None, image())) for name, kind in PERMUTATIONS.items()},
     **{f"coupling-{name}": coupling(transform, "encoder") for name, transform in TRANSFORM_CASES.items()},
     **{f"noise-coupling-{name}": coupling(transform, "noise") for name, transform in TRANSFORM_CASES.items()},
+    **{f"unconditional-coupling-{name}": unconditional_coupling(t) for name, t in TRANSFORM_CASES.items()},
     **{f"injector-{name}": injector(transform) for name, transform in TRANSFORM_CASES.items()},
     **{f"flow-{name}": flow(transform, "learned") for name, transform in TRANSFORM_CASES.items()},
     "flow-capped": capped_flow,
