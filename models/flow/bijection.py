@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -44,8 +44,33 @@ class Bijection(nn.Module, ABC):
         """Return ``(x, log_det)`` with ``log_det = log |det dx/dz|``, shape ``(B,)``."""
 
 
+class Unshared(NamedTuple):
+    """A condition still to be shared: to save memory, the layer computes its share when it is its turn."""
+
+    features: Any
+
+
+class MemorySaver(Protocol):
+    """How a chain computes where gradients are asked for and memory is short; see models/flow/memory_saving.py."""
+
+    def postpone(self, layers: Sequence[Bijection], features: Any) -> list[Any]:
+        """Return one condition per layer."""
+        ...
+
+    def walk(
+        self, layers: Sequence[Bijection], x: Tensor, conditions: Sequence[Any], inverse: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Return what the chain's ``forward`` or ``inverse`` returns."""
+        ...
+
+
 class Chain(Bijection):
-    """Layers one after the other; ``inverse`` walks them backwards."""
+    """Layers one after the other; ``inverse`` walks them backwards.
+
+    ``saver``: how gradients are computed with less memory; None: by plain autograd.
+    """
+
+    saver: MemorySaver | None = None
 
     def __init__(self, layers: Iterable[Bijection]) -> None:
         super().__init__()
@@ -53,21 +78,27 @@ class Chain(Bijection):
 
     def share(self, features: Any) -> list[Any]:
         """Return one condition per layer."""
+        if self.saver is not None and torch.is_grad_enabled():
+            return self.saver.postpone(self._layers(), features)
         return [layer.share(features) for layer in self._layers()]
 
     def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """Apply the layers in order; see the contract."""
+        if self.saver is not None and torch.is_grad_enabled():
+            return self.saver.walk(self._layers(), x, self._conditions(condition), inverse=False)
         log_det = x.new_zeros(x.shape[0], dtype=log_det_dtype(x))
-        for layer, own in zip(self._layers(), self._conditions(condition), strict=True):
+        for layer, own in zip(self._layers(), self._shared(condition), strict=True):
             x, step = layer(x, own)
             log_det = log_det + step
         return x, log_det
 
     def inverse(self, z: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """Apply the inverses in reverse order; see the contract."""
+        if self.saver is not None and torch.is_grad_enabled() and _observer.get() is None:
+            return self.saver.walk(self._layers(), z, self._conditions(condition), inverse=True)
         log_det = z.new_zeros(z.shape[0], dtype=log_det_dtype(z))
         observe = _observer.get()
-        for layer, own in zip(reversed(self._layers()), reversed(self._conditions(condition)), strict=True):
+        for layer, own in zip(reversed(self._layers()), reversed(self._shared(condition)), strict=True):
             z, step = layer.inverse(z, own)
             log_det = log_det + step
             if observe is not None:
@@ -79,6 +110,10 @@ class Chain(Bijection):
 
     def _conditions(self, condition: Any) -> list[Any]:
         return [None] * len(self.layers) if condition is None else condition
+
+    def _shared(self, condition: Any) -> list[Any]:
+        every = zip(self._layers(), self._conditions(condition), strict=True)
+        return [layer.share(own.features) if isinstance(own, Unshared) else own for layer, own in every]
 
 
 class At(Bijection):
