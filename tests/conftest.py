@@ -3,6 +3,7 @@
 import os
 import random
 import sys
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -61,3 +62,32 @@ def alex():
         return load_lpips()
     except DataError as reason:
         pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory) -> Path:
+    """Return a project with prepared pictures and a pretrained encoder, to be copied."""
+    import smoke_project
+
+    folder = smoke_project.make_project(tmp_path_factory.mktemp("pretrained"))
+    smoke_project.succeed(folder, "prepare", None)
+    smoke_project.succeed(folder, "pretrain", None)
+    return folder
+
+
+@pytest.fixture
+def project(pretrained, tmp_path) -> Path:
+    """Return a copy of it for one test."""
+    import smoke_project
+
+    return smoke_project.copy_project(pretrained, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def trained(pretrained, tmp_path_factory) -> Path:
+    """Return a project with a trained affine flow; to be read, or copied."""
+    import smoke_project
+
+    folder = smoke_project.copy_project(pretrained, tmp_path_factory.mktemp("trained"))
+    smoke_project.succeed(folder, "train")
+    return folder

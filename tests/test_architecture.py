@@ -108,6 +108,31 @@ def test_public_things_have_a_docstring(path):
     assert not without_docstring(tree)
 
 
+STAGES = [path for path in SOURCES if path.parent.name == "stages" and path.name not in ("__init__.py", "arguments.py")]
+# What computes, or repeats: a stage leaves it to pipeline/, so that no result depends on the stage's own file.
+WORK = (ast.For, ast.While, ast.comprehension, ast.BinOp, ast.BoolOp, ast.Compare, ast.If, ast.Lambda)
+MOST_STAGE_LINES = 45
+
+
+def work_of(tree):
+    """Return the names of what a stage does beyond calling; ``if __name__ == "__main__"`` and path / name are free."""
+    body = [node for node in tree.body if not (isinstance(node, ast.If) and "__name__" in ast.unparse(node.test))]
+    nodes = [inner for node in body for inner in ast.walk(node)]
+    free = [node for node in nodes if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)]
+    default = [node for node in nodes if isinstance(node, ast.BoolOp) and ast.unparse(node) == "__doc__ or ''"]
+    return [type(node).__name__ for node in nodes if isinstance(node, WORK) and node not in (*free, *default)]
+
+
+@pytest.mark.parametrize("path", STAGES, ids=name_of)
+def test_a_stage_only_calls(path):
+    assert work_of(parsed(path)) == []
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_STAGE_LINES
+
+
+def test_the_rule_for_stages_sees_work():
+    assert work_of(ast.parse("def main():\n    x = [2 * y for y in z]")) == ["BinOp", "comprehension"]
+
+
 @pytest.mark.parametrize(
     ("name", "source", "seen"),
     [

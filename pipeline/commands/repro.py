@@ -35,9 +35,11 @@ def register(add: Add) -> None:
 
 def _repro(arguments: argparse.Namespace, options: list[str]) -> int:
     from pipeline.config import load_params
+    from pipeline.settings import write_settings
 
     root = Path.cwd()
     params = load_params()
+    write_settings(root, params)  # a dry run shows what follows from them, and makes none itself
     start = timings.position(root)
     code = _run_dvc(options)
     took = timings.since(root, start)
