@@ -40,16 +40,19 @@ _METRICS = (
 )
 _PROBLEM = ("tasks.{task}.problem", "tasks.{task}.data")
 _REPORT = (
+    "dvc_summary",
     "figures",
     "paper_figures",
     "pictures",
     "pixels",
+    "plots",
     "references",
     "report",
     "results",
     "rows",
     "tables",
     "tracked",
+    "view",
     "wording",
 )
 STAGES: dict[str, Dependencies] = {
@@ -98,7 +101,31 @@ STAGES: dict[str, Dependencies] = {
         (*_PROBLEM, "tasks.{task}.network.levels", "tasks.{task}.stability"),
     ),
     "report": Dependencies(
-        (*_METRICS, *(f"pipeline/reporting/{name}.py" for name in _REPORT)),
+        (
+            *_FLOW,
+            *_METRICS,
+            *(f"pipeline/feed/{name}.py" for name in ("darkening", "degradations", "equalization", "side")),
+            "pipeline/inference/sampling.py",
+            "pipeline/pictures/eight_bit.py",
+            *(f"pipeline/reporting/{name}.py" for name in _REPORT),
+            "pipeline/reporting/page",
+            "pipeline/reporting/sections",
+            *(
+                f"pipeline/stability/{name}.py"
+                for name in (
+                    "__init__",
+                    "bad_pixels",
+                    "bounds",
+                    "certified_bound",
+                    "contract",
+                    "feature_variance",
+                    "growth",
+                    "reconstruction",
+                    "stress",
+                    "subject",
+                )
+            ),
+        ),
         ("profile", "seeds", "tasks", "variants"),
     ),
 }
@@ -117,6 +144,7 @@ NO_RESULT_DEPENDS_ON: dict[str, str] = {
     "pipeline/files.py": "how files are written, not what is in them",
     "pipeline/layout.py": "where files lie",
     "pipeline/origin.py": "names of the first fields of result files",
+    "pipeline/params.py": "how params.yaml is read and checked",
     "pipeline/timings.py": "how long a stage took",
     "pipeline/tracking": "tells MLflow what came out",
     "pipeline/training/checkpoints.py": "how a training is interrupted; one that goes on ends bit for bit the same",

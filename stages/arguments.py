@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.config import load_params
 from pipeline.experiment import Experiment
 from pipeline.layout import project_root
+from pipeline.params import load_params
 
 
 def chosen(description: str, variant: bool = True) -> tuple[Path, Experiment]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.config import load_params
 from pipeline.console import run_main, say
 from pipeline.layout import project_root
+from pipeline.params import load_params
 from pipeline.reporting.report import build_report
 from pipeline.reporting.tracked import log_report
 

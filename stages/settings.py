@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.config import load_params
 from pipeline.console import run_main
 from pipeline.layout import project_root
+from pipeline.params import load_params
 from pipeline.settings import write_settings
 
 

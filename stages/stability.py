@@ -7,7 +7,7 @@ from pipeline.devices import choose_device
 from pipeline.inference.held_out import held_out_crops
 from pipeline.layout import variant_folder
 from pipeline.model_folder import load_flow
-from pipeline.stability.audit import audit, summary_line, tracked_numbers
+from pipeline.stability.audit import audit, tracked_numbers
 from pipeline.tracking.experiments import open_experiment
 from stages.arguments import chosen
 
@@ -18,20 +18,12 @@ def main() -> None:
     task, variant, limits = experiment.task, experiment.variant, experiment.settings.stability
     folder = variant_folder(root, task, variant, experiment.seed)
     flow = load_flow(folder / "model", choose_device(experiment.runtime), {"task": task, "variant": variant})
-    summary = audit(
-        flow,
-        held_out_crops(root, experiment, limit=limits.pictures),
-        folder / "stability",
-        limits.draws,
-        limits.temperature,
-        limits.stress_size,
-        experiment.seed,
-        flow.device,
-    )
+    crops = held_out_crops(root, experiment, limit=limits.pictures)
+    summary = audit(flow, crops, folder / "stability", limits, experiment.seed)
     with open_experiment(root, experiment, flow.config.run_key, "stability") as run:
         run.metrics(tracked_numbers(summary))
         run.artifact(folder / "stability", "stability")
-    say(f"{experiment.name}: {summary_line(summary)}")
+    say(f"{experiment.name}: {', '.join(summary['analyses'])} in {(folder / 'stability').relative_to(root)}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from imports import circles
 
 from pipeline.cli import build_parser
 
@@ -89,6 +90,17 @@ def parsed(path):
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_imports_go_one_way(path):
     assert not wrong_imports(name_of(path), parsed(path))
+
+
+def test_no_imports_go_in_a_circle():
+    assert circles() == set()
+
+
+def test_the_circle_rule_sees_one(tmp_path):
+    for name, other in (("a", "b"), ("b", "c"), ("c", "a"), ("d", "a"), ("e", "f")):
+        (tmp_path / "models").mkdir(exist_ok=True)
+        (tmp_path / "models" / f"{name}.py").write_text(f"from models.{other} import x")
+    assert circles(tmp_path) == {"models/a.py", "models/b.py", "models/c.py"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

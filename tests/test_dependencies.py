@@ -8,9 +8,9 @@ import pytest
 import yaml
 from imports import ROOT, closure
 
-from pipeline.config import load_params
 from pipeline.dependencies import NO_RESULT_DEPENDS_ON, STAGES, code_files, is_exception, settings_of
 from pipeline.experiment import Experiment
+from pipeline.params import load_params
 from pipeline.settings import resolved
 
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]

@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from models.flow.bijection import Bijection
-
-Observer = Callable[["Bijection", Tensor], None]
+Observer = Callable[[Any, Tensor], None]  # of the layer, a Bijection, and what came out of it
 Direction = Literal["forward", "inverse"]
 
 # A context variable: what one thread or task observes is no business of another. Outer observers come first.

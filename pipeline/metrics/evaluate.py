@@ -15,8 +15,9 @@ from pipeline.files import write_csv, write_json
 from pipeline.metrics import METRICS, metrics_of
 from pipeline.metrics.contract import ESTIMATES, Aspect, NotComputable, Picture, Pixels
 from pipeline.metrics.lpips_net import LpipsNet, load_lpips
-from pipeline.metrics.samples import SampledPicture, Samples, load_samples, read_picture
+from pipeline.metrics.samples import SampledPicture, Samples, load_samples
 from pipeline.origin import origin_of
+from pipeline.pictures.decode import read_picture
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from models.flow.place import Place
-from pipeline.stability.analysis import IN_DISTRIBUTION
+from pipeline.stability.subject import IN_DISTRIBUTION
 
 
 def growth_by_kind(places: Sequence[Place], variances: Mapping[str, Sequence[float]]) -> dict[str, float]:

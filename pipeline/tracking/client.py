@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import re
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pipeline.errors import TrackingError
@@ -51,8 +53,10 @@ def open_client(uri: str) -> tuple[Any, str]:
     if database is None:
         client = mlflow.MlflowClient(uri)
         return client, _experiment(client, None)
-    with locked(database.parent / ".runs" / "mlflow.lock"):
-        check_database(database)
+    runs = database.parent / ".runs"
+    with locked(runs / "mlflow.lock"):
+        if not check_database(database):
+            _make_database(database, runs)
         client = mlflow.MlflowClient(uri)
         follow_move(database)
         return client, _experiment(client, artifact_location(database))
@@ -79,6 +83,17 @@ def one_line(error: Exception) -> str:
     """Return an error's text as one short line without passwords."""
     text = without_password(" ".join(str(error).split())) or type(error).__name__
     return text if len(text) <= 160 else f"{text[:157]}..."
+
+
+def _make_database(database: Path, scratch: Path) -> None:
+    """Make a data base in ``scratch`` and move it: MLflow can do nothing with one whose making was cut short."""
+    for left in scratch.glob(f"{database.name}.*.new"):
+        left.unlink()
+    # A name that was never used: MLflow remembers connections by name.
+    fresh = scratch / f"{database.name}.{uuid.uuid4().hex}.new"
+    client = import_mlflow().MlflowClient(f"sqlite:///{fresh}")
+    _experiment(client, artifact_location(database))
+    fresh.replace(database)
 
 
 def _experiment(client: Any, artifacts: str | None) -> str:

@@ -43,11 +43,14 @@ def artifact_location(database: Path) -> str:
     return (database.parent / "mlartifacts").as_uri()
 
 
-def check_database(database: Path) -> None:
-    """Raise TrackingError for a file that SQLite cannot open; MLflow would try for a minute and a half."""
+def check_database(database: Path) -> bool:
+    """Return whether there is a data base.
+
+    Raises TrackingError for what SQLite cannot open; MLflow would try for a minute and a half.
+    """
     try:
         with contextlib.closing(sqlite3.connect(database, timeout=_BUSY_SECONDS)) as connection:
-            connection.execute("PRAGMA schema_version")
+            return connection.execute("SELECT count(*) FROM sqlite_master").fetchone() > (0,)
     except sqlite3.Error as error:
         raise TrackingError(
             f"{database} cannot be used as a data base ({error}); move it away, end what holds it, "

@@ -41,6 +41,34 @@ def closure(start: Path, stop: tuple[str, ...] = (), root: Path = ROOT) -> set[s
     return {path.relative_to(root).as_posix() for path in seen - {start}}
 
 
+def circles(root: Path = ROOT) -> set[str]:
+    """Return our files that lie on or between circles of imports, those for type checkers included.
+
+    A package's __init__ counts where it is named, not where a module of the package is.
+    """
+    files = [path for folder in OURS for path in (root / folder).rglob("*.py")]
+    targets = {path: _named(path, root) - {path} for path in files}
+    while leaves := [path for path, named in targets.items() if not named & targets.keys()]:
+        for path in leaves:  # it leads to nothing that is left, so it lies on no circle
+            del targets[path]
+    used = {path: {other for other, named in targets.items() if path in named} for path in targets}
+    while unused := [path for path in used if not used[path] & used.keys()]:
+        for path in unused:
+            del used[path]
+    return {path.relative_to(root).as_posix() for path in used}
+
+
+def _named(path: Path, root: Path) -> set[Path]:
+    found: set[Path] = set()
+    for node in ast.walk(_parsed(path, path.stat().st_mtime_ns)):
+        if isinstance(node, ast.Import):
+            found.update(_files([alias.name for alias in node.names if alias.name.split(".")[0] in OURS], root))
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module and node.module.split(".")[0] in OURS:
+            inner = _files([f"{node.module}.{alias.name}" for alias in node.names], root)
+            found.update(inner or _files([node.module], root))
+    return found
+
+
 @functools.cache
 def _parsed(path: Path, changed: int) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))

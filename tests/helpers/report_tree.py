@@ -109,12 +109,19 @@ def write_stability(folder, head, strength):
     names = [f"{kind}_{i}" for kind in kinds for i in (1, 2)]
     growth = {"in_distribution": 0.02, **{name: 0.1 * strength * (i + 1) for i, name in enumerate(names)}}
     rows = [
-        {"index": i, "layer": f"layer {i}", "condition": condition, "variance": float(np.exp(rate * i))}
+        {
+            "index": i,
+            "layer": f"layer {i}",
+            "level": "",
+            "condition": condition,
+            "kind": condition.rstrip("_12"),
+            "variance": float(np.exp(rate * i)),
+        }
         for condition, rate in growth.items()
         for i in range(40)
     ]
     rows[-1]["variance"] = None if strength else rows[-1]["variance"]
-    write_csv(folder / "feature_variance.csv", ["index", "layer", "condition", "variance"], rows)
+    write_csv(folder / "feature_variance.csv", list(rows[0]), rows)
     columns = ["name", "kind", "bad_share", "nonfinite_values", "values", "largest"]
     stress = [
         {

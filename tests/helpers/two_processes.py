@@ -11,10 +11,10 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from pipeline.config import load_params
 from pipeline.kinds import KINDS
 from pipeline.kinds.contract import Drawing
 from pipeline.model_folder import ModelConfig, build
+from pipeline.params import load_params
 from pipeline.pictures.eight_bit import to_tensor
 from pipeline.training.checkpoints import CheckpointStore
 from pipeline.training.loop import Hooks, Plan, fit

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.config import load_params
 from pipeline.errors import ConfigError, nearest
+from pipeline.params import load_params
 
 COMMITTED = Path(__file__).resolve().parents[2] / "params.yaml"
 CONTENT = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
@@ -78,6 +78,18 @@ def test_unknown_key_names_the_nearest(tmp_path, keys, meant):
     [
         (["variants", "affine", "transform"], "afine", "did you mean 'affine'?"),
         (["variants", "affine", "options"], {"epz": 0.1}, "did you mean 'eps'?"),
+        (
+            ["profiles", "paper", "lol", "stability", "analyses"],
+            {"bad_pixel": {}},
+            "profiles.paper.lol.stability.analyses: analysis 'bad_pixel' does not exist; did you mean 'bad_pixels'?",
+        ),
+        (
+            ["profiles", "demo", "lol", "stability", "analyses"],
+            {"certified_bound": {"latents": 6.0}},
+            "certified_bound: option 'latents' does not exist; did you mean 'latent'?",
+        ),
+        (["profiles", "demo", "lol", "stability", "analyses"], {"certified_bound": {"latent": 0}}, "latent must be"),
+        (["profiles", "demo", "lol", "stability", "analyses"], {}, "stability.analyses"),
         (["variants", "rq_spline", "options"], {"bownd": 0.5}, "did you mean 'bound'?"),
         (["variants", "rq_spline", "options"], {"bound": -1.0}, "variants.rq_spline"),
         (["profile"], "dmeo", "did you mean 'demo'?"),

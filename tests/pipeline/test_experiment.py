@@ -10,11 +10,11 @@ import torch
 from smoke_project import ROOT, TASK
 from tracking_store import all_runs
 
-from pipeline.config import load_params
 from pipeline.errors import ConfigError
 from pipeline.experiment import Experiment
 from pipeline.files import read_json
 from pipeline.layout import manifest_path
+from pipeline.params import load_params
 from pipeline.tracking.identity import Identity
 from pipeline.training.jobs import Job
 from pipeline.training.train import train

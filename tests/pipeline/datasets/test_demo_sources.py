@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config import DatasetConfig, load_params
+from pipeline.config import DatasetConfig
 from pipeline.datasets import DATASETS
 from pipeline.datasets.check import Source
 from pipeline.datasets.prepare import prepare_source
@@ -17,6 +17,7 @@ from pipeline.errors import DataError
 from pipeline.feed.darkening import darken
 from pipeline.feed.manifest import read_manifest
 from pipeline.feed.shards import Pictures
+from pipeline.params import load_params
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -11,11 +11,11 @@ from command_line import steadyflow
 from torch import nn
 
 from models.flow.layers.actnorm import ActNorm
-from pipeline.config import load_params
 from pipeline.experiment import Experiment
 from pipeline.feasibility import one_model, profile
 from pipeline.feasibility.profile import check_models, print_rows, published_sizes, run_alone
 from pipeline.model_folder import build
+from pipeline.params import load_params
 from pipeline.training.model_configs import flow_config
 
 ROOT = Path(__file__).resolve().parents[3]

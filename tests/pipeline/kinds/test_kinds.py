@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from models.flow.transforms import Affine
-from pipeline.config import load_params
 from pipeline.feed.bicubic import imresize
 from pipeline.inference.held_out import spread
 from pipeline.inference.sampling import draw_images, pad_to_multiple
 from pipeline.kinds import KINDS
 from pipeline.kinds.contract import Drawing
+from pipeline.params import load_params
 from pipeline.pictures.eight_bit import to_tensor, to_uint8, value_statistics
 from pipeline.stability.stress import STRESS, stress_inputs
 
@@ -87,10 +87,10 @@ def test_stress_inputs_are_pictures(case):
     stress = stress_inputs(8, 1, [seen, seen], kind, torch.device("cpu"))
     assert {one.kind for one in stress} == set(STRESS)
     for one in stress:
-        shown = kind.shown(one.lr)
-        assert shown.min() >= -1e-6 and shown.max() <= 1 + 1e-5 and one.lr.isfinite().all()
+        shown = kind.shown(one.seen)
+        assert shown.min() >= -1e-6 and shown.max() <= 1 + 1e-5 and one.seen.isfinite().all()
     again = stress_inputs(8, 1, [seen, seen], kind, torch.device("cpu"))
-    assert all(torch.equal(a.lr, b.lr) for a, b in zip(stress, again, strict=True))
+    assert all(torch.equal(a.seen, b.seen) for a, b in zip(stress, again, strict=True))
 
 
 def test_noise_of_the_low_resolution_is_the_noise_downscaled():

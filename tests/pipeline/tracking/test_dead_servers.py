@@ -2,6 +2,8 @@
 
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -156,3 +158,18 @@ def test_a_folder_in_the_place_of_a_lock_stops_no_training(root, capsys):
     with open_affine(root) as run:
         log_steps(run)
     assert capsys.readouterr().err.count("warning") == 1
+
+
+def test_a_data_base_whose_making_was_killed_is_made_anew(tmp_path, capsys):
+    script = f"from pipeline.tracking.client import open_client; open_client('sqlite:///{tmp_path}/mlflow.db')"
+    making = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    while not any(path.stat().st_size > 100_000 for path in tmp_path.rglob("mlflow.db*")):  # all tables take 950 kB
+        assert making.poll() is None
+        time.sleep(0.01)
+    making.kill()
+    making.wait()
+    with open_affine(tmp_path) as run:
+        log_steps(run)
+    _, found = only_run(tmp_path)
+    assert found.info.status == "FINISHED" and "warning" not in capsys.readouterr().err
+    assert [path.name for path in tmp_path.rglob("mlflow.db*.new")] == []

@@ -8,7 +8,7 @@ import pytest
 from torch.multiprocessing import spawn
 from two_processes import WORLD, name_of, train_everything, trainings
 
-from pipeline.config import load_params
+from pipeline.params import load_params
 
 EVERY = [name_of(task, variant) for task, variant in trainings(load_params())]
 
