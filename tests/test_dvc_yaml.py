@@ -59,10 +59,14 @@ def compared(tmp_path_factory):
 
 def write_variances(root, task, variant, factor, seed=10):
     conditions = {"in_distribution": 2.0, "noise 0": 4.0, "noise 1": 2.0 * factor}
-    rows = [{"index": i, "condition": c, "variance": v} for i in range(3) for c, v in conditions.items()]
+    rows = [
+        {"index": i, "layer": "x", "level": 1, "condition": c, "kind": c, "variance": v}
+        for i in range(3)
+        for c, v in conditions.items()
+    ]
     rows[-1]["variance"] = None if factor > 10 else rows[-1]["variance"]
     folder = root / "artifacts" / task / f"seed{seed}" / variant / "stability"
-    write_csv(folder / "feature_variance.csv", ["index", "condition", "variance"], rows)
+    write_csv(folder / "feature_variance.csv", ["index", "layer", "level", "condition", "kind", "variance"], rows)
 
 
 def dvc(folder, *arguments):

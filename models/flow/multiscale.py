@@ -39,7 +39,8 @@ def multiscale_flow(
 
     It is conditioned by ``share({level: {"encoder": ..., "noise": ...}})``, level 1 the finest.
     ``noise_steps[l - 1]``: how many of the last steps of level l also see the noise map (NCSR's S).
-    ``caps``: bounds on the layers around the couplings; None: none, as published.
+    ``permutation``: of the 1x1 convolutions, a key of ``PERMUTATIONS``; "learned" becomes ours, bounded, where
+    ``caps`` bounds singular values. ``caps``: bounds on the layers around the couplings; None: none, as published.
     Raises ValueError for an impossible combination of sizes.
     """
     if noise_steps and len(noise_steps) != levels:

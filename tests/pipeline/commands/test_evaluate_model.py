@@ -11,6 +11,7 @@ from skimage import data
 from upstream_cases import TINY
 
 from pipeline import cli
+from pipeline.commands import audit
 from pipeline.commands.evaluation import evaluate_model
 from pipeline.errors import CheckpointError, DataError, SteadyflowError
 from pipeline.feed.darkening import darken
@@ -23,7 +24,6 @@ from pipeline.metrics import metrics_of
 from pipeline.metrics.fidelity import psnr
 from pipeline.model_folder import load_flow
 from pipeline.pictures.eight_bit import to_tensor
-from pipeline.stability import audit
 from pipeline.upstream import import_upstream
 
 SR, LOW_LIGHT = KINDS["super_resolution"], KINDS["low_light"]
@@ -117,7 +117,7 @@ def test_temperature_is_the_models_own(models, tmp_path, monkeypatch):
     own = {name: load_flow(models / name).config.temperature for name in ("llflow", "srflow_x4")}
     assert own == {"llflow": 0.0, "srflow_x4": 0.9}
     asked = []
-    monkeypatch.setattr(audit, "audit", lambda *values: asked.append(values[4]) or {})
+    monkeypatch.setattr(audit, "audit", lambda flow, crops, out, limits, seed: asked.append(limits.temperature) or {})
     for temperature in (None, 0.5):
         audit.audit_model(models / "llflow", tmp_path / "audit", temperature)
     assert asked == [0.0, 0.5]
