@@ -6,11 +6,9 @@ schedules; ``datasets`` says where pictures are; ``runtime`` holds what changes 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
-import yaml
 
 from pipeline.errors import ConfigError, nearest
 
@@ -20,13 +18,16 @@ PARAMS_FILE = "params.yaml"
 # Names become folders, where "encoder" is one of our own.
 Name = Annotated[str, pydantic.StringConstraints(pattern=r"^[^./\\][^/\\]*$")]
 _ENCODER = "encoder"
+_Text = Annotated[str, pydantic.Field(coerce_numbers_to_str=True)]  # YAML reads 0.1 as a number
 
 
-class _Strict(pydantic.BaseModel):
+class Strict(pydantic.BaseModel):
+    """Settings that never change once read; a key that does not exist is an error."""
+
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
 
-class RuntimeConfig(_Strict):
+class RuntimeConfig(Strict):
     """Knobs that change how fast and how talkative a run is, never what it computes."""
 
     workers: Literal["auto"] | pydantic.NonNegativeInt = "auto"  # auto: one per GPU, else 0 = in this process
@@ -37,29 +38,28 @@ class RuntimeConfig(_Strict):
     tracking_uri: str = "auto"  # auto: MLFLOW_TRACKING_URI, else sqlite beside dvc.yaml
 
 
-class DatasetConfig(_Strict):
+class DatasetConfig(Strict):
     """Where the pictures of one data set are: ``demo``, or a folder that the user owns."""
 
     source: str = "demo"
     allow_partial: bool = False  # go on without what a complete source would have
-    options: dict[str, str] = {}  # the data set's own (docs/data.md), such as which published split
+    options: dict[str, _Text] = {}  # the data set's own (docs/data.md), such as which published split
 
 
-class Task(_Strict):
-    """What is restored: kind of degradation, data set, scale (low light has none)."""
+class Task(Strict):
+    """What is restored: kind of degradation, data set, scale (low light has none).
 
-    kind: Literal["super_resolution", "low_light"]
+    ``like`` names a task whose sizes and schedules it takes in profiles that have none of its own; it stands in no
+    resolved settings, since they have those sizes themselves.
+    """
+
+    kind: str  # a key of pipeline.kinds.KINDS
     dataset: str
-    scale: Literal[1, 4, 8] = 1
-
-    @pydantic.model_validator(mode="after")
-    def _scale_fits_the_kind(self) -> Task:
-        if (self.kind == "super_resolution") == (self.scale == 1):
-            raise ValueError("super_resolution needs scale 4 or 8, low_light has none")
-        return self
+    scale: pydantic.PositiveInt = 1
+    like: str | None = pydantic.Field(default=None, exclude=True)
 
 
-class VariantConfig(_Strict):
+class VariantConfig(Strict):
     """The elementwise transform that every conditional map of the flow uses, its numbers, and caps around it."""
 
     transform: str
@@ -67,7 +67,7 @@ class VariantConfig(_Strict):
     caps: dict[str, float] = {}  # fields of models.flow.caps.Caps; none: the published layers
 
 
-class DataConfig(_Strict):
+class DataConfig(Strict):
     """Crops for training and held-out crops for evaluation, in HR pixels."""
 
     crop: pydantic.PositiveInt
@@ -78,7 +78,7 @@ class DataConfig(_Strict):
     validation_limit: pydantic.PositiveInt | None = None  # crops in all, spread evenly; None: every one
 
 
-class EncoderConfig(_Strict):
+class EncoderConfig(Strict):
     """Size of the RRDB encoder (ESRGAN's nb, nf, gc; ``taps`` are 0-based block indices)."""
 
     channels: pydantic.PositiveInt
@@ -87,7 +87,7 @@ class EncoderConfig(_Strict):
     taps: list[pydantic.NonNegativeInt]
 
 
-class NetworkConfig(_Strict):
+class NetworkConfig(Strict):
     """Size of the flow (levels L, steps K) and of its conditional nets."""
 
     encoder: EncoderConfig
@@ -98,15 +98,16 @@ class NetworkConfig(_Strict):
     permutation: Literal["learned", "fixed_orthogonal"]
 
 
-class PretrainingConfig(_Strict):
+class PretrainingConfig(Strict):
     """L1 training of the encoder with its own upsampling head."""
 
     steps: pydantic.NonNegativeInt
     batch: pydantic.PositiveInt
     learning_rate: pydantic.PositiveFloat
+    ema_decay: float = pydantic.Field(ge=0.0, lt=1.0)  # 0: no averaging
 
 
-class TrainingConfig(_Strict):
+class TrainingConfig(Strict):
     """Maximum-likelihood training of the flow."""
 
     steps: pydantic.PositiveInt
@@ -124,7 +125,7 @@ class TrainingConfig(_Strict):
     validation_every: pydantic.PositiveInt
 
 
-class SamplingConfig(_Strict):
+class SamplingConfig(Strict):
     """How held-out pictures are restored."""
 
     draws: pydantic.PositiveInt
@@ -132,16 +133,18 @@ class SamplingConfig(_Strict):
     quantization: Literal["floor", "round"]
 
 
-class StabilityConfig(_Strict):
+class StabilityConfig(Strict):
     """How much of the audit is run."""
 
     pictures: pydantic.PositiveInt
     draws: pydantic.PositiveInt
     temperature: pydantic.NonNegativeFloat
     stress_size: pydantic.PositiveInt  # side of a stress input, LR pixels
+    # what is run, of pipeline.stability.ANALYSES, and its options
+    analyses: dict[str, dict[str, bool | int | float | str]] = pydantic.Field(min_length=1)
 
 
-class TaskProfile(_Strict):
+class TaskProfile(Strict):
     """All sizes and schedules of one task in one profile."""
 
     data: DataConfig
@@ -152,7 +155,7 @@ class TaskProfile(_Strict):
     stability: StabilityConfig
 
 
-class Params(_Strict):
+class Params(Strict):
     """The whole of params.yaml."""
 
     profile: str
@@ -187,8 +190,22 @@ class Params(_Strict):
         return number
 
     def settings(self, task: str) -> TaskProfile:
-        """Return the sizes and schedules of ``task`` in the chosen profile."""
-        return _look_up(_look_up(self.profiles, self.profile, "profile"), task, f"task in profiles.{self.profile}")
+        """Return the sizes and schedules of ``task`` in the chosen profile, or of the task that it is like."""
+        sizes, chain = _look_up(self.profiles, self.profile, "profile"), [task]
+        while chain[-1] not in sizes and chain[-1] in self.tasks and (like := self.tasks[chain[-1]].like):
+            if like in chain:
+                raise ConfigError(
+                    f"{PARAMS_FILE}: tasks.{task}.like goes in a circle ({' -> '.join([*chain, like])}); "
+                    f"{nearest(task, sizes)}"
+                )
+            chain.append(like)
+        if chain[-1] not in sizes:
+            why = f"tasks.{chain[-2]}.like: " if chain[1:] else "say like: NAME in the task, or give sizes; "
+            raise ConfigError(
+                f"{PARAMS_FILE}: profiles.{self.profile} has no sizes for task '{chain[-1]}'; "
+                f"{why}{nearest(chain[-1], sizes)}"
+            )
+        return sizes[chain[-1]]
 
     def dataset(self, task: str) -> DatasetConfig:
         """Return where the pictures of ``task`` are."""
@@ -199,83 +216,3 @@ def _look_up(table: dict[str, Any], name: str, what: str) -> Any:
     if name not in table:
         raise ConfigError(f"{PARAMS_FILE}: unknown {what} '{name}'; {nearest(name, table)}")
     return table[name]
-
-
-def load_params(path: Path | str = PARAMS_FILE) -> Params:
-    """Return the checked content of ``path``; every fault is a one-line ConfigError."""
-    path = Path(path)
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path} is missing; run from the folder that holds it") from None
-    except yaml.MarkedYAMLError as error:
-        where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{path}{where}: not valid YAML ({error.problem})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML ({error})") from None
-    try:
-        params = Params.model_validate(raw)
-    except pydantic.ValidationError as error:
-        raise ConfigError(f"{path}: {_explain(error)}") from None
-    _check_references(params, path)
-    return params
-
-
-def _check_references(params: Params, path: Path) -> None:
-    """Names that point from one group into another must exist, also when no stage has asked yet."""
-    from models.flow.caps import Caps
-    from models.flow.transforms import TRANSFORMS  # torch: only when a file is really read
-
-    for name, variant in params.variants.items():
-        if variant.transform not in TRANSFORMS:
-            raise ConfigError(
-                f"{path}: variants.{name}.transform '{variant.transform}' does not exist; "
-                f"{nearest(variant.transform, TRANSFORMS)}"
-            )
-        transform = TRANSFORMS[variant.transform]
-        for group, given, allowed in (
-            ("options", variant.options, transform.options()),
-            ("caps", variant.caps, Caps.names()),
-        ):
-            for key in given:
-                if key not in allowed:
-                    raise ConfigError(f"{path}: variants.{name}.{group}.{key} does not exist; {nearest(key, allowed)}")
-        try:
-            transform(**variant.options)
-            Caps(**variant.caps)
-        except ValueError as error:
-            raise ConfigError(f"{path}: variants.{name}: {error}") from None
-    for task in params.tasks:
-        params.settings(task)
-        params.dataset(task)
-
-
-def _explain(error: pydantic.ValidationError) -> str:
-    """Return one line for all faults of a file, the nearest valid key beside each unknown one."""
-    lines = []
-    # unknown keys first: a misspelt key is usually why another one is missing
-    for fault in sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden"):
-        where = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            *parents, key = fault["loc"]
-            lines.append(f"unknown key '{where}'; {nearest(str(key), _fields_at(parents))}")
-        elif fault["type"] == "missing":
-            lines.append(f"{where} is missing")
-        else:
-            lines.append(f"{where or 'file'}: {fault['msg'].lower()} (got {fault['input']!r})")
-    return "; ".join(lines)
-
-
-def _fields_at(parents: list[Any]) -> list[str]:
-    """Return the valid keys of the object that ``parents`` leads to from the top of the file."""
-    kind: Any = Params
-    for part in parents:
-        if _is_model(kind):
-            kind = kind.model_fields[part].annotation
-        else:  # dict[str, entry]: ``part`` is the name of an entry
-            kind = kind.__args__[-1]
-    return list(kind.model_fields) if _is_model(kind) else []
-
-
-def _is_model(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, pydantic.BaseModel)

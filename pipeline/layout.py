@@ -24,6 +24,11 @@ def prepared_folder(root: Path, task: str) -> Path:
     return root / "data" / "prepared" / task
 
 
+def settings_path(root: Path) -> Path:
+    """Return the file of the resolved settings."""
+    return root / "artifacts" / "settings.json"
+
+
 def manifest_path(root: Path, task: str) -> Path:
     """Return the manifest of a task's prepared pictures."""
     return prepared_folder(root, task) / "manifest.json"

@@ -15,12 +15,13 @@ from torch import nn
 
 from models.flow.caps import Caps
 from models.flow.transforms import TRANSFORMS
+from models.restoration.flow import RestorationFlow
 from pipeline.errors import CheckpointError, nearest
 from pipeline.files import read_json, write_bytes, write_json
-from pipeline.kinds import KINDS
+from pipeline.kinds import KINDS, Kind
 
 _WEIGHTS, _CONFIG, _FORMAT = "weights.safetensors", "config.json", 1
-_ENCODER = "_encoder"
+ENCODER = "_encoder"  # behind the kind of an encoder alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +42,34 @@ class ModelConfig:
     seed: int | None = None  # of the training; None: imported
 
 
+@dataclasses.dataclass(frozen=True)
+class LoadedFlow:
+    """A flow with what it was built from and its kind of restoration; in eval mode unless somebody trains it."""
+
+    network: RestorationFlow
+    config: ModelConfig
+    kind: Kind
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the weights are."""
+        return next(self.network.parameters()).device
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedEncoder:
+    """An encoder alone, with what it was built from."""
+
+    network: nn.Module
+    config: ModelConfig
+
+
 def build(config: ModelConfig) -> Any:
     """Return a freshly initialized network. Raises CheckpointError for a kind that does not exist."""
-    name = config.kind.removesuffix(_ENCODER)
+    name = config.kind.removesuffix(ENCODER)
     if name not in KINDS:
         raise CheckpointError(f"model kind '{config.kind}' does not exist; {nearest(config.kind, KINDS)}")
-    if config.kind.endswith(_ENCODER):
+    if config.kind.endswith(ENCODER):
         return KINDS[name].encoder(config.network, config.scale)
     transform = TRANSFORMS[config.transform["name"]](**config.transform["options"])
     return KINDS[name].network(config.network, config.scale, transform=transform, caps=Caps(**config.caps))
@@ -73,17 +96,35 @@ def read_config(folder: Path) -> ModelConfig:
         raise CheckpointError(f"{folder / _CONFIG} cannot be read as a model's configuration") from None
 
 
-def load_model(folder: Path, device: torch.device | str = "cpu", expect: Mapping[str, str] | None = None) -> Any:
-    """Return the network of a model folder, in eval mode, with its configuration as ``network.config`` and its kind
-    of restoration as ``network.kind``.
+def load_encoder(folder: Path, expect: Mapping[str, str] | None = None) -> LoadedEncoder:
+    """Return the encoder of a model folder, on the CPU; errors as ``load_flow``, also for a flow."""
+    config = _checked_config(folder, expect)
+    if not config.kind.endswith(ENCODER):
+        raise CheckpointError(f"{folder} holds a flow, but an encoder alone was asked for")
+    return LoadedEncoder(_load(folder, config, "cpu"), config)
+
+
+def load_flow(folder: Path, device: torch.device | str = "cpu", expect: Mapping[str, str] | None = None) -> LoadedFlow:
+    """Return the flow of a model folder, in eval mode.
 
     ``expect``: values that its configuration must have, such as ``{"variant": "affine"}``. Raises
-    CheckpointError for a damaged folder, unexpected values, and weights of another network.
+    CheckpointError for a damaged folder, an encoder alone, unexpected values, and weights of another network.
     """
+    config = _checked_config(folder, expect)
+    if config.kind.endswith(ENCODER):
+        raise CheckpointError(f"{folder} holds an encoder alone, which restores nothing; give a flow's model folder")
+    return LoadedFlow(_load(folder, config, device), config, KINDS[config.kind])
+
+
+def _checked_config(folder: Path, expect: Mapping[str, str] | None) -> ModelConfig:
     config = read_config(folder)
     for field, value in (expect or {}).items():
         if getattr(config, field) != value:
             raise CheckpointError(f"{folder} holds {field} '{getattr(config, field)}', but '{value}' was asked for")
+    return config
+
+
+def _load(folder: Path, config: ModelConfig, device: torch.device | str) -> Any:
     network = build(config)
     try:
         tensors = safetensors.torch.load_file(folder / _WEIGHTS, device=str(device))
@@ -94,16 +135,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu", expect: Mapping
     _check_identity(folder, config)
     _check_weights(folder, network.state_dict(), tensors)
     network.load_state_dict(tensors)
-    network.config = config
-    network.kind = KINDS[config.kind.removesuffix(_ENCODER)]
     return network.to(device).eval()
-
-
-def load_flow(folder: Path, device: torch.device | str = "cpu") -> Any:
-    """Return ``load_model`` of a folder that holds a flow. Raises CheckpointError also for an encoder alone."""
-    if read_config(folder).kind.endswith(_ENCODER):
-        raise CheckpointError(f"{folder} holds an encoder alone, which restores nothing; give a flow's model folder")
-    return load_model(folder, device)
 
 
 def _identity(config: ModelConfig) -> dict[str, str]:

@@ -20,12 +20,14 @@ from pipeline.pictures.folders import shown
 _CODES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8", "b1")
 _DAMAGE = (
     pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError,
+    RecursionError,
 )  # fmt: skip
+_PLAIN = (int, float, str, bytes, type(None))  # bool is an int
 _LARGEST_SHARE = 0.8  # of the free memory: a pickle can only be read whole
 
 
 def read_pickle(path: Path) -> Any:
-    """Return the content of a pickle: a list or dictionary whose items may be numeric arrays.
+    """Return the content of a pickle: lists, dictionaries, numbers, text and numeric arrays within one another.
 
     Keys and text written by Python 2 come as bytes. Unreadable says why a file is refused: it asks for anything
     but arrays (whatever that is, it is not run), is damaged, or is larger than the memory.
@@ -38,11 +40,7 @@ def read_pickle(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             content = _Unpickler(file, encoding="bytes").load()
-        if isinstance(content, list):
-            return [_plain(item) for item in content]
-        if isinstance(content, dict):
-            return {_plain(key): _plain(item) for key, item in content.items()}
-        return _plain(content)
+        return _plain(content, {})
     except MemoryError:
         raise Unreadable("asks for more memory than there is; it is damaged, or means harm") from None
     except _DAMAGE as error:
@@ -89,13 +87,26 @@ class _Unpickler(pickle.Unpickler):
         return _ADMITTED[module, name]
 
 
-def _plain(item: Any) -> Any:
-    """Return ``item``, an array if it stands for one."""
-    if isinstance(item, _Array):
-        return _array(item)
-    if isinstance(item, _Recorder | type):
-        raise ValueError("it holds something that is no array")
-    return item
+def _plain(item: Any, done: dict[int, Any]) -> Any:
+    """Return ``item`` with arrays in place of what stands for them.
+
+    ``done`` has the results by the identity of their originals: a few bytes can name one list a million times, in
+    itself too, which ends as a RecursionError.
+    """
+    if id(item) in done:
+        return done[id(item)]
+    if isinstance(item, list):
+        result: Any = [_plain(inner, done) for inner in item]
+    elif isinstance(item, dict):
+        result = {_plain(key, done): _plain(inner, done) for key, inner in item.items()}
+    elif isinstance(item, _Array):
+        result = _array(item)
+    elif isinstance(item, _PLAIN):
+        result = item
+    else:
+        raise ValueError("it holds something that is neither an array nor plain")
+    done[id(item)] = result
+    return result
 
 
 def _array(record: _Array) -> NDArray[Any]:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+
+from pipeline.experiment import Experiment
+from pipeline.layout import project_root
+from pipeline.params import load_params
 
 
-def parse(description: str, variant: bool = True) -> argparse.Namespace:
-    """Return ``task``, ``seed`` (and ``variant``) from the command line."""
+def chosen(description: str, variant: bool = True) -> tuple[Path, Experiment]:
+    """Return the project's folder and the experiment of params.yaml that the command line names."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--task", required=True, help="a key of tasks in params.yaml")
     if variant:
         parser.add_argument("--variant", required=True, help="a key of variants in params.yaml")
     parser.add_argument("--seed", type=int, required=True, help="one of seeds in params.yaml")
-    return parser.parse_args()
+    named = parser.parse_args()
+    return project_root(), Experiment.of(load_params(), named.task, named.seed, named.variant if variant else None)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.config import load_params
 from pipeline.console import run_main
 from pipeline.datasets.prepare import prepare
+from pipeline.params import load_params
 
 
 def main() -> None:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from pipeline.config import load_params
 from pipeline.console import run_main, say
-from pipeline.layout import encoder_folder, project_root
 from pipeline.training.jobs import Job
+from pipeline.training.pretrain import pretrain
 from pipeline.training.ray_train import launch
-from stages.arguments import parse
+from stages.arguments import chosen
 
 
 def main() -> None:
-    """Read params, train, write ``artifacts/<task>/seed<s>/encoder``."""
-    arguments = parse(__doc__ or "", variant=False)
-    root, params = project_root(), load_params()
-    params.task(arguments.task)
-    params.seed(arguments.seed)
-    launch(Job(str(root), arguments.task, None, arguments.seed), params.runtime)
-    folder = encoder_folder(root, arguments.task, arguments.seed)
-    say(f"encoder of {arguments.task} seed {arguments.seed}: {folder.relative_to(root)}")
+    """Train, write ``artifacts/<task>/seed<s>/encoder``."""
+    root, experiment = chosen(__doc__ or "", variant=False)
+    job = Job(root, experiment)
+    launch(job, pretrain)
+    say(f"encoder of {experiment.task} seed {experiment.seed}: {job.folder.relative_to(root)}")
 
 
 if __name__ == "__main__":

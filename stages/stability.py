@@ -2,55 +2,28 @@
 
 from __future__ import annotations
 
-from pipeline.config import load_params
 from pipeline.console import run_main, say
 from pipeline.devices import choose_device
 from pipeline.inference.held_out import held_out_crops
-from pipeline.layout import project_root, variant_folder
-from pipeline.model_folder import load_model
-from pipeline.stability.audit import audit
-from pipeline.tracking.identity import training_identity
-from pipeline.tracking.provenance import provenance
-from pipeline.tracking.run import open_run
-from stages.arguments import parse
+from pipeline.layout import variant_folder
+from pipeline.model_folder import load_flow
+from pipeline.stability.audit import audit, tracked_numbers
+from pipeline.tracking.experiments import open_experiment
+from stages.arguments import chosen
 
 
 def main() -> None:
-    """Read params, audit, write ``artifacts/<task>/seed<s>/<variant>/stability``."""
-    arguments = parse(__doc__ or "")
-    root, params = project_root(), load_params()
-    task, variant, seed = arguments.task, arguments.variant, params.seed(arguments.seed)
-    settings = params.settings(task)
-    device = choose_device(params.runtime)
-    folder = variant_folder(root, task, variant, seed)
-    network = load_model(folder / "model", device, expect={"task": task, "variant": variant})
-    limits = settings.stability
-    summary = audit(
-        network,
-        held_out_crops(root, params, task, limit=limits.pictures),
-        folder / "stability",
-        limits.draws,
-        limits.temperature,
-        limits.stress_size,
-        seed,
-        device,
-    )
-    numbers = {
-        f"stability/{analysis}.{name}": value
-        for analysis, values in summary["analyses"].items()
-        for name, value in values.items()
-        if value is not None
-    }
-    identity = training_identity(task, variant, seed, network.config.run_key)
-    origin = provenance(root, "stability", params.profile, task)
-    with open_run(root, identity, params.runtime.tracking_uri, origin) as run:
-        run.metrics(numbers)
+    """Audit, write ``artifacts/<task>/seed<s>/<variant>/stability``."""
+    root, experiment = chosen(__doc__ or "")
+    task, variant, limits = experiment.task, experiment.variant, experiment.settings.stability
+    folder = variant_folder(root, task, variant, experiment.seed)
+    flow = load_flow(folder / "model", choose_device(experiment.runtime), {"task": task, "variant": variant})
+    crops = held_out_crops(root, experiment, limit=limits.pictures)
+    summary = audit(flow, crops, folder / "stability", limits, experiment.seed)
+    with open_experiment(root, experiment, flow.config.run_key, "stability") as run:
+        run.metrics(tracked_numbers(summary))
         run.artifact(folder / "stability", "stability")
-    bad = summary["analyses"]["bad_pixels"]
-    say(
-        f"{task} {variant} seed {seed}: bad pixels {bad['bad_share_in_distribution']:.2%} on photographs, "
-        f"{bad['bad_share_stress']:.2%} on stress inputs"
-    )
+    say(f"{experiment.name}: {', '.join(summary['analyses'])} in {(folder / 'stability').relative_to(root)}")
 
 
 if __name__ == "__main__":

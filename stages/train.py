@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from pipeline.config import load_params
 from pipeline.console import run_main, say
-from pipeline.files import read_json
-from pipeline.layout import project_root, variant_folder
 from pipeline.training.jobs import Job
+from pipeline.training.outputs import summary_line
 from pipeline.training.ray_train import launch
-from stages.arguments import parse
+from pipeline.training.train import train
+from stages.arguments import chosen
 
 
 def main() -> None:
-    """Read params, train, write ``artifacts/<task>/seed<s>/<variant>/model`` and ``training``."""
-    arguments = parse(__doc__ or "")
-    root, params = project_root(), load_params()
-    params.task(arguments.task)
-    params.seed(arguments.seed)
-    params.variant(arguments.variant)
-    launch(Job(str(root), arguments.task, arguments.variant, arguments.seed), params.runtime)
-    folder = variant_folder(root, arguments.task, arguments.variant, arguments.seed)
-    summary = read_json(folder / "training" / "summary.json")
-    say(
-        f"{arguments.task} {arguments.variant} seed {arguments.seed}: {summary['validation_bits_per_dim']:.3f} bits "
-        f"per dim on held-out pictures after {summary['steps']} steps, {summary['minutes']} min, "
-        f"{summary['skipped_steps']} skipped"
-    )
+    """Train, write ``artifacts/<task>/seed<s>/<variant>/model`` and ``training``."""
+    root, experiment = chosen(__doc__ or "")
+    job = Job(root, experiment)
+    launch(job, train)
+    say(f"{experiment.name}: {summary_line(job.folder / 'training')}")
 
 
 if __name__ == "__main__":

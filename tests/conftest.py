@@ -1,9 +1,9 @@
 """Every test starts from the same seeds, few threads, no telemetry, and no server of the developer's own."""
 
-import functools
 import os
 import random
 import sys
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -53,21 +53,41 @@ def blurred(astronaut):
 
 
 @pytest.fixture(scope="session")
-def lpips():
-    """Return what loads LPIPS with a backbone, or skips the test where its weights are not to be had."""
+def alex():
+    """Return LPIPS with AlexNet, or skip the test where its weights are not to be had."""
     from pipeline.errors import DataError
-    from pipeline.metrics.perceptual import load_lpips
+    from pipeline.metrics.lpips_net import load_lpips
 
-    def load(net):
-        try:
-            return load_lpips(net)
-        except DataError as reason:
-            pytest.skip(str(reason))
-
-    return functools.cache(load)
+    try:
+        return load_lpips()
+    except DataError as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="session")
-def alex(lpips):
-    """Return LPIPS with AlexNet."""
-    return lpips("alex")
+def pretrained(tmp_path_factory) -> Path:
+    """Return a project with prepared pictures and a pretrained encoder, to be copied."""
+    import smoke_project
+
+    folder = smoke_project.make_project(tmp_path_factory.mktemp("pretrained"))
+    smoke_project.succeed(folder, "prepare", None)
+    smoke_project.succeed(folder, "pretrain", None)
+    return folder
+
+
+@pytest.fixture
+def project(pretrained, tmp_path) -> Path:
+    """Return a copy of it for one test."""
+    import smoke_project
+
+    return smoke_project.copy_project(pretrained, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def trained(pretrained, tmp_path_factory) -> Path:
+    """Return a project with a trained affine flow; to be read, or copied."""
+    import smoke_project
+
+    folder = smoke_project.copy_project(pretrained, tmp_path_factory.mktemp("trained"))
+    smoke_project.succeed(folder, "train")
+    return folder

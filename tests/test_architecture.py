@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from imports import circles
 
 from pipeline.cli import build_parser
 
@@ -91,6 +92,17 @@ def test_imports_go_one_way(path):
     assert not wrong_imports(name_of(path), parsed(path))
 
 
+def test_no_imports_go_in_a_circle():
+    assert circles() == set()
+
+
+def test_the_circle_rule_sees_one(tmp_path):
+    for name, other in (("a", "b"), ("b", "c"), ("c", "a"), ("d", "a"), ("e", "f")):
+        (tmp_path / "models").mkdir(exist_ok=True)
+        (tmp_path / "models" / f"{name}.py").write_text(f"from models.{other} import x")
+    assert circles(tmp_path) == {"models/a.py", "models/b.py", "models/c.py"}
+
+
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_files_stay_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
@@ -106,6 +118,31 @@ def test_public_things_have_a_docstring(path):
     tree = parsed(path)
     assert ast.get_docstring(tree), "the module"
     assert not without_docstring(tree)
+
+
+STAGES = [path for path in SOURCES if path.parent.name == "stages" and path.name not in ("__init__.py", "arguments.py")]
+# What computes, or repeats: a stage leaves it to pipeline/, so that no result depends on the stage's own file.
+WORK = (ast.For, ast.While, ast.comprehension, ast.BinOp, ast.BoolOp, ast.Compare, ast.If, ast.Lambda)
+MOST_STAGE_LINES = 45
+
+
+def work_of(tree):
+    """Return the names of what a stage does beyond calling; ``if __name__ == "__main__"`` and path / name are free."""
+    body = [node for node in tree.body if not (isinstance(node, ast.If) and "__name__" in ast.unparse(node.test))]
+    nodes = [inner for node in body for inner in ast.walk(node)]
+    free = [node for node in nodes if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)]
+    default = [node for node in nodes if isinstance(node, ast.BoolOp) and ast.unparse(node) == "__doc__ or ''"]
+    return [type(node).__name__ for node in nodes if isinstance(node, WORK) and node not in (*free, *default)]
+
+
+@pytest.mark.parametrize("path", STAGES, ids=name_of)
+def test_a_stage_only_calls(path):
+    assert work_of(parsed(path)) == []
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_STAGE_LINES
+
+
+def test_the_rule_for_stages_sees_work():
+    assert work_of(ast.parse("def main():\n    x = [2 * y for y in z]")) == ["BinOp", "comprehension"]
 
 
 @pytest.mark.parametrize(
@@ -150,6 +187,53 @@ def test_local_links_lead_somewhere(path):
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
     local = [link for link in links if not re.match(r"[a-z]+:", link)]
     assert [link for link in local if not (path.parent / link).exists()] == []
+
+
+def places_in(text):
+    """Return (path, name or None) of every `path` and `path:name` in backquotes that begins with a folder of ours."""
+    folders = "|".join(re.escape(folder) for folder in (*OURS, "tests", "benchmarks", "docs", ".ci"))
+    return re.findall(rf"`((?:{folders})/[\w./*-]*)(?::(\w+))?`", text)
+
+
+def defined(path):
+    """Return the classes, functions and constants at the top of a module; what it only imports is not its own."""
+    names = set()
+    for node in parsed(path).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.add(node.name)
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        names.update(target.id for target in targets if isinstance(target, ast.Name))
+    return names
+
+
+def lost(text):
+    """Return the places that ``text`` names and that do not exist; a * stands for anything."""
+    found = []
+    for path, name in places_in(text):
+        files = list(ROOT.glob(path))
+        if not files or (name and not all(name in defined(file) for file in files)):
+            found.append((path, name))
+    return found
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_code_that_documents_name_exists(path):
+    assert lost(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("`models/flow/bijection.py:standard_normal_log_prob`", []),
+        # it is imported there
+        ("`models/restoration/flow.py:Bijection`", [("models/restoration/flow.py", "Bijection")]),
+        ("`pipeline/no/such.py`, `docs/`", [("pipeline/no/such.py", "")]),
+        ("`pipeline/training/ray_*.py`, `pipeline/nothing_*.py`", [("pipeline/nothing_*.py", "")]),
+        ("`pipeline/kinds/__init__.py:KINDS` `data/prepared/x` `make test`", []),
+    ],
+)
+def test_the_rule_for_named_code_sees_a_violation(text, seen):
+    assert lost(text) == seen
 
 
 def commands_of(parser):

@@ -5,17 +5,15 @@ Shapes: B images, C channels, H x W pixels. ``log_det`` has shape ``(B,)`` and i
 
 from __future__ import annotations
 
-import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from contextvars import ContextVar
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-InverseObserver = Callable[["Bijection", Tensor], None]
-_observer: ContextVar[InverseObserver | None] = ContextVar("inverse_observer", default=None)
+from models.flow.observing import Direction, observers
+from models.flow.place import Place
 
 
 class Bijection(nn.Module, ABC):
@@ -26,10 +24,10 @@ class Bijection(nn.Module, ABC):
     this part is computed once per image and reused for every draw and temperature. A condition that
     was shared for one image (batch 1) broadcasts over a batch of draws of that image.
 
-    ``label`` names a layer for people, such as "level 2 step 3 coupling"; containers have none.
+    ``place`` says where in a multi-scale flow the layer stands; containers and layers on their own have none.
     """
 
-    label: str = ""
+    place: Place | None = None
 
     def share(self, features: Any) -> Any:
         """Return the condition that ``forward`` and ``inverse`` take; None for an unconditional layer."""
@@ -57,28 +55,36 @@ class Chain(Bijection):
 
     def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """Apply the layers in order; see the contract."""
-        log_det = x.new_zeros(x.shape[0], dtype=log_det_dtype(x))
-        for layer, own in zip(self._layers(), self._conditions(condition), strict=True):
-            x, step = layer(x, own)
-            log_det = log_det + step
-        return x, log_det
+        return self._walk("forward", x, self._layers(), self._conditions(condition))
 
     def inverse(self, z: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """Apply the inverses in reverse order; see the contract."""
-        log_det = z.new_zeros(z.shape[0], dtype=log_det_dtype(z))
-        observe = _observer.get()
-        for layer, own in zip(reversed(self._layers()), reversed(self._conditions(condition)), strict=True):
-            z, step = layer.inverse(z, own)
+        return self._walk("inverse", z, self._layers()[::-1], self._conditions(condition)[::-1])
+
+    def _walk(
+        self, direction: Direction, value: Tensor, layers: list[Bijection], conditions: Sequence[Any]
+    ) -> tuple[Tensor, Tensor]:
+        log_det = value.new_zeros(value.shape[0], dtype=log_det_dtype(value))
+        watching = observers(direction)
+        for layer, condition in zip(layers, conditions, strict=True):
+            value, step = layer(value, condition) if direction == "forward" else layer.inverse(value, condition)
             log_det = log_det + step
-            if observe is not None:
-                observe(layer, z)
-        return z, log_det
+            for observe in watching:
+                observe(layer, value)
+        return value, log_det
 
     def _layers(self) -> list[Bijection]:
         return list(self.layers)  # type: ignore[arg-type]
 
-    def _conditions(self, condition: Any) -> list[Any]:
-        return [None] * len(self.layers) if condition is None else condition
+    def _conditions(self, condition: Any) -> Sequence[Any]:
+        if condition is None:
+            return [None] * len(self.layers)
+        if not isinstance(condition, list | tuple) or len(condition) != len(self.layers):
+            raise ValueError(
+                f"{described(self)}: needs a list of {len(self.layers)} conditions, one per layer as `share` returns "
+                f"them; got {_shown(condition)}"
+            )
+        return condition
 
 
 class At(Bijection):
@@ -103,14 +109,33 @@ class At(Bijection):
         return self.inner.inverse(z, condition)
 
 
-@contextlib.contextmanager
-def observe_inverse(observer: InverseObserver) -> Iterator[None]:
-    """Call ``observer(layer, output)`` after every layer of every chain that is inverted in this block."""
-    token = _observer.set(observer)
-    try:
-        yield
-    finally:
-        _observer.reset(token)
+def check_condition(layer: Bijection, x: Tensor, condition: Any, wanted: Sequence[int]) -> None:
+    """Raise ValueError, naming the layer, unless ``condition`` is a tensor of shape ``(1 or B, *wanted)``, B being x's.
+
+    It looks at shapes alone, so it costs no synchronization.
+    """
+    if isinstance(condition, Tensor):
+        batch, *rest = condition.shape or (0,)
+        if rest == list(wanted) and batch in (1, x.shape[0]):
+            return
+    batches = "1" if x.shape[0] == 1 else f"1 or {x.shape[0]}"
+    raise ValueError(
+        f"{described(layer)}: for an input of shape {tuple(x.shape)} the condition must have shape "
+        f"({', '.join([batches, *map(str, wanted)])}); got {_shown(condition)}"
+    )
+
+
+def described(layer: Bijection) -> str:
+    """Return the layer's place in words, or its class where it has none."""
+    return str(layer.place or type(layer).__name__)
+
+
+def _shown(condition: Any) -> str:
+    if isinstance(condition, Tensor):
+        return f"shape {tuple(condition.shape)}"
+    if isinstance(condition, list | tuple):
+        return f"{len(condition)} of them"
+    return "none" if condition is None else f"a {type(condition).__name__}"
 
 
 def log_det_dtype(x: Tensor) -> torch.dtype:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from typing import TypeVar
 
 from models.flow.bijection import At, Bijection, Chain
 from models.flow.caps import Caps
@@ -17,9 +16,8 @@ from models.flow.layers.coupling import Coupling, Injector
 from models.flow.layers.invertible_conv import PERMUTATIONS, BoundedConv1x1
 from models.flow.layers.split import Split
 from models.flow.layers.squeeze import Squeeze
+from models.flow.place import Place
 from models.flow.transforms import Transform
-
-T = TypeVar("T", bound=Bijection)
 
 _TRANSITION_STEPS = 2  # SRFlow: two steps without coupling after each squeeze
 NOISE_CHANNELS = 3
@@ -41,7 +39,8 @@ def multiscale_flow(
 
     It is conditioned by ``share({level: {"encoder": ..., "noise": ...}})``, level 1 the finest.
     ``noise_steps[l - 1]``: how many of the last steps of level l also see the noise map (NCSR's S).
-    ``caps``: bounds on the layers around the couplings; None: none, as published.
+    ``permutation``: of the 1x1 convolutions, a key of ``PERMUTATIONS``; "learned" becomes ours, bounded, where
+    ``caps`` bounds singular values. ``caps``: bounds on the layers around the couplings; None: none, as published.
     Raises ValueError for an impossible combination of sizes.
     """
     if noise_steps and len(noise_steps) != levels:
@@ -56,39 +55,38 @@ def multiscale_flow(
             return BoundedConv1x1(width, caps.singular_value)
         return PERMUTATIONS[permutation](width)
 
-    def step(width: int, sees_noise: bool) -> list[tuple[str, Bijection]]:
-        layers: list[tuple[str, Bijection]] = [
-            ("actnorm", ActNorm(width, caps.actnorm_log_scale)),
-            ("1x1", one_by_one(width)),
-            ("injector", Injector(width, transform, feature_channels, hidden)),
-        ]
+    def step(width: int, sees_noise: bool) -> dict[str, Bijection]:
+        layers: dict[str, Bijection] = {
+            "actnorm": ActNorm(width, caps.actnorm_log_scale),
+            "1x1": one_by_one(width),
+            "injector": Injector(width, transform, feature_channels, hidden),
+        }
         if sees_noise:
-            layers += [("noise coupling", Coupling(width, transform, NOISE_CHANNELS, hidden, reads="noise"))]
-        return [*layers, ("coupling", Coupling(width, transform, feature_channels, hidden))]
+            layers["noise coupling"] = Coupling(width, transform, NOISE_CHANNELS, hidden, reads="noise")
+        return {**layers, "coupling": Coupling(width, transform, feature_channels, hidden)}
 
     def level(index: int, width: int) -> Chain:
         width *= 4
         noisy = noise_steps[index - 1] if noise_steps else 0
-        layers: list[Bijection] = [_labelled(Squeeze(), f"level {index} squeeze")]
+        layers = [_placed(Squeeze(), Place(index, 0, "squeeze"))]
         for number in range(1, _TRANSITION_STEPS + 1):
-            actnorm = ActNorm(width, caps.actnorm_log_scale)
-            layers += [_labelled(actnorm, f"level {index} transition {number} actnorm")]
-            layers += [_labelled(one_by_one(width), f"level {index} transition {number} 1x1")]
+            transition = {"actnorm": ActNorm(width, caps.actnorm_log_scale), "1x1": one_by_one(width)}
+            layers += [_placed(layer, Place(index, number, role, True)) for role, layer in transition.items()]
         for number in range(1, steps + 1):
-            named = step(width, number > steps - noisy)
-            layers += [_labelled(layer, f"level {index} step {number} {name}") for name, layer in named]
+            roles = step(width, number > steps - noisy)
+            layers += [_placed(layer, Place(index, number, role)) for role, layer in roles.items()]
         chain: list[Bijection] = [At(index, Chain(layers))]
         if index < levels:
             rest: Bijection = level(index + 1, width // 2 if index in splits else width)
             if index in splits:
                 split = Split(width, rest, factor=2 ** (levels - index), caps=caps)
-                rest = _labelled(split, f"level {index} split")
+                rest = _placed(split, Place(index, 0, "split"))
             chain += [rest]
         return Chain(chain)
 
     return level(1, channels)
 
 
-def _labelled(layer: T, label: str) -> T:
-    layer.label = label
+def _placed(layer: Bijection, place: Place) -> Bijection:
+    layer.place = place
     return layer

@@ -25,6 +25,7 @@ from models.flow.layers.actnorm import ActNorm
 from models.flow.layers.conditional_net import CouplingNet
 from models.flow.layers.coupling import Coupling
 from models.flow.layers.invertible_conv import InvertibleConv1x1
+from models.flow.place import Place
 from models.flow.transforms import Transform
 
 POINT_CHANNELS = 2
@@ -59,6 +60,10 @@ class Mlp(nn.Module):
         else:
             for parameter in self.linear[-1].parameters():
                 nn.init.zeros_(parameter)
+
+    def shared_shape(self, height: int, width: int) -> tuple[int, ...]:
+        """Return the shape of what ``share`` returns, the batch left out."""
+        return (self.linear[0].out_features,)  # type: ignore[return-value]
 
     def share(self, features: Tensor) -> Tensor:
         """Return the features' part of the first layer, ``(B, hidden)``."""
@@ -101,8 +106,8 @@ class ToyFlow(Chain):
                 "1x1": InvertibleConv1x1(POINT_CHANNELS),
                 "coupling": Coupling(POINT_CHANNELS, transform, POINT_CHANNELS, width, net=NETS[net]),
             }
-            for name, layer in step.items():
-                layer.label = f"step {number} {name}"
+            for role, layer in step.items():
+                layer.place = Place(0, number, role)
                 layers.append(layer)
         super().__init__(layers)
 

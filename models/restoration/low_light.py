@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.flow.bijection import Bijection
+from models.flow.bijection import check_condition
 from models.flow.caps import Caps
 from models.flow.multiscale import multiscale_flow
 from models.flow.transforms import Transform
 from models.restoration.encoders.low_light import LEVELS, LowLightEncoder
+from models.restoration.flow import RestorationFlow
 from models.restoration.published import unread_low_light
 
 
@@ -24,7 +25,7 @@ class LowLightCondition(NamedTuple):
     shared: Any  # the flow's condition
 
 
-class LowLightFlow(Bijection):
+class LowLightFlow(RestorationFlow):
     """Picture ``(B, 3, H, W)`` in [0, 1] to latent ``(B, 192, H / 8, W / 8)``, N(0, I) when trained.
 
     The published latent is N(mean, I) with the squeezed colour map as its mean; ours is what remains after the
@@ -34,7 +35,7 @@ class LowLightFlow(Bijection):
     """
 
     scale = 1
-    multiple = 2**LEVELS  # height and width must be multiples of this
+    multiple = 2**LEVELS
 
     def __init__(
         self,
@@ -85,5 +86,9 @@ class LowLightFlow(Bijection):
         return z - condition.mean, log_det
 
     def inverse(self, z: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
-        """Decode latents to normally lit pictures, un-clamped; see the contract."""
+        """Decode latents to normally lit pictures, un-clamped; see the contract.
+
+        ValueError for a condition on pictures of another size or number.
+        """
+        check_condition(self, z, condition.mean, z.shape[1:])
         return self.flow.inverse(z + condition.mean, condition.shared)

@@ -10,6 +10,8 @@ them; they never got a gradient. They count in the published sizes:
 
 from __future__ import annotations
 
+import dataclasses
+
 from torch import nn
 
 from models.flow.layers.conditional_net import ConditionalNet
@@ -46,16 +48,16 @@ def _prior(taps: int, out_channels: int) -> nn.Conv2d:
 
 def _excluded_noise_nets(flow: nn.Module, hidden: int) -> nn.ModuleDict:
     """Return a net, named after its step, for every coupling of ``flow`` without a noise coupling before it."""
-    couplings = {module.label: module for module in flow.modules() if isinstance(module, Coupling)}
+    couplings = {module.place: module for module in flow.modules() if isinstance(module, Coupling) and module.place}
     return nn.ModuleDict(
         {
-            label.removesuffix(" coupling").replace(" ", "_"): ConditionalNet(
+            f"level_{place.level}_step_{place.step}": ConditionalNet(
                 coupling.passed,
                 NOISE_CHANNELS,
                 hidden,
                 coupling.transform.parameters_per_channel * coupling.transformed,
             )
-            for label, coupling in couplings.items()
-            if coupling.reads == "encoder" and label.replace("coupling", "noise coupling") not in couplings
+            for place, coupling in couplings.items()
+            if place.role == "coupling" and dataclasses.replace(place, role="noise coupling") not in couplings
         }
     )

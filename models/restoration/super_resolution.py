@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.flow.bijection import Bijection
+from models.flow.bijection import check_condition
 from models.flow.caps import Caps
 from models.flow.multiscale import NOISE_CHANNELS, multiscale_flow
 from models.flow.transforms import Transform
 from models.restoration.encoders.rrdb import RRDBEncoder
+from models.restoration.flow import RestorationFlow
 from models.restoration.published import unread_super_resolution
 
 
@@ -24,7 +25,7 @@ class SuperResolutionCondition(NamedTuple):
     shared: Any  # the flow's condition
 
 
-class SuperResolutionFlow(Bijection):
+class SuperResolutionFlow(RestorationFlow):
     """HR image ``(B, 3, H, W)`` in [0, 1] to latent ``(B, 3 * 4^L, H / 2^L, W / 2^L)``, N(0, I) when trained.
 
     Frequency separation (FS-NCSR): the flow models HR - up(LR), up = bicubic; without ``residual`` it models
@@ -106,7 +107,8 @@ class SuperResolutionFlow(Bijection):
         return SuperResolutionCondition(shift, self.flow.share(per_level))
 
     def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
-        """Encode HR images; see the contract."""
+        """Encode HR images; see the contract. ValueError for a condition on pictures of another size or number."""
+        check_condition(self, x, condition.base, x.shape[1:])
         result: tuple[Tensor, Tensor] = self.flow(x - condition.base, condition.shared)
         return result
 

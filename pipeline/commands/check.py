@@ -33,8 +33,8 @@ def register(add: Add) -> None:
 
 
 def _check(arguments: argparse.Namespace, options: list[str]) -> int:
-    from pipeline.config import load_params
     from pipeline.datasets.check import source_of
+    from pipeline.params import load_params
 
     params = load_params()
     say(f"params.yaml is valid: profile {params.profile}, variants {', '.join(params.variants)}")
@@ -51,9 +51,10 @@ def _check(arguments: argparse.Namespace, options: list[str]) -> int:
 
 
 def _check_data(arguments: argparse.Namespace, options: list[str]) -> int:
-    from pipeline.config import DatasetConfig, load_params
+    from pipeline.config import DatasetConfig
     from pipeline.datasets import DATASETS
     from pipeline.datasets.check import Source, check_sources, source_of
+    from pipeline.params import load_params
 
     if arguments.dataset:
         if arguments.dataset not in DATASETS:
@@ -70,7 +71,7 @@ def _check_data(arguments: argparse.Namespace, options: list[str]) -> int:
 
 
 def _check_paper(arguments: argparse.Namespace, options: list[str]) -> int:
-    from pipeline.config import load_params
+    from pipeline.params import load_params
 
     params = load_params().model_copy(update={"profile": arguments.profile})
     tasks = [arguments.task] if arguments.task else list(params.tasks)

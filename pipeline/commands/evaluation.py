@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.config import RuntimeConfig
-from pipeline.console import say
+from pipeline.config import RuntimeConfig, SamplingConfig
 from pipeline.devices import choose_device
 from pipeline.files import writable_folder
 from pipeline.inference.reference_pairs import reference_pairs
@@ -13,6 +12,7 @@ from pipeline.inference.restore import how_to_draw, restore_crops
 from pipeline.metrics.evaluate import Evaluation, evaluate
 from pipeline.model_folder import load_flow
 from pipeline.pictures.eight_bit import check_quantization
+from pipeline.reporting.evaluated import say_missing
 from pipeline.reporting.grid import write_grid
 from pipeline.reporting.tables import print_evaluation
 
@@ -40,19 +40,19 @@ def evaluate_model(
     """
     check_quantization(quantization)
     device = choose_device(RuntimeConfig())
-    network = load_flow(model, device)
-    config = network.config
+    flow = load_flow(model, device)
+    config = flow.config
     tau, count = how_to_draw(config.temperature, temperature, draws, DRAWS)
-    pairs = reference_pairs(reference, degraded, network.kind, network.scale)
+    pairs = reference_pairs(reference, degraded, flow.kind, flow.network.scale)
     writable_folder(out)
     samples, measured = writable_folder(out / "samples"), writable_folder(out / "evaluation")
     for summary in (samples / "samples.json", measured / "metrics.json"):  # of an earlier run, if this one is stopped
         summary.unlink(missing_ok=True)
-    restore_crops(network, pairs, samples, count, tau, quantization, seed, device)
+    sampling = SamplingConfig.model_validate({"draws": count, "temperature": tau, "quantization": quantization})
+    restore_crops(flow, pairs, samples, sampling, seed)
     evaluation = evaluate(samples, config.task, config.variant, device)
     evaluation.write(measured)
     write_grid(measured / "grid.jpg", samples, evaluation.samples)
-    for reason, names in evaluation.missing().items():
-        say(f"no value for {', '.join(names)}: {reason}")
+    say_missing(evaluation)
     print_evaluation(evaluation, tau)
     return evaluation

@@ -88,7 +88,7 @@ def _evaluate(arguments: argparse.Namespace, options: list[str]) -> int:
 
 
 def _stability(arguments: argparse.Namespace, options: list[str]) -> int:
-    from pipeline.stability.audit import audit_model
+    from pipeline.commands.audit import audit_model
 
     audit_model(arguments.model, arguments.out, arguments.temperature)
     say(f"findings in {arguments.out}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline import timings
 from pipeline.commands.arguments import Add, port
+from pipeline.commands.minutes import print_minutes
 from pipeline.console import say
 
 _DRY = {"--dry", "--help", "-h"}  # options of dvc repro that run nothing
@@ -34,10 +35,12 @@ def register(add: Add) -> None:
 
 
 def _repro(arguments: argparse.Namespace, options: list[str]) -> int:
-    from pipeline.config import load_params
+    from pipeline.params import load_params
+    from pipeline.settings import write_settings
 
     root = Path.cwd()
     params = load_params()
+    write_settings(root, params)  # a dry run shows what follows from them, and makes none itself
     start = timings.position(root)
     code = _run_dvc(options)
     took = timings.since(root, start)
@@ -51,10 +54,7 @@ def _repro(arguments: argparse.Namespace, options: list[str]) -> int:
     if not took:
         say("nothing to do: every stage is up to date")
         return 0
-    width = max(len(stage) for stage, _ in took)
-    say("\nminutes per stage")
-    for stage, seconds in [*took, ("in all", sum(seconds for _, seconds in took))]:
-        say(f"  {stage:{width}}  {seconds / 60:6.1f}")
+    print_minutes(took, list(params.tasks))
     return 0
 
 
@@ -62,9 +62,8 @@ def _run_dvc(options: list[str]) -> int:
     """Run ``dvc repro`` of this environment to its end, also when told to stop; return the exit code.
 
     Ctrl-C reaches every process of the terminal, so the stage is already saving its state: wait for it.
-    SIGTERM reaches this process alone and is passed on. Stages start as ``python``: this interpreter.
+    SIGTERM reaches this process alone and is passed on. Stages start with this interpreter (``stages/run``).
     """
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     told: list[int] = []
     dvc: list[subprocess.Popen[bytes]] = []
 
@@ -77,7 +76,8 @@ def _run_dvc(options: list[str]) -> int:
     try:
         command = [sys.executable, "-m", "pipeline.commands.quiet_dvc", "repro", *options]
         # DVC orders equal stages by hash: with a fixed seed a run that goes on takes up the stage it was in.
-        dvc.append(subprocess.Popen(command, env={"PYTHONHASHSEED": "0", **os.environ, "PATH": path}))
+        environment = {"PYTHONHASHSEED": "0", **os.environ, "STEADYFLOW_PYTHON": sys.executable}
+        dvc.append(subprocess.Popen(command, env=environment))
         code = dvc[0].wait()
     finally:
         for number, handler in before.items():
@@ -86,7 +86,7 @@ def _run_dvc(options: list[str]) -> int:
 
 
 def _summary(arguments: argparse.Namespace, options: list[str]) -> int:
-    from pipeline.config import load_params
+    from pipeline.params import load_params
 
     params = load_params()
     from pipeline.reporting.tables import print_summary
@@ -96,7 +96,7 @@ def _summary(arguments: argparse.Namespace, options: list[str]) -> int:
 
 
 def _ui(arguments: argparse.Namespace, options: list[str]) -> int:
-    from pipeline.config import load_params
+    from pipeline.params import load_params
     from pipeline.tracking.ui import serve_ui
 
     serve_ui(Path.cwd(), arguments.host, arguments.port, load_params().runtime.tracking_uri)

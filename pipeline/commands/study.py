@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from argparse import BooleanOptionalAction
 from pathlib import Path
+from typing import Any
 
 from pipeline.commands.arguments import Add, Parser
 from pipeline.studies import STUDIES
@@ -21,7 +23,10 @@ def register(add: Add) -> None:
         for field in dataclasses.fields(kind):
             flag = f"--{field.name.replace('_', '-')}"
             text = f"{field.metadata['help']} (default: %(default)s)"
-            experiment.add_argument(flag, type=type(field.default), default=field.default, help=text)
+            # a text is never false: a bool is --name or --no-name
+            is_bool = isinstance(field.default, bool)
+            how: dict[str, Any] = {"action": BooleanOptionalAction} if is_bool else {"type": type(field.default)}
+            experiment.add_argument(flag, default=field.default, help=text, **how)
 
 
 def _study(arguments: argparse.Namespace, options: list[str]) -> int:

@@ -8,12 +8,14 @@ from pipeline.datasets.sets.lol import LOL
 from pipeline.datasets.sets.lol_v2 import LOLv2
 from pipeline.datasets.sets.noise import Noise
 from pipeline.datasets.sets.picture_folders import Places, Textures, TinyImageNet
+from pipeline.datasets.sets.pictures import Pictures
 from pipeline.datasets.sets.svhn import SVHN
 from pipeline.datasets.sets.ve_lol import VELOL
 
 DATASETS: dict[str, DataSet] = {
     data_set.name: data_set
     for data_set in (
+        Pictures(),
         DF2K(),
         CelebA(),
         LOL(),

@@ -38,7 +38,7 @@ class Seen(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Findings:
+class Examined:
     """``faults`` must be mended, ``warnings`` should be known; ``seen`` are the pictures that could be read."""
 
     faults: list[str] = field(default_factory=list)
@@ -73,19 +73,20 @@ def source_of(task: str, params: Params) -> Source:
             f"params.yaml: tasks.{task}.dataset '{settings.dataset}' does not exist; "
             f"{nearest(settings.dataset, DATASETS)}"
         )
-    wanted = Wanted(settings.scale, chosen.options)
+    # at scale 1 nothing is shrunk: the degraded side can only come from the source
+    wanted = Wanted(settings.scale, chosen.options, paired=settings.scale == 1)
     return Source(DATASETS[settings.dataset], chosen, wanted, params.settings(task).data.crop)
 
 
 def examine(
     source: Source, listing: Listing, what: str, done: Iterable[Seen] = (), keep: Keep | None = None
-) -> Findings:
+) -> Examined:
     """Look at every picture of ``listing`` and return all that is to say; ``what`` names the progress.
 
     ``done`` are the first pictures, if they were looked at before: they are not read again. ``keep`` gets every
     other picture in order, until the first fault.
     """
-    found = Findings(_listing_faults(source, listing), _overlaps(source), list(done))
+    found = Examined(_listing_faults(source, listing), _overlaps(source), list(done))
     found.faults.extend(fault for seen in found.seen if (fault := _size_fault(seen, source.crop)))
     left = listing.pictures[len(found.seen) :]
     pictures = progress(_read_in_order(left), what, total=len(listing.pictures), start=len(found.seen))
@@ -118,6 +119,8 @@ def _listing_faults(source: Source, listing: Listing) -> list[str]:
     for split in source.data_set.splits_needed:
         if not any(picture.split == split for picture in listing.pictures):
             faults.append(f"no picture for {split}")
+    if source.wanted.paired and {picture.role for picture in listing.pictures} == {"target"}:
+        faults.append("no pairs of a low-light picture and its original, which the task needs")
     names = Counter((picture.role, picture.id) for picture in listing.pictures)
     faults += [
         f"{count} pictures have the name '{shown(name)}' ({role})" for (role, name), count in names.items() if count > 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -64,25 +64,48 @@ class Listing:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a task asks of a source: the ``scale`` of super-resolution (1: none) and the data set's own options."""
+    """What a task asks of a source: the ``scale`` of super-resolution (1: none) and the data set's own options.
+
+    ``paired``: the degraded side must be the source's own, since the task makes none. ``root`` is the folder that
+    relative paths among the options start from; ``splits`` sets it.
+    """
 
     scale: int = 1
     options: Mapping[str, str] = field(default_factory=dict)
+    paired: bool = False
+    root: Path = Path()
+
+
+@dataclass(frozen=True)
+class Option:
+    """One key of ``datasets.<name>.options``.
+
+    ``default`` is its value where params.yaml gives none; ``fault`` returns what is wrong with a value, in words
+    that go on after ``is 'value'``, or nothing; ``examples`` are what docs/data.md shows.
+    """
+
+    default: str
+    fault: Callable[[str], str]
+    examples: tuple[str, ...]
+
+
+def one_of(*values: str) -> Option:
+    """Return an option that may be one of ``values``; the first is the default."""
+    return Option(values[0], lambda value: "" if value in values else nearest(value, values), values)
 
 
 class DataSet(abc.ABC):
     """A data set by name; ``licence`` are the terms of its folder, ``demo_licence`` those of its demo source.
 
-    ``options`` are the keys that ``datasets.<name>.options`` may have in params.yaml, each with what it may be;
-    the first is the default. ``splits_needed`` are the splits that must have pictures. ``published_duplicates``
-    tells that the published set may hold a picture on both sides of its split, which is then a warning.
-    ``overlaps`` names data sets that share scenes with this one, and how.
+    ``options`` are the keys that ``datasets.<name>.options`` may have in params.yaml. ``splits_needed`` are the
+    splits that must have pictures. ``published_duplicates`` tells that the published set may hold a picture on both
+    sides of its split, which is then a warning. ``overlaps`` names data sets that share scenes with this one, and how.
     """
 
     name: str
     licence: str
     demo_licence: str
-    options: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    options: ClassVar[Mapping[str, Option]] = {}
     splits_needed: tuple[Split, ...] = ("train", "validation")
     published_duplicates: bool = False
     overlaps: ClassVar[Mapping[str, str]] = {}
@@ -91,13 +114,17 @@ class DataSet(abc.ABC):
     def demo(self) -> Listing:
         """Return real pictures that need no folder of the user; DataError if they cannot be fetched."""
 
+    def demo_pairs(self) -> Listing:
+        """Return the demo source for a task that wants pairs: the same, where the data set has only pairs or none."""
+        return self.demo()
+
     @abc.abstractmethod
     def folder(self, path: Path, wanted: Wanted) -> Listing:
         """Return the pictures in an existing folder laid out as the class's docstring draws."""
 
     def option(self, wanted: Wanted, key: str) -> str:
-        """Return the value of option ``key``, by default the first that is allowed."""
-        return wanted.options.get(key, self.options[key][0])
+        """Return the value of option ``key``, or its default."""
+        return wanted.options.get(key, self.options[key].default)
 
     def splits(self, source: str, root: Path, wanted: Wanted | None = None) -> Listing:
         """Return the pictures of ``source``: ``demo``, or a folder (relative to ``root`` if not absolute).
@@ -105,11 +132,11 @@ class DataSet(abc.ABC):
         DataError if the folder does not exist or the demo source cannot be fetched; ConfigError for an option
         that the data set has not.
         """
-        wanted = wanted or Wanted()
+        wanted = replace(wanted or Wanted(), root=root)
         self._check_options(wanted)
         if source == DEMO:
             try:
-                return self.demo()
+                return self.demo_pairs() if wanted.paired else self.demo()
             except DataError as error:
                 raise DataError(
                     f"sample pictures of {self.name}: {error}; or set datasets.{self.name}.source in params.yaml "
@@ -135,8 +162,8 @@ class DataSet(abc.ABC):
             if key not in self.options:
                 allowed = nearest(key, self.options) if self.options else "this data set has none"
                 raise ConfigError(f"{where}: unknown key '{key}'; {allowed}")
-            if value not in self.options[key]:
-                raise ConfigError(f"{where}.{key} is '{value}'; {nearest(value, self.options[key])}")
+            if fault := self.options[key].fault(value):
+                raise ConfigError(f"{where}.{key} is '{value}'; {fault}")
 
 
 _INSTEAD = "unpack an archive yourself and give the folder that holds the pictures"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.config import Params
 from pipeline.console import say, warn
-from pipeline.datasets.check import Findings, Seen, Source, examine, faults_message, source_of
+from pipeline.datasets.check import Examined, Seen, Source, examine, faults_message, source_of
 from pipeline.datasets.contract import DEMO, Listing, PictureSource
 from pipeline.errors import DataError
 from pipeline.feed.manifest import Manifest, Picture
@@ -79,7 +79,7 @@ def _fingerprints(pictures: Sequence[PictureSource]) -> list[str]:
     return texts
 
 
-def _manifest(task: str, source: Source, listing: Listing, found: Findings, written: Sequence[Written]) -> Manifest:
+def _manifest(task: str, source: Source, listing: Listing, found: Examined, written: Sequence[Written]) -> Manifest:
     conversions = Counter(w.note for w in written if w.note)
     notes = [*listing.notes, *(f"left out: {what}" for what in listing.missing), *found.warnings]
     notes += [f"{count} converted: {note}" for note, count in sorted(conversions.items())]
@@ -88,7 +88,7 @@ def _manifest(task: str, source: Source, listing: Listing, found: Findings, writ
     return Manifest(task, source.data_set.name, demo, licence, notes, [w.picture for w in written])
 
 
-def _summarise(manifest: Manifest, found: Findings) -> None:
+def _summarise(manifest: Manifest, found: Examined) -> None:
     def count(pictures: list[Picture]) -> str:
         return f"{len(pictures)} pictures, {sum(p.height * p.width for p in pictures) / 1e6:.1f} megapixels"
 

@@ -17,14 +17,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.config import Params
+from pipeline.experiment import Experiment
 from pipeline.feed.sides import Pairs
 from pipeline.inference.sampling import draw_images
 from pipeline.kinds import KINDS, Kind
 from pipeline.model_folder import build
 from pipeline.pictures.eight_bit import to_tensor
-from pipeline.training.jobs import batches_of, flow_config, flow_plan, seeded_device
+from pipeline.training.batches import batches_of
+from pipeline.training.jobs import seeded_device
 from pipeline.training.loop import Trainer
+from pipeline.training.model_configs import flow_config
+from pipeline.training.train import flow_plan
 
 # A net's last convolution starts at zero and hides the net and the encoder behind it: their first gradient is 0.
 STEPS = 2
@@ -43,21 +46,21 @@ class Trial:
     faults: tuple[str, ...]
 
 
-def try_model(params: Params, task: str, variant: str, batch: int) -> Trial:
-    """Build the flow of ``task`` x ``variant``, take two optimizer steps and one draw at the profile's crop."""
-    settings, scale, kind = params.settings(task), params.task(task).scale, KINDS[params.task(task).kind]
-    seed = params.seeds[0]
-    device = seeded_device(params, "flow", task, seed)
-    network = build(flow_config(params, task, variant))
-    trainer = Trainer(kind.objective(network), flow_plan(params, task, variant, seed), device)
+def try_model(experiment: Experiment, batch: int) -> Trial:
+    """Build the flow of ``experiment``, take two optimizer steps and one draw at the profile's crop."""
+    settings, scale, seed = experiment.settings, experiment.problem.scale, experiment.seed
+    kind = KINDS[experiment.problem.kind]
+    device = seeded_device(experiment, "flow")
+    network = build(flow_config(experiment))
+    trainer = Trainer(kind.objective(network), flow_plan(experiment), device)
     trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     reached, broken = _watch_gradients(trained)
 
     sides = _made_up_sides(kind, settings.data.crop, seed)
     pairs = Pairs(_Held(sides[0]), [_Held(side) for side in sides[1:]])
     # LLFlow's coin may fall on the true picture's colours in every step: the learned ones would get no gradient
-    training = settings.training.model_copy(update={"ratio_probability": 0.0})
-    batches = list(batches_of(pairs, params, task, seed, batch, training, device)(0, STEPS))
+    learned = experiment.vary({"settings.training.ratio_probability": 0.0})
+    batches = list(batches_of(pairs, learned, device, batch)(0, STEPS))
     trainer.start(batches[0])
     before = _fingerprints(trained)
     losses, seconds = [], 0.0

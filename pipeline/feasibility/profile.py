@@ -19,9 +19,10 @@ import torch
 from pipeline.config import Params
 from pipeline.console import console, progress, quiet_libraries, say
 from pipeline.errors import SteadyflowError
+from pipeline.experiment import Experiment
 from pipeline.feasibility.one_model import Trial, try_model
 from pipeline.model_folder import ModelConfig, build
-from pipeline.training.jobs import flow_config
+from pipeline.training.model_configs import flow_config
 
 # Values in the published networks by kind, scale and transform (docs/published-checkpoints.md): FS-NCSR and robustNF,
 # LLFlow. Paper A's LLFlow with splines was never released.
@@ -43,7 +44,7 @@ peak          the most memory that the process held: of the GPU if it computes t
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class Need:
     """One line of the table. None: the model's process did not live to tell, or no such network was published."""
 
     task: str
@@ -54,21 +55,22 @@ class Row:
     faults: tuple[str, ...]  # none: all is well
 
 
-def check_models(params: Params, tasks: Iterable[str], variants: Sequence[str], batch: int) -> list[Row]:
+def check_models(params: Params, tasks: Iterable[str], variants: Sequence[str], batch: int) -> list[Need]:
     """Return a row for each of ``tasks`` x ``variants`` in the profile of ``params``, showing progress.
 
     Raises ConfigError for a task, a variant or a profile that does not exist.
     """
-    chosen = [(task, variant, flow_config(params, task, variant)) for task in tasks for variant in variants]
+    seed = params.seeds[0]
+    chosen = [(task, variant, Experiment.of(params, task, seed, variant)) for task in tasks for variant in variants]
     rows = []
-    for task, variant, config in progress(chosen, f"check of profile {params.profile}"):
-        ours, published = published_sizes(config) or (None, None)
-        found = run_alone(try_model, params, task, variant, batch)
+    for task, variant, experiment in progress(chosen, f"check of profile {params.profile}"):
+        ours, published = published_sizes(flow_config(experiment)) or (None, None)
+        found = run_alone(try_model, experiment, batch)
         trial = None if isinstance(found, str) else found
         faults = trial.faults if trial else (found,)
         if ours != published:
             faults += (f"it has {ours:,} values as published, but the published network has {published:,}",)
-        rows.append(Row(task, variant, trial, ours, published, faults))
+        rows.append(Need(task, variant, trial, ours, published, faults))
     return rows
 
 
@@ -86,7 +88,7 @@ def published_sizes(config: ModelConfig) -> tuple[int, int] | None:
     return sum(value.numel() for value in network.state_dict().values() if value.is_floating_point()), published
 
 
-def print_rows(rows: Sequence[Row], profile: str, batch: int) -> None:
+def print_rows(rows: Sequence[Need], profile: str, batch: int) -> None:
     """Print the table, what its columns mean, and every fault."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table

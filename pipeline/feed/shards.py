@@ -242,13 +242,3 @@ class Pictures:
             with (self._folder / shard).open("rb") as file:
                 self._maps[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return self._maps[shard]
-
-    def verify(self) -> None:
-        """Read every picture and compare its hash; DataError names all that differ."""
-        damaged = [
-            picture.id
-            for index, picture in enumerate(self._pictures)
-            if hashlib.sha256(self.picture(index).tobytes()).hexdigest() != picture.sha256
-        ]
-        if damaged:
-            raise DataError(f"{self._folder}: damaged pictures {', '.join(damaged)}; {prepare_again(self._task)}")

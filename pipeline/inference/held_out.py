@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config import Params
+from pipeline.experiment import Experiment
 from pipeline.feed.loading import validation_pairs
 from pipeline.feed.sides import open_pairs
 from pipeline.kinds import KINDS
@@ -17,17 +17,17 @@ Crop = tuple[str, tuple[np.ndarray, ...]]
 Crops = list[Crop]
 
 
-def held_out_crops(root: Path, params: Params, task: str, side: int | None = None, limit: int | None = None) -> Crops:
+def held_out_crops(root: Path, experiment: Experiment, side: int | None = None, limit: int | None = None) -> Crops:
     """Return named crops with their sides ``(h, w, 3)`` uint8, target first; the same ones at every call.
 
     ``side``: their largest side, else ``data.validation_crop``. ``limit``: at most so many, spread evenly over
     the ``data.validation_limit`` that there are.
     """
-    chosen, settings = params.task(task), params.settings(task)
-    pairs = open_pairs(manifest_path(root, task), "validation", chosen.scale, KINDS[chosen.kind].equalized)
+    problem, data = experiment.problem, experiment.settings.data
+    manifest = manifest_path(root, experiment.task)
+    pairs = open_pairs(manifest, "validation", problem.scale, KINDS[problem.kind].equalized)
     # what scale and squeezes need
-    multiple = max(chosen.scale, 2**settings.network.levels)
-    data = settings.data
+    multiple = max(problem.scale, 2**experiment.settings.network.levels)
     crops = validation_pairs(pairs, side or data.validation_crop, data.validation_crops, multiple)
     return spread(spread(crops, data.validation_limit), limit)
 

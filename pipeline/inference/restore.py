@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pipeline.config import RuntimeConfig
+from pipeline.config import RuntimeConfig, SamplingConfig
 from pipeline.console import progress, warn
 from pipeline.devices import choose_device
 from pipeline.errors import DataError, SteadyflowError
@@ -16,6 +16,9 @@ from pipeline.files import writable_folder, write_json
 from pipeline.inference.brightness import brightness_gain
 from pipeline.inference.held_out import Crop
 from pipeline.inference.sampling import draw_images
+from pipeline.model_folder import LoadedFlow, load_flow
+from pipeline.origin import origin_of
+from pipeline.pictures.decode import Unreadable, decode
 from pipeline.pictures.eight_bit import to_tensor, to_uint8, value_statistics, write_png
 
 _PARTS = ("reference", "input", "baseline", "latent_mean", "draws_mean")
@@ -23,14 +26,7 @@ _DRAWS = 4  # of one picture that somebody wants to see
 
 
 def restore_crops(
-    network: Any,
-    crops: Iterable[Crop],
-    folder: Path,
-    draws: int,
-    temperature: float,
-    quantization: str,
-    seed: int,
-    device: torch.device,
+    flow: LoadedFlow, crops: Iterable[Crop], folder: Path, sampling: SamplingConfig, seed: int
 ) -> dict[str, Any]:
     """Draw restorations of held-out crops, write ``folder``; return samples.json's content.
 
@@ -38,9 +34,10 @@ def restore_crops(
     any that were not made from it.
     """
     pictures = []
-    kind = network.kind
-    for name, sides in progress(crops, f"sample {network.config.task} {network.config.variant}"):
-        target, seen = kind.pair([to_tensor(side).to(device) for side in sides], network.scale)
+    network, config, kind = flow.network, flow.config, flow.kind
+    draws, temperature, quantization = sampling.draws, sampling.temperature, sampling.quantization
+    for name, sides in progress(crops, f"sample {config.task} {config.variant}"):
+        target, seen = kind.pair([to_tensor(side).to(flow.device) for side in sides], network.scale)
         place = folder / name
         write_png(place / "reference.png", sides[0])
         write_png(place / "input.png", to_uint8(kind.shown(seen)[0], "round"))
@@ -62,13 +59,10 @@ def restore_crops(
                     files[f"{part}_gain"] = f"{name}/{part}_gain.png"
                     write_png(place / f"{part}_gain.png", to_uint8(gain * image, quantization))
         pictures.append({"id": name, **files, "draws": records})
-    config = network.config
     content = {
+        **origin_of(config),
         "kind": config.kind,
-        "task": config.task,
-        "variant": config.variant,
-        "profile": config.profile,
-        "run_key": config.run_key,
+        "aspect": kind.aspect,
         "scale": network.scale,
         "temperature": temperature,
         "quantization": quantization,
@@ -104,18 +98,15 @@ def restore_file(
     Raises DataError for an unreadable picture, CheckpointError for a folder that holds no model, SteadyflowError for
     an ``out`` that cannot be written to.
     """
-    from pipeline.model_folder import load_flow
-    from pipeline.pictures.decode import Unreadable, decode
-
     device = choose_device(RuntimeConfig())
-    network = load_flow(model, device)
+    flow = load_flow(model, device)
     writable_folder(out)
-    tau, count = how_to_draw(network.config.temperature, temperature, draws, _DRAWS)
+    tau, count = how_to_draw(flow.config.temperature, temperature, draws, _DRAWS)
     try:
-        seen = network.kind.from_picture(to_tensor(decode(picture).pixels)).to(device)
+        seen = flow.kind.from_picture(to_tensor(decode(picture).pixels)).to(device)
     except Unreadable as reason:
         raise DataError(f"{picture} cannot be restored: {reason}") from None
-    images = progress(draw_images(network, seen, count, tau, seed, picture.name), f"restore {picture.name}", count)
+    images = progress(draw_images(flow.network, seen, count, tau, seed, picture.name), f"restore {picture.name}", count)
     written = []
     bad = 0
     for index, image in enumerate(images):

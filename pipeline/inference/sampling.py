@@ -21,20 +21,22 @@ def latents(shape: tuple[int, int, int], draws: range, temperature: float, seed:
 
 
 @torch.no_grad()
-def draw_images(network: Any, lr: Tensor, draws: int, temperature: float, seed: int, picture: str) -> Iterator[Tensor]:
-    """Yield ``draws`` un-clamped restorations ``(3, H, W)`` of one LR image ``(1, 3, h, w)`` in [0, 1].
+def draw_images(
+    network: Any, seen: Tensor, draws: int, temperature: float, seed: int, picture: str
+) -> Iterator[Tensor]:
+    """Yield ``draws`` un-clamped restorations ``(3, H, W)`` of what the network sees of one picture, ``(1, C, h, w)``.
 
-    The encoder and all else that depends on the picture alone runs once. LR sizes that the network cannot
-    take are padded by reflection and cropped again.
+    The encoder and all else that depends on the picture alone runs once. Sizes that the network cannot take are
+    padded by reflection and cropped again.
     """
-    height, width = lr.shape[2] * network.scale, lr.shape[3] * network.scale
-    padded = pad_to_multiple(lr, network.multiple)
+    height, width = seen.shape[2] * network.scale, seen.shape[3] * network.scale
+    padded = pad_to_multiple(seen, network.multiple)
     condition = network.share(padded)
     shape = network.latent_shape(*padded.shape[2:])
     chunk = max(1, _CHUNK_PIXELS // (padded.shape[2] * padded.shape[3] * network.scale**2))
     for first in range(0, draws, chunk):
         z = latents(shape, range(first, min(first + chunk, draws)), temperature, seed, picture)
-        images, _ = network.inverse(z.to(lr.device), condition)
+        images, _ = network.inverse(z.to(seen.device), condition)
         yield from images[:, :, :height, :width]
 
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
 
+from models.restoration.flow import RestorationFlow
 from pipeline.config import TrainingConfig
+from pipeline.kinds.objectives import Objective
 
 
 class Drawing(NamedTuple):
@@ -24,13 +26,20 @@ class Drawing(NamedTuple):
 
 
 class Kind(ABC):
-    """One kind of restoration."""
+    """One kind of restoration.
 
-    equalized: bool  # whether the network also sees the histogram-equalized input
-    brightness_gain: bool  # whether restorations are also measured at the target's brightness, as LLFlow's are
+    ``scales``: by how much the target may be larger than the input. ``aspect``: what is judged, the draws
+    themselves or estimates made of them (pipeline/metrics). ``equalized``: the network also sees the
+    histogram-equalized input. ``brightness_gain``: restorations are also measured at the target's brightness.
+    """
+
+    scales: ClassVar[tuple[int, ...]]
+    aspect: ClassVar[Literal["draws", "estimates"]] = "draws"
+    equalized: ClassVar[bool] = False
+    brightness_gain: ClassVar[bool] = False
 
     @abstractmethod
-    def network(self, network: dict[str, Any], scale: int, **parts: Any) -> nn.Module:
+    def network(self, network: dict[str, Any], scale: int, **parts: Any) -> RestorationFlow:
         """Return a fresh flow; ``parts``: transform and caps. ValueError for impossible sizes."""
 
     @abstractmethod
@@ -38,12 +47,15 @@ class Kind(ABC):
         """Return a fresh encoder alone."""
 
     @abstractmethod
-    def objective(self, network: nn.Module) -> nn.Module:
-        """Return the flow's nll as a module that takes what ``batch`` or ``pair`` returns."""
+    def objective(self, network: nn.Module) -> Objective:
+        """Return the flow's nll, which takes what ``batch`` or ``pair`` returns; the batch's mean, a scalar."""
 
     @abstractmethod
-    def pretraining(self, encoder: nn.Module) -> nn.Module:
-        """Return what the encoder is pretrained by, as a module that takes what ``batch`` returns."""
+    def pretraining(self, encoder: nn.Module) -> Objective:
+        """Return what the encoder is pretrained by, which takes what ``batch`` returns.
+
+        It freezes what of the encoder its loss does not reach, so hand in an encoder that nothing else trains.
+        """
 
     @abstractmethod
     def batch(

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from models.restoration.encoders.low_light import LowLightEncoder, color_ratio
+from models.restoration.flow import RestorationFlow
 from models.restoration.low_light import LowLightFlow
 from pipeline.config import TrainingConfig
 from pipeline.feed.darkening import darken
 from pipeline.feed.equalization import equalize
 from pipeline.kinds.contract import Drawing, Kind
-from pipeline.kinds.objectives import ColorMapL1, NegativeLogLikelihood
+from pipeline.kinds.objectives import ColorMapL1, NegativeLogLikelihood, Objective
 from pipeline.seeds import generator
 
 _LOG_FLOOR = 1e-3  # LLFlow: log(clamp(low + 1e-3, min=1e-3))
@@ -24,10 +25,12 @@ _LOG_FLOOR = 1e-3  # LLFlow: log(clamp(low + 1e-3, min=1e-3))
 class LowLight(Kind):
     """Normally lit ``(B, 3, H, W)`` from ``(B, 6, H, W)``: log of the low-light picture, its equalized histogram."""
 
+    scales = (1,)
+    aspect = "estimates"
     equalized = True
     brightness_gain = True
 
-    def network(self, network: dict[str, Any], scale: int, **parts: Any) -> nn.Module:
+    def network(self, network: dict[str, Any], scale: int, **parts: Any) -> RestorationFlow:
         """Return a fresh LowLightFlow."""
         return LowLightFlow(**network, **parts)
 
@@ -35,11 +38,11 @@ class LowLight(Kind):
         """Return a fresh LLFlow encoder."""
         return LowLightEncoder(**encoder)
 
-    def objective(self, network: nn.Module) -> nn.Module:
+    def objective(self, network: nn.Module) -> Objective:
         """Return the nll in the published unit."""
         return NegativeLogLikelihood(network)
 
-    def pretraining(self, encoder: nn.Module) -> nn.Module:
+    def pretraining(self, encoder: nn.Module) -> Objective:
         """Return the L1 error of the colour map against the target's colour ratio (ours: LLFlow has none)."""
         return ColorMapL1(encoder)
 

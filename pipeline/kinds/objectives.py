@@ -1,8 +1,9 @@
-"""What is minimized. Each objective maps a batch to ``(loss, report)`` and owns the network it trains."""
+"""What is minimized: modules that map a batch, as ``Kind.batch`` returns it, to a scalar loss."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +21,25 @@ def published_nll(nats: Tensor, pixels: int) -> Tensor:
     return nats / (math.log(2.0) * pixels)
 
 
-class NegativeLogLikelihood(nn.Module):
-    """Mean nll of pictures under a flow, in the published unit."""
+class Objective(nn.Module):
+    """A loss and the ``network`` that it trains: those of the network's parameters that require gradients.
 
-    def __init__(self, network: nn.Module) -> None:
+    ``step`` is the optimizer step under way; the training loop sets it, for losses that change over the training.
+    ``unread``: parts of the network that this loss does not depend on; they are frozen. DistributedDataParallel
+    waits for the gradient of every parameter that requires one, and dies where none comes.
+    """
+
+    step: int = 0
+
+    def __init__(self, network: nn.Module, unread: Iterable[nn.Module] = ()) -> None:
         super().__init__()
         self.network = network
+        for part in unread:
+            part.requires_grad_(False)
+
+
+class NegativeLogLikelihood(Objective):
+    """Mean nll of pictures under a flow, in the published unit."""
 
     def forward(self, target: Tensor, seen: Tensor, *extra: Tensor) -> Tensor:
         """Return a scalar for ``target`` ``(B, 3, H, W)`` in [0, 1] and the network's input ``seen``.
@@ -42,27 +56,25 @@ class NegativeLogLikelihood(nn.Module):
         return published_nll(nats, target.shape[2] * target.shape[3])
 
 
-class EncoderL1(nn.Module):
+class EncoderL1(Objective):
     """Mean absolute error of the RRDB encoder's own super-resolution head (ESRGAN's pretraining)."""
 
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
     def forward(self, target: Tensor, seen: Tensor) -> Tensor:
-        """Return a scalar."""
+        """Return a scalar for HR ``target`` ``(B, 3, H, W)`` and LR ``seen``, both in [0, 1]."""
         restored = self.network.restore(seen)  # type: ignore[operator]
         return torch.nn.functional.l1_loss(restored, target)
 
 
-class ColorMapL1(nn.Module):
-    """Mean absolute error of the low-light encoder's colour map against the target's colour ratio."""
+class ColorMapL1(Objective):
+    """Mean absolute error of the low-light encoder's colour map against the target's colour ratio.
+
+    The colour map is read off the finest level: what leads to the coarser ones stays as it started.
+    """
 
     def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
+        super().__init__(network, unread=[network.get_submodule("downs")])
 
     def forward(self, target: Tensor, seen: Tensor) -> Tensor:
-        """Return a scalar."""
+        """Return a scalar for ``target`` ``(B, 3, H, W)`` in [0, 1] and the encoder's input ``(B, 6, H, W)``."""
         _, color_map = self.network(seen)
         return torch.nn.functional.l1_loss(color_map, color_ratio(target))

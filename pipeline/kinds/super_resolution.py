@@ -10,22 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from models.restoration.encoders.rrdb import RRDBEncoder
+from models.restoration.flow import RestorationFlow
 from models.restoration.super_resolution import SuperResolutionFlow
 from pipeline.config import TrainingConfig
 from pipeline.feed.bicubic import imresize
 from pipeline.feed.degradations import low_resolution
 from pipeline.kinds.contract import Drawing, Kind
-from pipeline.kinds.objectives import EncoderL1, NegativeLogLikelihood
+from pipeline.kinds.objectives import EncoderL1, NegativeLogLikelihood, Objective
 from pipeline.seeds import generator
 
 
 class SuperResolution(Kind):
     """HR ``(B, 3, H, W)`` from LR ``(B, 3, H / scale, W / scale)`` in [0, 1], on an 8-bit grid as published."""
 
-    equalized = False
-    brightness_gain = False
+    scales = (4, 8)
 
-    def network(self, network: dict[str, Any], scale: int, **parts: Any) -> nn.Module:
+    def network(self, network: dict[str, Any], scale: int, **parts: Any) -> RestorationFlow:
         """Return a fresh SuperResolutionFlow."""
         return SuperResolutionFlow(scale=scale, **network, **parts)
 
@@ -33,11 +33,11 @@ class SuperResolution(Kind):
         """Return a fresh RRDB encoder."""
         return RRDBEncoder(**encoder, scale=scale)
 
-    def objective(self, network: nn.Module) -> nn.Module:
+    def objective(self, network: nn.Module) -> Objective:
         """Return the nll in the published unit."""
         return NegativeLogLikelihood(network)
 
-    def pretraining(self, encoder: nn.Module) -> nn.Module:
+    def pretraining(self, encoder: nn.Module) -> Objective:
         """Return the L1 error of the encoder's own head."""
         return EncoderL1(encoder)
 

@@ -1,6 +1,6 @@
 """Metrics of restored pictures. To add one: a file that defines a ``Metric``, and its line in ``METRICS``."""
 
-from pipeline.metrics.contract import Kind, Metric
+from pipeline.metrics.contract import Aspect, Metric
 from pipeline.metrics.diversity import DIVERSITY
 from pipeline.metrics.errors import ERRORS_LR_PSNR_40, ERRORS_LR_PSNR_45, PIXEL_ERROR_DRAWS, PIXEL_ERRORS
 from pipeline.metrics.estimates import ESTIMATE_METRICS
@@ -27,9 +27,9 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def metrics_of(kind: Kind) -> dict[str, Metric]:
-    """Return the metrics that a kind of restoration has, in the order in which they are shown."""
-    return {name: metric for name, metric in METRICS.items() if kind in metric.kinds}
+def metrics_of(aspect: Aspect) -> dict[str, Metric]:
+    """Return the metrics of restorations that are judged by ``aspect``, in the order in which they are shown."""
+    return {name: metric for name, metric in METRICS.items() if metric.aspect in (None, aspect)}
 
 
-__all__ = ["METRICS", "Kind", "Metric", "metrics_of"]
+__all__ = ["METRICS", "Aspect", "Metric", "metrics_of"]

@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from pipeline.errors import DataError
+from pipeline.metrics.lpips_net import LpipsNet, load_lpips
 from pipeline.pictures import Pixels
 
-if TYPE_CHECKING:
-    from pipeline.metrics.perceptual import LpipsNet
-
 T = TypeVar("T")
-Kind = Literal["super_resolution", "low_light"]
-EVERY_KIND: tuple[Kind, ...] = get_args(Kind)
+Aspect = Literal["draws", "estimates"]  # what a kind of restoration is judged by, see pipeline/kinds/contract.py
 ESTIMATES = (
     "latent_mean",
     "draws_mean",
@@ -90,9 +88,6 @@ def _noisy(reference: Pixels, sigma: float, outside: int) -> Picture:
 
 
 def _example_lpips() -> LpipsNet | str:
-    from pipeline.errors import DataError
-    from pipeline.metrics.perceptual import load_lpips
-
     try:
         return load_lpips()
     except DataError as error:
@@ -104,8 +99,8 @@ class Metric:
     """One column of the evaluation.
 
     ``per_picture`` returns a finite number or raises NotComputable; ``summarise`` turns those of all pictures into
-    the one that stands in metrics.json. ``kinds``: the kinds of restoration that have this column. ``example``
-    returns a better and a worse picture.
+    the one that stands in metrics.json. ``aspect``: only kinds of restoration that are judged by it have this column;
+    None: all of them. ``example`` returns a better and a worse picture.
     """
 
     name: str
@@ -114,7 +109,7 @@ class Metric:
     better: Literal["higher", "lower"]
     per_picture: Callable[[Picture], float]
     summarise: Callable[[Sequence[float]], float]
-    kinds: tuple[Kind, ...] = EVERY_KIND
+    aspect: Aspect | None = None
     example: Callable[[], tuple[Picture, Picture]] = example
 
 

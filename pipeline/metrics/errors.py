@@ -33,7 +33,7 @@ ERRORS_LR_PSNR_45 = Metric(
     better="lower",
     per_picture=_worst_below(45.0),
     summarise=total,
-    kinds=("super_resolution",),
+    aspect="draws",
 )
 ERRORS_LR_PSNR_40 = Metric(
     name="errors_lr_psnr_40",
@@ -42,7 +42,7 @@ ERRORS_LR_PSNR_40 = Metric(
     better="lower",
     per_picture=_worst_below(40.0),
     summarise=total,
-    kinds=("super_resolution",),
+    aspect="draws",
 )
 PIXEL_ERRORS = Metric(
     name="pixel_errors",

@@ -15,8 +15,7 @@ import numpy as np
 
 from pipeline.metrics.contract import (
     ESTIMATES,
-    EVERY_KIND,
-    Kind,
+    Aspect,
     Metric,
     NotComputable,
     Picture,
@@ -31,7 +30,7 @@ _TITLES = {
     "latent_mean_gain": "of the latent's mean, at the ground truth's brightness",
     "draws_mean_gain": "of the mean of the draws, at the ground truth's brightness",
 }
-_ALSO_SUPER_RESOLUTION = ("psnr_latent_mean", "lpips_latent_mean")
+_ALWAYS = ("psnr_latent_mean", "lpips_latent_mean")
 
 
 class _Measure(NamedTuple):
@@ -70,7 +69,7 @@ def _of_estimate(measure: _Measure, estimate: str, picture: Picture) -> float:
 
 
 def _metric(name: str, measure: _Measure, estimate: str) -> Metric:
-    kinds: tuple[Kind, ...] = EVERY_KIND if f"{name}_{estimate}" in _ALSO_SUPER_RESOLUTION else ("low_light",)
+    aspect: Aspect | None = None if f"{name}_{estimate}" in _ALWAYS else "estimates"
     return Metric(
         name=f"{name}_{estimate}",
         title=f"{measure.title} {_TITLES[estimate]}",
@@ -78,7 +77,7 @@ def _metric(name: str, measure: _Measure, estimate: str) -> Metric:
         better=measure.better,
         per_picture=partial(_of_estimate, measure, estimate),
         summarise=mean,
-        kinds=kinds,
+        aspect=aspect,
     )
 
 

@@ -13,14 +13,16 @@ from pipeline.console import progress
 from pipeline.errors import DataError
 from pipeline.files import write_csv, write_json
 from pipeline.metrics import METRICS, metrics_of
-from pipeline.metrics.contract import ESTIMATES, Kind, NotComputable, Picture, Pixels
-from pipeline.metrics.perceptual import LpipsNet, load_lpips
-from pipeline.metrics.samples import SampledPicture, Samples, load_samples, read_picture
+from pipeline.metrics.contract import ESTIMATES, Aspect, NotComputable, Picture, Pixels
+from pipeline.metrics.lpips_net import LpipsNet, load_lpips
+from pipeline.metrics.samples import SampledPicture, Samples, load_samples
+from pipeline.origin import origin_of
+from pipeline.pictures.decode import read_picture
 
 if TYPE_CHECKING:
     import torch
 
-Row = dict[str, Any]  # "picture" and one number or None per metric
+Measured = dict[str, Any]  # of one picture: "picture" and one number or None per metric
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Evaluation:
     """
 
     samples: Samples
-    per_picture: list[Row]
+    per_picture: list[Measured]
     metrics: dict[str, float | None]
     baseline: dict[str, float | None]
     reasons: dict[str, str]
@@ -48,10 +50,7 @@ class Evaluation:
         """Write ``metrics.json`` and ``per_picture.csv`` as docs/architecture.md says."""
         write_csv(folder / "per_picture.csv", ["picture", *self.metrics], self.per_picture)
         content = {
-            "task": self.samples.task,
-            "variant": self.samples.variant,
-            "profile": self.samples.profile,
-            "run_key": self.samples.run_key,
+            **origin_of(self.samples),
             "pictures": len(self.per_picture),
             "draws": len(self.samples.pictures[0].draws),
             "metrics": self.metrics,
@@ -73,14 +72,14 @@ def evaluate(folder: Path, task: str, variant: str, device: torch.device | str =
     rows, baseline_rows = [], []
     for entry in progress(samples.pictures, f"evaluate {task} {variant}"):
         drawn, baseline = _read(folder, entry, samples.scale, lpips)
-        rows.append(_row(samples.kind, drawn, reasons, ""))
-        baseline_rows.append(_row(samples.kind, baseline, reasons, "baseline."))
+        rows.append(_measure(samples.aspect, drawn, reasons, ""))
+        baseline_rows.append(_measure(samples.aspect, baseline, reasons, "baseline."))
     return Evaluation(samples, rows, _summary(rows), _summary(baseline_rows), reasons)
 
 
 def _lpips_or_reason(device: torch.device | str) -> LpipsNet | str:
     try:
-        return load_lpips("alex", device)
+        return load_lpips(device)
     except DataError as error:
         return f"LPIPS' weights are not to be had: {error}"
 
@@ -102,9 +101,9 @@ def _read(folder: Path, entry: SampledPicture, scale: int, lpips: LpipsNet | str
     )
 
 
-def _row(kind: Kind, picture: Picture, reasons: dict[str, str], prefix: str) -> Row:
-    row: Row = {"picture": picture.name}
-    for name, metric in metrics_of(kind).items():
+def _measure(aspect: Aspect, picture: Picture, reasons: dict[str, str], prefix: str) -> Measured:
+    row: Measured = {"picture": picture.name}
+    for name, metric in metrics_of(aspect).items():
         try:
             row[name] = metric.per_picture(picture)
         except NotComputable as reason:
@@ -113,7 +112,7 @@ def _row(kind: Kind, picture: Picture, reasons: dict[str, str], prefix: str) -> 
     return row
 
 
-def _summary(rows: list[Row]) -> dict[str, float | None]:
+def _summary(rows: list[Measured]) -> dict[str, float | None]:
     """Return one value per metric; None if any picture lacks it, since a mean over fewer would not compare."""
     columns: Mapping[str, list[float | None]] = {
         name: [row[name] for row in rows] for name in rows[0] if name != "picture"

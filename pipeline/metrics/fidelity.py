@@ -56,16 +56,6 @@ def _refuse_small(reference: Pixels) -> None:
         raise NotComputable(f"SSIM needs a picture of at least {_SSIM_WINDOW}x{_SSIM_WINDOW}")
 
 
-def lr_psnr(image: Pixels, reference: Pixels, scale: int) -> float:
-    """Return the PSNR in dB between both pictures shrunk by ``scale``: NTIRE 2021's measure of consistency.
-
-    The reference is cropped to a multiple of 8, the image to the same size, both are shrunk by MATLAB's bicubic
-    in uint8 (rounded after each dimension), and all RGB values count, without a border crop.
-    """
-    small = _shrunk(np.stack([image, reference]), scale)
-    return psnr(small[0], small[1])
-
-
 def _shrunk(pictures: Pixels, scale: int) -> Pixels:
     """Return ``(B, H, W, 3)`` cropped to a multiple of 8 and shrunk by ``scale``."""
     import torch
@@ -78,7 +68,11 @@ def _shrunk(pictures: Pixels, scale: int) -> Pixels:
 
 
 def lr_psnr_of_draws(picture: Picture) -> NDArray[np.float64]:
-    """Return the LR-PSNR of every draw ``(M,)`` in dB, at most ``PSNR_CAP``."""
+    """Return the LR-PSNR of every draw ``(M,)`` in dB, at most ``PSNR_CAP``: NTIRE 2021's measure of consistency.
+
+    Both pictures are cropped to a multiple of 8 and shrunk by MATLAB's bicubic in uint8 (rounded after each
+    dimension); all RGB values count, without a border crop. Raises NotComputable where there is no smaller input.
+    """
     if picture.scale < 2:
         raise NotComputable("LR-PSNR needs an input that is smaller than the reference")
     if min(picture.reference.shape[:2]) < _MODULUS:
@@ -103,7 +97,7 @@ LR_PSNR_MEAN = Metric(
     better="higher",
     per_picture=lambda picture: float(picture.once(lr_psnr_of_draws).mean()),
     summarise=mean,
-    kinds=("super_resolution",),
+    aspect="draws",
 )
 LR_PSNR_WORST = Metric(
     name="lr_psnr_worst",
@@ -112,7 +106,7 @@ LR_PSNR_WORST = Metric(
     better="higher",
     per_picture=lambda picture: float(picture.once(lr_psnr_of_draws).min()),
     summarise=smallest,
-    kinds=("super_resolution",),
+    aspect="draws",
 )
 PSNR = Metric(
     name="psnr",
@@ -121,7 +115,7 @@ PSNR = Metric(
     better="higher",
     per_picture=_mean_psnr,
     summarise=mean,
-    kinds=("super_resolution",),
+    aspect="draws",
 )
 SSIM = Metric(
     name="ssim_colour",
@@ -130,5 +124,5 @@ SSIM = Metric(
     better="higher",
     per_picture=_mean_ssim,
     summarise=mean,
-    kinds=("super_resolution",),
+    aspect="draws",
 )

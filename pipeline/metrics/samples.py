@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pydantic
 
 from pipeline.errors import DataError
-from pipeline.metrics.contract import DrawStatistics, Kind, Pixels
-from pipeline.pictures.decode import Unreadable, decode
+from pipeline.metrics.contract import Aspect, DrawStatistics
 
 SAMPLES_FILE = "samples.json"
 
@@ -51,7 +49,8 @@ class SampledPicture(_Entry):
 class Samples(_Entry):
     """The content of samples.json that the metrics need."""
 
-    kind: Kind
+    kind: str
+    aspect: Aspect
     task: str
     variant: str
     profile: str
@@ -82,20 +81,3 @@ def load_samples(folder: Path, task: str, variant: str) -> Samples:
     if len(counts := {len(picture.draws) for picture in samples.pictures}) > 1:
         raise DataError(f"{path}: pictures have {sorted(counts)} draws, all need as many; run the sample stage again")
     return samples
-
-
-def read_picture(folder: Path, file: str, like: Pixels | None = None) -> Pixels:
-    """Return ``folder/file`` as ``(H, W, 3)`` uint8.
-
-    Raises DataError if it leads out of ``folder``, cannot be read, or has not the shape of ``like``.
-    """
-    path = folder / file
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise DataError(f"{folder / SAMPLES_FILE}: '{file}' lies outside of {folder}")
-    try:
-        pixels = decode(path).pixels
-    except Unreadable as error:
-        raise DataError(f"{path}: {error}; run the sample stage again") from None
-    if like is not None and pixels.shape != like.shape:
-        raise DataError(f"{path} has shape {pixels.shape}, its reference {like.shape}; run the sample stage again")
-    return np.ascontiguousarray(pixels)

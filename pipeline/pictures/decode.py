@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, ImageOps
 
+from pipeline.errors import DataError
+
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 LARGEST = 100_000_000  # pixels: more than any camera's photograph, less than what fills a machine's memory
 
@@ -73,6 +75,23 @@ def decode(content: Path | bytes | NDArray[np.uint8]) -> Decoded:
         if isinstance(error, OSError) and error.errno == errno.ELOOP:
             raise Unreadable("a link that leads in a circle") from None
         raise Unreadable(f"cannot be decoded, truncated or damaged ({error})") from None
+
+
+def read_picture(folder: Path, file: str, like: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    """Return ``folder/file``, which a stage has written, as ``(H, W, 3)`` uint8.
+
+    Raises DataError if it leads out of ``folder``, cannot be read, or has not the shape of ``like``.
+    """
+    path = folder / file
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"{folder}: the picture '{file}' lies outside of this folder; run the stage again")
+    try:
+        pixels = decode(path).pixels
+    except Unreadable as error:
+        raise DataError(f"{path}: {error}; run the stage again") from None
+    if like is not None and pixels.shape != like.shape:
+        raise DataError(f"{path} has shape {pixels.shape}, its reference {like.shape}; run the stage again")
+    return np.ascontiguousarray(pixels)
 
 
 def _convert(image: ImageFile.ImageFile) -> Decoded:

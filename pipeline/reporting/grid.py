@@ -9,8 +9,9 @@ import numpy as np
 
 from pipeline.files import write_bytes
 from pipeline.metrics.samples import SampledPicture, Samples
-from pipeline.reporting.pixels import centre, enlarge, jpeg, read_inside
-from pipeline.reporting.wording import WORDING
+from pipeline.pictures.decode import read_picture
+from pipeline.reporting.pixels import centre, enlarge, jpeg
+from pipeline.reporting.wording import wording_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,10 +53,10 @@ def sample_grid(folder: Path, samples: Samples) -> NDArray[np.uint8]:
 
 
 def _tiles(folder: Path, samples: Samples, picture: SampledPicture) -> dict[str, NDArray[np.uint8]]:
-    words = WORDING[samples.kind]
-    reference = read_inside(folder, picture.reference)
+    words = wording_of(samples.kind)
+    reference = read_picture(folder, picture.reference)
     estimates = {caption: getattr(picture, name) for name, caption in words.estimates.items()}
     draws = {f"draw {i}": draw.file for i, draw in enumerate(picture.draws[: RESTORATIONS - len(estimates)], 1)}
     named = {words.input: picture.input, words.baseline: picture.baseline, **estimates, **draws}
-    whole = {title: enlarge(read_inside(folder, file), reference.shape) for title, file in named.items()}
+    whole = {title: enlarge(read_picture(folder, file), reference.shape) for title, file in named.items()}
     return {title: centre(pixels, SIDE) for title, pixels in {**whole, "ground truth": reference}.items()}

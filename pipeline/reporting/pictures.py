@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.reporting.pixels import centre, data_uri, enlarge, jpeg, read_inside
+from pipeline.pictures.decode import read_picture
+from pipeline.reporting.pixels import centre, data_uri, enlarge, jpeg
 from pipeline.reporting.results import TaskResults, VariantResults, number
-from pipeline.reporting.wording import WORDING, Wording
+from pipeline.reporting.wording import Wording, wording_of
+from pipeline.stability.bad_pixels import STRESS_TABLE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,7 +61,7 @@ def photographs(results: TaskResults, limit: int) -> tuple[list[Photograph], int
     shown: list[Photograph] = []
     for name, by_variant in entries.items():
         found = [(results.variants[variant], entry) for variant, entry in by_variant.items()]
-        photograph = _photograph(name, found, WORDING[results.kind], "synthetic" in results.demo)
+        photograph = _photograph(name, found, wording_of(results.kind), "synthetic" in results.demo)
         if shown and sum(other.size for other in shown) + photograph.size > limit:
             break
         shown.append(photograph)
@@ -73,12 +75,15 @@ def stress_pictures(results: TaskResults, limit: int) -> tuple[dict[str, dict[st
     at least).
     """
     worst: dict[str, tuple[float, str]] = {}
-    for result in results.variants.values():
-        for row in result.stress:
-            worst[row["kind"]] = max(worst.get(row["kind"], (-1.0, "")), (number(row["bad_share"]), row["name"]))
+    shares: dict[str, dict[str, float]] = {}  # per input, of the variants that have met it
+    for variant, result in results.variants.items():
+        for row in result.tables[STRESS_TABLE]:
+            share, name = number(row["bad_share"]), row["name"]
+            worst[row["kind"]] = max(worst.get(row["kind"], (-1.0, "")), (share, name))
+            shares.setdefault(name, {})[variant] = share
     shown: dict[str, dict[str, Shown]] = {}
     for _, name in sorted(worst.values(), key=lambda entry: -entry[0]):
-        pictures = {variant: _stress(result, name) for variant, result in results.variants.items() if result.stress}
+        pictures = {variant: _stress(results.variants[variant], name, share) for variant, share in shares[name].items()}
         limit -= sum(len(picture.uri) for picture in pictures.values())
         if shown and limit < 0:
             break
@@ -86,9 +91,8 @@ def stress_pictures(results: TaskResults, limit: int) -> tuple[dict[str, dict[st
     return shown, len(worst)
 
 
-def _stress(result: VariantResults, name: str) -> Shown:
-    share = next((number(row["bad_share"]) for row in result.stress if row["name"] == name), float("nan"))
-    pixels = read_inside(result.folder / "stability", f"stress/{name}.png")
+def _stress(result: VariantResults, name: str, share: float) -> Shown:
+    pixels = read_picture(result.folder / "stability", f"stress/{name}.png")
     halves = np.split(pixels, [pixels.shape[1] // 2], axis=1)
     gain = _gain(halves[0])
     beside = np.concatenate([centre(brighten(half, gain), STRESS_SIDE) for half in halves], axis=1)
@@ -125,17 +129,17 @@ def _photograph(
 ) -> Photograph:
     first, entry = entries[0]
     folder = first.folder / "samples"
-    reference = read_inside(folder, entry["reference"])
+    reference = read_picture(folder, entry["reference"])
     inputs = [
         _shown(
-            centre(enlarge(read_inside(folder, entry["input"]), reference.shape), SIDE),
+            centre(enlarge(read_picture(folder, entry["input"]), reference.shape), SIDE),
             f"{words.input}, synthetic" if synthetic else words.input,
         ),
-        _shown(centre(read_inside(folder, entry["baseline"]), SIDE), words.baseline),
+        _shown(centre(read_picture(folder, entry["baseline"]), SIDE), words.baseline),
         _shown(centre(reference, SIDE), "ground truth"),
     ]
     draws = {
-        result.variant: [centre(read_inside(result.folder / "samples", draw["file"]), SIDE) for draw in drawn["draws"]]
+        result.variant: [centre(read_picture(result.folder / "samples", draw["file"]), SIDE) for draw in drawn["draws"]]
         for result, drawn in entries
     }
     maps = {variant: difference_map(pixels) for variant, pixels in draws.items()}
@@ -143,7 +147,7 @@ def _photograph(
     variants = {}
     for result, drawn in entries:
         row = [
-            _shown(centre(read_inside(result.folder / "samples", drawn[estimate]), SIDE), caption)
+            _shown(centre(read_picture(result.folder / "samples", drawn[estimate]), SIDE), caption)
             for estimate, caption in words.estimates.items()
         ]
         for i, (pixels, draw) in enumerate(zip(draws[result.variant], drawn["draws"], strict=True), 1):

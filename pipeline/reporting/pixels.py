@@ -4,31 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from pipeline.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _JPEG_QUALITY = 85
-
-
-def read_inside(folder: Path, name: str) -> NDArray[np.uint8]:
-    """Return a picture from inside ``folder``; DataError for a name that leads out of it, and what cannot be read."""
-    from PIL import Image, UnidentifiedImageError
-
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise DataError(f"{folder}: the picture '{name}' lies outside of this folder; run the stage again")
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except (OSError, UnidentifiedImageError) as error:
-        raise DataError(f"{path} cannot be read ({error}); run the stage again") from None
 
 
 def enlarge(pixels: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.config import Params, TaskProfile
 from pipeline.errors import DataError
 from pipeline.files import read_csv, read_json
 from pipeline.layout import manifest_path, variant_folder
-
-if TYPE_CHECKING:
-    from pipeline.metrics import Kind
 
 # stage -> the file that says it is done
 STAGE_FILES = {
@@ -40,8 +37,7 @@ class VariantResults:
     samples: dict[str, Any] | None
     evaluation: dict[str, Any] | None
     stability: dict[str, Any] | None
-    feature_variance: Rows
-    stress: Rows
+    tables: dict[str, Rows]  # of the audit, by the file names that the analyses say
 
     @property
     def missing(self) -> list[str]:
@@ -66,7 +62,7 @@ class TaskResults:
     """All variants of one task at one seed, in the order of params.yaml, and where the pictures come from."""
 
     task: str
-    kind: Kind
+    kind: str
     seed: int
     variants: dict[str, VariantResults]
     manifest: dict[str, Any] | None
@@ -119,6 +115,8 @@ def _task_results(root: Path, params: Params, name: str, seed: int) -> TaskResul
 
 
 def _variant_results(root: Path, task: str, variant: str, seed: int) -> VariantResults:
+    from pipeline.stability import ANALYSES  # torch: only when results are really read
+
     folder = variant_folder(root, task, variant, seed)
     return VariantResults(
         task=task,
@@ -131,9 +129,19 @@ def _variant_results(root: Path, task: str, variant: str, seed: int) -> VariantR
         samples=_read(read_json, folder / STAGE_FILES["sample"]),
         evaluation=_read(read_json, folder / STAGE_FILES["evaluate"]),
         stability=_read(read_json, folder / STAGE_FILES["stability"]),
-        feature_variance=_read(read_csv, folder / "stability" / "feature_variance.csv") or [],
-        stress=_read(read_csv, folder / "stability" / "stress.csv") or [],
+        tables={
+            file: _table(folder / "stability" / file, columns)
+            for analysis in ANALYSES.values()
+            for file, columns in analysis.tables.items()
+        },
     )
+
+
+def _table(path: Path, columns: Sequence[str]) -> Rows:
+    rows: Rows = _read(read_csv, path) or []
+    if rows and (missing := [name for name in columns if name not in rows[0]]):
+        raise DataError(f"{path} has no column '{missing[0]}'; run the stability stage again")
+    return rows
 
 
 def _read(reader: Callable[[Path], Any], path: Path) -> Any:

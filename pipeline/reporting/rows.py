@@ -21,7 +21,7 @@ _DISTANCE: dict[str, Callable[[float], float]] = {
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """One line of the comparison; a value that is missing is None and may have a reason."""
 
     task: str
@@ -34,7 +34,7 @@ class Row:
     baseline: float | None = None
     paper: Figures = NOT_PRINTED
     reasons: dict[str, str] = field(default_factory=dict)
-    instead: dict[str, str] = field(default_factory=dict)  # what stands in place of a missing value, else a dash
+    says_why: bool = False  # whether the reason stands in the cell of a missing value; else a dash
     spread: dict[str, float] = field(default_factory=dict)  # standard deviation over seeds, where there are several
 
     @property
@@ -46,7 +46,7 @@ class Row:
         """Return the value of a variant, and its spread over seeds, as people read it."""
         value = self.values[variant]
         if value is None:
-            return self.instead.get(variant, show(None))
+            return (self.says_why and self.reasons.get(variant)) or show(None)
         spread = self.spread.get(variant)
         return show(value, self.decimals) + (f" ± {show(spread, self.decimals)}" if spread else "")
 
@@ -88,31 +88,29 @@ class Row:
         return best if near <= best and len(best) < len(distance) else set()
 
 
-def over_seeds(seeds: Iterable[list[Row]]) -> list[Row]:
+def over_seeds(seeds: Iterable[list[ComparisonRow]]) -> list[ComparisonRow]:
     """Return the rows of all seeds as one table: per variant the mean and the standard deviation over the seeds.
 
     A seed at which a stage has not run yet is left out. A value that could not be computed at one seed, which has a
     reason, has no mean.
     """
-    same: dict[tuple[str, str], list[Row]] = {}
+    same: dict[tuple[str, str], list[ComparisonRow]] = {}
     for rows in seeds:
         for row in rows:
             same.setdefault((row.group, row.name), []).append(row)
     return [_mean(rows) for rows in same.values()]
 
 
-def _mean(rows: list[Row]) -> Row:
+def _mean(rows: list[ComparisonRow]) -> ComparisonRow:
     reasons = _of_how_many([row.reasons for row in rows])
-    instead = _of_how_many([row.instead for row in rows])
     values: dict[str, float | None] = {}
     spread: dict[str, float] = {}
     for variant in rows[0].values:
         found = [value for row in rows if (value := row.values.get(variant)) is not None]
-        undefined = variant in reasons or variant in instead
-        values[variant] = statistics.fmean(found) if found and not undefined else None
+        values[variant] = statistics.fmean(found) if found and variant not in reasons else None
         if len(found) > 1 and values[variant] is not None and all(map(math.isfinite, found)):
             spread[variant] = statistics.stdev(found)
-    return dataclasses.replace(rows[0], values=values, reasons=reasons, instead=instead, spread=spread)
+    return dataclasses.replace(rows[0], values=values, reasons=reasons, spread=spread)
 
 
 def _of_how_many(words: list[dict[str, str]]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,59 +13,16 @@ from pipeline.console import console, say
 from pipeline.files import write_csv
 from pipeline.reporting.paper_figures import PAPER_TABLES
 from pipeline.reporting.results import Rows, TaskResults, crops_and_photographs, load_results, number
-from pipeline.reporting.rows import NOT_PRINTED, Row, over_seeds
-from pipeline.reporting.wording import WORDING, Wording
+from pipeline.reporting.rows import NOT_PRINTED, ComparisonRow, over_seeds
+from pipeline.reporting.wording import Wording, wording_of
 
 if TYPE_CHECKING:
     from pipeline.metrics.evaluate import Evaluation
+    from pipeline.stability.contract import Number
 
 REPORT_FILE = Path("report") / "report.html"
 _PICTURES, _STABILITY = "Restored pictures", "Stability audit"
 PAPER_COLUMNS = ("paper: affine", "paper: bounded", "paper: rq_spline")  # of comparison.csv
-_PERCENT = 100.0
-_NONFINITE_INPUTS = "feature_variance.stress_inputs_with_nonfinite_features"
-_GROWTH = {
-    f"feature_variance.growth_{kind}": words
-    for kind, words in {
-        "coupling": "couplings",
-        "noise_coupling": "noise couplings",
-        "injector": "injectors",
-        "split": "split's prior",
-        "1x1": "1x1 convolutions",
-        "actnorm": "activation norms",
-    }.items()
-}
-_UNDEFINED_IF_NONFINITE = ("feature_variance.largest_stress", "feature_variance.largest_ratio", *_GROWTH)
-# analysis.name -> title, unit, better, factor; what is not listed stands under its own name, without a direction
-_AUDIT: dict[str, tuple[str, str, str, float]] = {
-    "bad_pixels.bad_share_in_distribution": ("Bad values on photographs", "%", "lower", _PERCENT),
-    "bad_pixels.bad_share_stress": ("Bad values on stress inputs", "%", "lower", _PERCENT),
-    "bad_pixels.nonfinite_share_in_distribution": ("NaN or infinite values on photographs", "%", "lower", _PERCENT),
-    "bad_pixels.nonfinite_share_stress": ("NaN or infinite values on stress inputs", "%", "lower", _PERCENT),
-    "bad_pixels.inputs_with_bad_pixels_in_distribution": ("Photographs with bad values", "inputs", "lower", 1.0),
-    "bad_pixels.inputs_with_bad_pixels_stress": ("Stress inputs with bad values", "inputs", "lower", 1.0),
-    "feature_variance.largest_in_distribution": ("Largest feature variance, photographs", "", "lower", 1.0),
-    "feature_variance.largest_stress": ("Largest feature variance, stress inputs", "", "lower", 1.0),
-    "feature_variance.largest_ratio": ("Largest feature variance, stress / photographs", "", "lower", 1.0),
-    **{
-        name: (f"Growth on stress inputs beyond photographs, {words}", "times", "lower", 1.0)
-        for name, words in _GROWTH.items()
-    },
-    _NONFINITE_INPUTS: (
-        "Stress inputs with features that are not finite",
-        "inputs",
-        "lower",
-        1.0,
-    ),
-    "reconstruction.image_max_abs": ("Reconstruction error of pictures, largest", "of range 1", "lower", 1.0),
-    "reconstruction.image_mean_abs": ("Reconstruction error of pictures, mean", "of range 1", "lower", 1.0),
-    "reconstruction.latent_max_abs_in_distribution": ("Round trip of latents, photographs", "sigma", "lower", 1.0),
-    "reconstruction.latent_max_abs_stress": ("Round trip of latents, stress inputs", "sigma", "lower", 1.0),
-    "certified_bound.least_slope": ("Certified for every input: least slope of a coupling", "", "higher", 1.0),
-    "certified_bound.largest_slope": ("Certified: largest slope of a coupling", "", "lower", 1.0),
-    "certified_bound.displacement": ("Certified: largest shift by a coupling", "", "lower", 1.0),
-    "certified_bound.value": ("Certified: largest magnitude of any output value (of range 1)", "", "lower", 1.0),
-}
 # summary.json of a training -> title, unit, better
 _TRAINING = {
     "validation_bits_per_dim": ("Negative log-likelihood, held-out crops", "bits/dim", "lower"),
@@ -76,15 +33,14 @@ _TRAINING = {
     "parameters": ("Parameters (they differ by the number of outputs of the conditional nets)", "", ""),
 }
 _ERRORS_ON_STRESS = ("bad_pixels.inputs_with_bad_pixels_stress", "bad_pixels.bad_share_stress")
-NO_BOUND = "no bound"  # the audit's reason where nothing is certain; it says more than a dash
 
 
-def comparison(root: Path, params: Params) -> list[Row]:
+def comparison(root: Path, params: Params) -> list[ComparisonRow]:
     """Return the rows for all tasks and variants of ``params``, in the order in which they are shown."""
     return [row for results in load_results(root, params) for row in task_rows(results)]
 
 
-def task_rows(results: TaskResults) -> list[Row]:
+def task_rows(results: TaskResults) -> list[ComparisonRow]:
     """Return the rows of one task over its seeds: metrics of pictures, audit, training; empty if no stage has run."""
     return over_seeds(
         [*_metric_rows(one), *_audit_rows(one), *_training_rows(one)] for one in (results, *results.repeats)
@@ -113,22 +69,25 @@ def group_headings(results: TaskResults) -> dict[str, str]:
     }
 
 
-def paper_rows(results: TaskResults) -> list[Row]:
-    """Return the rows that paper A's table has, in its order, then the errors on stress inputs; empty without ours."""
-    rows = {row.name: row for row in task_rows(results)}
+def paper_rows(results: TaskResults, found: Iterable[ComparisonRow]) -> list[ComparisonRow]:
+    """Return those of ``task_rows`` that paper A's table has, in its order, then the errors on stress inputs.
+
+    What it printed and we do not measure has a row without values. Empty without any of ours.
+    """
+    rows = {row.name: row for row in found}
     if (paper := PAPER_TABLES.get(results.task)) is None or not rows:
         return []
     nobody, unrated = dict.fromkeys(results.variants), dict.fromkeys(results.variants, "nobody has rated ours")
     unmeasured = [
-        Row(results.task, "", "", title, "pictures", "lower", nobody, paper=figures, reasons=unrated)
+        ComparisonRow(results.task, "", "", title, "pictures", "lower", nobody, paper=figures, reasons=unrated)
         for title, figures in paper.unmeasured.items()
     ]
     measured = [rows[name] for name in (*paper.rows, *_ERRORS_ON_STRESS) if name in rows]
     return [*unmeasured, *measured]
 
 
-def write_comparison(path: Path, results: Iterable[TaskResults], params: Params) -> Path:
-    """Write comparison.csv: one line per row, two columns per variant, the paper's figures in their own.
+def write_comparison(path: Path, tasks: Iterable[tuple[TaskResults, list[ComparisonRow]]], params: Params) -> Path:
+    """Write comparison.csv: one line per row of each task, two columns per variant, the paper's figures in their own.
 
     ``<variant> sd`` is the standard deviation over the seeds; it is empty where fewer than two have a value.
     """
@@ -150,8 +109,8 @@ def write_comparison(path: Path, results: Iterable[TaskResults], params: Params)
             **{f"{variant} sd": row.spread.get(variant) for variant in variants},
             **dict(zip(PAPER_COLUMNS, row.paper, strict=True)),
         }
-        for task in results
-        for row in task_rows(task)
+        for task, rows in tasks
+        for row in rows
     ]
     return write_csv(
         path, [*head, *variants, *(f"{variant} sd" for variant in variants), "baseline", *PAPER_COLUMNS], lines
@@ -161,13 +120,13 @@ def write_comparison(path: Path, results: Iterable[TaskResults], params: Params)
 def print_summary(root: Path, params: Params) -> None:
     """Print the variants' main figures per task, where the report is, and what to type next."""
     for results in load_results(root, params):
-        rows = [row for row in task_rows(results) if row.name in WORDING[results.kind].main]
+        rows = [row for row in task_rows(results) if row.name in wording_of(results.kind).main]
         if not rows:
             say(f"{results.task}: not yet run; `make repro` runs it")
             continue
         seeds = f"mean ± sd of {len(params.seeds)} seeds" if results.repeats else ""
         title = ", ".join(part for part in (results.task, f"{params.profile} profile", results.demo, seeds) if part)
-        _print_main(title, rows, WORDING[results.kind])
+        _print_main(title, rows, wording_of(results.kind))
     report = root / REPORT_FILE
     if report.is_file():
         say(f"report:    {report}")
@@ -184,10 +143,10 @@ def print_evaluation(evaluation: Evaluation, temperature: float) -> None:
         for name, value in evaluation.metrics.items()
     ]
     drawn = f"{pictures} pictures, {draws} draws of each at temperature {temperature:g}"
-    _print_main(f"{samples.task}, {samples.variant}: {drawn}", rows, WORDING[samples.kind])
+    _print_main(f"{samples.task}, {samples.variant}: {drawn}", rows, wording_of(samples.kind))
 
 
-def _print_main(title: str, rows: Iterable[Row], words: Wording) -> None:
+def _print_main(title: str, rows: Iterable[ComparisonRow], words: Wording) -> None:
     """Print those of ``rows`` that ``words.main`` names, in its order, under their short names."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -212,8 +171,8 @@ def _short(unit: str) -> str:
     return unit.removeprefix("pictures ").removeprefix("crops ").partition(" (")[0]
 
 
-def _metric_rows(results: TaskResults) -> list[Row]:
-    from pipeline.metrics import metrics_of
+def _metric_rows(results: TaskResults) -> list[ComparisonRow]:
+    from pipeline.metrics import METRICS
 
     found = {variant: result.evaluation or {} for variant, result in results.variants.items()}
     if not any(found.values()):
@@ -224,7 +183,8 @@ def _metric_rows(results: TaskResults) -> list[Row]:
     draws = first["pictures"] * first["draws"]
     units = {"pictures": _pictures_unit(results, first["pictures"]), "draws": f"draws of {draws}"}
     rows = []
-    for name in metrics_of(results.kind):
+    measured = {name for content in found.values() for name in content.get("metrics", ())}
+    for name in (name for name in METRICS if name in measured):
         values = {variant: content.get("metrics", {}).get(name) for variant, content in found.items()}
         row = _metric_row(results.task, name, values, first["baseline"].get(name), units)
         rows.append(dataclasses.replace(row, paper=printed.get(name, NOT_PRINTED), reasons=_reasons(found, name)))
@@ -233,12 +193,12 @@ def _metric_rows(results: TaskResults) -> list[Row]:
 
 def _metric_row(
     task: str, name: str, values: dict[str, float | None], baseline: float | None, units: dict[str, str]
-) -> Row:
+) -> ComparisonRow:
     from pipeline.metrics import METRICS
 
     metric = METRICS[name]
     unit = units.get(metric.unit, metric.unit)
-    return Row(task, _PICTURES, name, metric.title, unit, metric.better, values, baseline)
+    return ComparisonRow(task, _PICTURES, name, metric.title, unit, metric.better, values, baseline)
 
 
 def _pictures_unit(results: TaskResults, evaluated: int) -> str:
@@ -246,46 +206,45 @@ def _pictures_unit(results: TaskResults, evaluated: int) -> str:
     return f"crops of {evaluated} ({photographs} photographs)" if crops > photographs else f"pictures of {evaluated}"
 
 
-def _audit_rows(results: TaskResults) -> list[Row]:
-    found: dict[str, dict[str, Any]] = {}
-    for variant, result in results.variants.items():
-        analyses = (result.stability or {}).get("analyses", {})
-        found[variant] = {f"{analysis}.{name}": v for analysis, names in analyses.items() for name, v in names.items()}
-    names = list(dict.fromkeys(name for numbers in found.values() for name in numbers))
-    names.sort(key=lambda name: list(_AUDIT).index(name) if name in _AUDIT else len(_AUDIT))
-    reasons = {variant: result.stability or {} for variant, result in results.variants.items()}
+def _audit_rows(results: TaskResults) -> list[ComparisonRow]:
+    summaries = {variant: result.stability or {} for variant, result in results.variants.items()}
+    found = {variant: summary.get("analyses", {}) for variant, summary in summaries.items()}
     rows = []
-    for name in names:
-        title, unit, better, factor = _AUDIT.get(name, (name.replace("_", " ").replace(".", ": "), "", "", 1.0))
-        values = {variant: _scaled(numbers.get(name), factor) for variant, numbers in found.items()}
-        why = _reasons(reasons, name)
-        instead = {variant: NO_BOUND for variant, reason in why.items() if reason == NO_BOUND}
-        if name in _UNDEFINED_IF_NONFINITE:
-            instead |= _nonfinite_inputs(results, found)
-        rows.append(Row(results.task, _STABILITY, name, title, unit, better, values, reasons=why, instead=instead))
+    for analysis, name, said in _audit_numbers(found):
+        full = f"{analysis}.{name}"
+        values = {v: _scaled(numbers.get(analysis, {}).get(name), said.factor) for v, numbers in found.items()}
+        row = ComparisonRow(results.task, _STABILITY, full, said.title, said.unit, said.better, values)
+        rows.append(dataclasses.replace(row, reasons=_reasons(summaries, full), says_why=True))
     return rows
 
 
-def _nonfinite_inputs(results: TaskResults, found: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Return per variant on how many stress inputs features were not finite, in words; nothing where on none."""
-    words = {}
-    for variant, numbers in found.items():
-        rows = results.variants[variant].feature_variance
-        inputs = {row["condition"] for row in rows} - {"in_distribution"}
-        if broken := numbers.get(_NONFINITE_INPUTS):
-            words[variant] = f"not finite ({broken:.0f} of {len(inputs)} inputs)"
-    return words
+def _audit_numbers(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[tuple[str, str, Number]]:
+    """Yield analysis, name and words of all numbers that any variant has, in the order in which they are shown.
+
+    ``found[variant][analysis]``. What no analysis says any more stands last, under its own name.
+    """
+    from pipeline.stability import ANALYSES
+    from pipeline.stability.contract import Number
+
+    order = [*ANALYSES, *(analysis for numbers in found.values() for analysis in numbers)]
+    for analysis in dict.fromkeys(order):
+        known = ANALYSES.get(analysis)
+        names = list(dict.fromkeys(name for numbers in found.values() for name in numbers.get(analysis, {})))
+        for name in known.ordered(names) if known else names:
+            said = known.number(name) if known else None
+            yield analysis, name, said or Number(f"{analysis}: {name}".replace("_", " "), better="")
 
 
-def _training_rows(results: TaskResults) -> list[Row]:
+def _training_rows(results: TaskResults) -> list[ComparisonRow]:
     found = {
         variant: {**result.training, "bits_per_dim": _last_steps(result.curve)} if result.training else {}
         for variant, result in results.variants.items()
     }
     if not any(found.values()):
         return []
+    values = {name: {variant: content.get(name) for variant, content in found.items()} for name in _TRAINING}
     return [
-        Row(results.task, "Training", name, title, unit, better, {v: content.get(name) for v, content in found.items()})
+        ComparisonRow(results.task, "Training", name, title, unit, better, values[name])
         for name, (title, unit, better) in _TRAINING.items()
     ]
 

@@ -13,6 +13,7 @@ class Wording:
     """
 
     title: str  # {scale} is filled in
+    group: str  # of its metrics in MLflow
     input: str
     baseline: str
     estimates: dict[str, str]
@@ -25,9 +26,11 @@ _AUDIT_AND_TRAINING = {
     "validation_bits_per_dim": "NLL, held out",
     "minutes": "training",
 }
+_PLAIN_MAIN = {"lpips": "LPIPS", "diversity": "diversity", "pixel_errors": "pixel errors", **_AUDIT_AND_TRAINING}
 WORDING: dict[str, Wording] = {
     "super_resolution": Wording(
         title="super-resolution, {scale}x",
+        group="sr",
         input="input, enlarged",
         baseline="bicubic",
         estimates={},
@@ -44,6 +47,7 @@ WORDING: dict[str, Wording] = {
     ),
     "low_light": Wording(
         title="low-light enhancement",
+        group="low_light",
         input="input",
         baseline="equalized histogram",
         estimates={"latent_mean": "latent's mean", "draws_mean": "mean of the draws"},
@@ -57,3 +61,11 @@ WORDING: dict[str, Wording] = {
         },
     ),
 }
+
+
+def wording_of(kind: str) -> Wording:
+    """Return the words for ``kind``; one that has none of its own here is called by its name."""
+    own = Wording(
+        title=kind.replace("_", " "), group=kind, input="input", baseline="baseline", estimates={}, main=_PLAIN_MAIN
+    )
+    return WORDING.get(kind, own)

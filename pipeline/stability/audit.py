@@ -1,4 +1,4 @@
-"""Run every analysis on a network and write what they found."""
+"""Run the chosen analyses on a network and write what they found."""
 
 from __future__ import annotations
 
@@ -6,84 +6,63 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from pipeline.config import RuntimeConfig
-from pipeline.devices import choose_device
-from pipeline.files import writable_folder, write_csv, write_json
+from pipeline.config import StabilityConfig
+from pipeline.console import say
+from pipeline.files import write_csv, write_json
+from pipeline.inference.held_out import Crop
+from pipeline.model_folder import LoadedFlow
+from pipeline.origin import origin_of
 from pipeline.pictures.eight_bit import to_tensor, write_png
-from pipeline.stability import ANALYSES
-from pipeline.stability.analysis import Subject
+from pipeline.stability import chosen
+from pipeline.stability.contract import COSTS, Analysis, Found
 from pipeline.stability.stress import stress_inputs
+from pipeline.stability.subject import Subject
 
 
-def audit(
-    network: Any,
-    crops: Sequence[tuple[str, tuple[np.ndarray, ...]]],
-    folder: Path,
-    draws: int,
-    temperature: float,
-    stress_size: int,
-    seed: int,
-    device: torch.device,
-) -> dict[str, Any]:
-    """Audit ``network`` on held-out crops and on stress inputs; write ``folder``, return the summary.
+def audit(flow: LoadedFlow, crops: Sequence[Crop], folder: Path, limits: StabilityConfig, seed: int) -> dict[str, Any]:
+    """Audit ``flow`` on held-out crops and on stress inputs; write ``folder``, return the summary.
 
-    ``crops`` as in ``pipeline.inference.restore.restore_crops``.
+    ``crops`` as in ``pipeline.inference.restore.restore_crops``. ``limits``: how much of what is run. Raises ValueError
+    for an analysis or an option that does not exist.
     """
-    kind = network.kind
+    selection = chosen(limits.analyses)
+    network, kind, device = flow.network, flow.kind, flow.device
     pictures = [
         (name, *kind.pair([to_tensor(side).to(device) for side in sides], network.scale)) for name, sides in crops
     ]
-    stress = stress_inputs(stress_size, seed, [seen for _, _, seen in pictures], kind, device)
-    subject = Subject(network, pictures, stress, draws, temperature, seed)
+    stress = stress_inputs(limits.stress_size, seed, [seen for _, _, seen in pictures], kind, device)
+    subject = Subject(flow, pictures, stress, limits.draws, limits.temperature, seed)
     numbers: dict[str, Any] = {}
     reasons: dict[str, str] = {}
-    for analysis, run in ANALYSES.items():
-        found = run(subject)
-        numbers[analysis] = found.numbers
-        reasons |= {f"{analysis}.{name}": text for name, text in found.reasons.items()}
-        for file, (columns, rows) in found.tables.items():
-            write_csv(folder / file, columns, rows)
-        for file, picture in found.pictures.items():
-            write_png(folder / file, picture)
-    config = network.config
-    described = {
-        "task": config.task,
-        "variant": config.variant,
-        "profile": config.profile,
-        "run_key": config.run_key,
-    }
-    summary = {**described, "analyses": numbers, "reasons": reasons}
+    for analysis in selection:
+        if analysis.cost != "seconds":
+            say(f"{analysis.title}: {COSTS[analysis.cost]}")
+        found = analysis.run(subject)
+        _write(folder, analysis, found)
+        if found.said:
+            say(f"{flow.config.task} {flow.config.variant}: {found.said}")
+        numbers[analysis.name] = found.numbers
+        reasons |= {f"{analysis.name}.{name}": text for name, text in found.reasons.items()}
+    summary = {**origin_of(flow.config), "analyses": numbers, "reasons": reasons}
     write_json(folder / "summary.json", summary)
     return summary
 
 
-def audit_model(
-    model: Path, out: Path, temperature: float | None = None, draws: int = 4, stress_size: int = 40, seed: int = 10
-) -> dict[str, Any]:
-    """Audit a model folder on the photographs that come with the dependencies; write ``out``, return the summary.
-
-    ``temperature``: None for the model's own, at which ``sample`` draws too. Raises CheckpointError for a folder
-    that holds no flow.
-    """
-    from pipeline.datasets import DATASETS
-    from pipeline.model_folder import load_flow
-    from pipeline.pictures.decode import decode
-
-    device = choose_device(RuntimeConfig())
-    network = load_flow(model, device)
-    writable_folder(out)
-    tau = network.config.temperature if temperature is None else temperature
-    multiple = network.scale * network.multiple
-    side = 160 - 160 % multiple
-    held_out = [source for source in DATASETS["df2k"].demo().pictures if source.split == "validation"]
-    pictures = [(source.id, _centre(decode(source.content).pixels, side)) for source in held_out]
-    crops = [(name, network.kind.sides_of(picture, name)) for name, picture in pictures]
-    return audit(network, crops, out, draws, tau, stress_size, seed, device)
+def tracked_numbers(summary: dict[str, Any]) -> dict[str, float]:
+    """Return the numbers of an audit's summary under the names that MLflow shows them by; None is left out."""
+    return {
+        f"stability/{analysis}.{name}": value
+        for analysis, values in summary["analyses"].items()
+        for name, value in values.items()
+        if value is not None
+    }
 
 
-def _centre(pixels: np.ndarray, side: int) -> np.ndarray:
-    top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
-    return pixels[top : top + side, left : left + side]
+def _write(folder: Path, analysis: Analysis, found: Found) -> None:
+    """Write tables and pictures; ValueError for a number of which the analysis says nothing, KeyError for a table."""
+    if unsaid := [name for name in found.numbers if analysis.number(name) is None]:
+        raise ValueError(f"the analysis {analysis.name} says nothing of its numbers {unsaid}")
+    for file, rows in found.tables.items():
+        write_csv(folder / file, list(analysis.tables[file]), rows)
+    for file, picture in found.pictures.items():
+        write_png(folder / file, picture)

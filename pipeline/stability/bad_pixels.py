@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -11,56 +12,91 @@ from torch.nn import functional as F
 
 from pipeline.console import progress
 from pipeline.pictures.eight_bit import to_uint8, value_statistics
-from pipeline.stability.analysis import Findings, Subject
+from pipeline.stability.contract import PERCENT, Analysis, Bars, Found, Number
+from pipeline.stability.subject import IN_DISTRIBUTION, Subject
 
-_COLUMNS = ["name", "kind", "bad_share", "nonfinite_values", "values", "largest"]
-
-
-@torch.no_grad()
-def bad_pixels(subject: Subject) -> Findings:
-    """Return the share of bad values on held-out pictures and on stress inputs, and a picture of each of these.
-
-    Numbers: ``bad_share`` and ``nonfinite_share`` over all values, and how many inputs have any bad one.
-    """
-    kinds = {stress.name: stress.kind for stress in subject.stress}
-    rows: list[dict[str, Any]] = []
-    pictures: dict[str, np.ndarray] = {}
-    totals = {where: {"bad": 0, "nonfinite": 0, "values": 0, "inputs": 0} for where in ("in_distribution", "stress")}
-    for condition, name, lr in progress(subject.inputs(), "bad pixels"):
-        padded, shared = subject.condition(lr)
-        images, _ = subject.network.inverse(subject.latents(padded, name), shared)
-        counts = value_statistics(images)
-        bad = counts["outside_values"] + counts["nonfinite_values"]
-        total = totals["stress" if name in kinds else condition]
-        total["bad"] += bad
-        total["nonfinite"] += counts["nonfinite_values"]
-        total["values"] += counts["values"]
-        total["inputs"] += bad > 0
-        if name in kinds:
-            extremes = [abs(value) for value in (counts["minimum"], counts["maximum"]) if value is not None]
-            rows.append(
-                {
-                    "name": name,
-                    "kind": kinds[name],
-                    "bad_share": bad / counts["values"],
-                    "nonfinite_values": counts["nonfinite_values"],
-                    "values": counts["values"],
-                    "largest": max(extremes, default=None),
-                }
-            )
-            pictures[f"stress/{name}.png"] = _side_by_side(
-                subject.network.kind.shown(padded), images[0], subject.network.scale
-            )
-    numbers: dict[str, float | None] = {}
-    for where, total in totals.items():
-        numbers[f"bad_share_{where}"] = total["bad"] / total["values"] if total["values"] else None
-        numbers[f"nonfinite_share_{where}"] = total["nonfinite"] / total["values"] if total["values"] else None
-        numbers[f"inputs_with_bad_pixels_{where}"] = float(total["inputs"])
-    reasons = {name: "no such input" for name, value in numbers.items() if value is None}
-    return Findings(numbers, reasons, {"stress.csv": (_COLUMNS, rows)}, pictures)
+STRESS_TABLE = "stress.csv"
 
 
-def _side_by_side(lr: Tensor, draw: Tensor, scale: int) -> np.ndarray:
+@dataclasses.dataclass(frozen=True)
+class BadPixels(Analysis):
+    """Shares of bad values on held-out pictures and on stress inputs, and a picture of each of these."""
+
+    name: ClassVar = "bad_pixels"
+    title: ClassVar = "Bad values in draws"
+    cost: ClassVar = "seconds"
+    numbers: ClassVar = {
+        "bad_share_in_distribution": Number("Bad values on photographs", "%", factor=PERCENT),
+        "bad_share_stress": Number("Bad values on stress inputs", "%", factor=PERCENT),
+        "nonfinite_share_in_distribution": Number("NaN or infinite values on photographs", "%", factor=PERCENT),
+        "nonfinite_share_stress": Number("NaN or infinite values on stress inputs", "%", factor=PERCENT),
+        "inputs_with_bad_pixels_in_distribution": Number("Photographs with bad values", "inputs"),
+        "inputs_with_bad_pixels_stress": Number("Stress inputs with bad values", "inputs"),
+    }
+    tables: ClassVar = {STRESS_TABLE: ("name", "kind", "bad_share", "nonfinite_values", "values", "largest")}
+    plots: ClassVar = (
+        Bars(
+            name="stress_shares",
+            title="bad values on stress inputs",
+            caption="Share of bad values in un-clamped draws, by kind of stress input: outside [-0.5, 1.5], NaN or "
+            "infinite.",
+            alt="Share of bad values per kind of stress input and variant",
+            table=STRESS_TABLE,
+            group="kind",
+            group_title="kind of stress input",
+            value="bad_share",
+            value_title="share of bad values",
+            weight="values",
+        ),
+    )
+
+    @torch.no_grad()
+    def run(self, subject: Subject) -> Found:
+        """Return both shares over all values, and how many inputs have any bad one."""
+        rows: list[dict[str, Any]] = []
+        pictures: dict[str, np.ndarray] = {}
+        totals = {where: {"bad": 0, "nonfinite": 0, "values": 0, "inputs": 0} for where in (IN_DISTRIBUTION, "stress")}
+        for condition, kind, name, seen in progress(subject.inputs(), "bad pixels"):
+            padded, shared = subject.condition(seen)
+            images, _ = subject.network.inverse(subject.latents(padded, name), shared)
+            counts = value_statistics(images)
+            bad = counts["outside_values"] + counts["nonfinite_values"]
+            total = totals[IN_DISTRIBUTION if condition == IN_DISTRIBUTION else "stress"]
+            total["bad"] += bad
+            total["nonfinite"] += counts["nonfinite_values"]
+            total["values"] += counts["values"]
+            total["inputs"] += bad > 0
+            if condition != IN_DISTRIBUTION:
+                extremes = [abs(value) for value in (counts["minimum"], counts["maximum"]) if value is not None]
+                rows.append(
+                    {
+                        "name": name,
+                        "kind": kind,
+                        "bad_share": bad / counts["values"],
+                        "nonfinite_values": counts["nonfinite_values"],
+                        "values": counts["values"],
+                        "largest": max(extremes, default=None),
+                    }
+                )
+                pictures[f"stress/{name}.png"] = _side_by_side(
+                    subject.flow.kind.shown(padded), images[0], subject.network.scale
+                )
+        numbers: dict[str, float | None] = {}
+        for where, total in totals.items():
+            numbers[f"bad_share_{where}"] = total["bad"] / total["values"] if total["values"] else None
+            numbers[f"nonfinite_share_{where}"] = total["nonfinite"] / total["values"] if total["values"] else None
+            numbers[f"inputs_with_bad_pixels_{where}"] = float(total["inputs"])
+        reasons = {name: "no such input" for name, value in numbers.items() if value is None}
+        return Found(numbers, reasons, {STRESS_TABLE: rows}, pictures, _said(totals))
+
+
+def _said(totals: dict[str, dict[str, int]]) -> str:
+    words = {IN_DISTRIBUTION: "photographs", "stress": "stress inputs"}
+    shares = [f"{total['bad'] / total['values']:.2%} on {words[w]}" for w, total in totals.items() if total["values"]]
+    return f"bad pixels {', '.join(shares)}"
+
+
+def _side_by_side(seen: Tensor, draw: Tensor, scale: int) -> np.ndarray:
     """Return the enlarged input beside one draw, ``(H, 2 W, 3)`` uint8."""
-    enlarged = F.interpolate(lr, scale_factor=scale, mode="nearest")[0]
+    enlarged = F.interpolate(seen, scale_factor=scale, mode="nearest")[0]
     return np.concatenate([to_uint8(enlarged, "round"), to_uint8(draw, "round")], axis=1)

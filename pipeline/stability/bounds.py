@@ -26,8 +26,9 @@ from models.flow.layers.squeeze import Squeeze
 from models.restoration.low_light import LowLightFlow
 from models.restoration.super_resolution import SuperResolutionFlow
 
-# The weights of bicubic enlargement (a = -0.75) add up to 1.375 in size per axis at most, halfway between pixels.
-_BICUBIC_GAIN = 1.375**2
+# Bicubic enlargement (a = -0.75) of pictures in [0, 1]: halfway between pixels an axis has positive weights of 1.1875
+# in all and negative ones of -0.1875, and the products of equal sign are positive.
+_BICUBIC_PEAK = 1.1875**2 + 0.1875**2
 
 
 class Amplification(NamedTuple):
@@ -117,7 +118,7 @@ def _(layer: Split, norm: float) -> float:
 
 @inverse_norm.register
 def _(layer: SuperResolutionFlow, norm: float) -> float:
-    base = min(_BICUBIC_GAIN, 1.0 + layer.overshoot) if layer.residual else 0.0
+    base = min(_BICUBIC_PEAK, 1.0 + layer.overshoot) if layer.residual else 0.0
     return inverse_norm(layer.flow, norm) + base * math.sqrt(3)
 
 

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import math
-import re
 import sys
 from collections.abc import Mapping, Sequence
 
-from pipeline.stability.analysis import IN_DISTRIBUTION
-
-# what stands before the kind in a layer's label, as "level 3 step 2 " in "level 3 step 2 noise coupling"
-_PLACE = re.compile(r"^(level \d+ )?((step|transition) \d+ )?")
+from models.flow.place import Place
+from pipeline.stability.subject import IN_DISTRIBUTION
 
 
-def growth_by_kind(labels: Sequence[str], variances: Mapping[str, Sequence[float]]) -> dict[str, float]:
+def growth_by_kind(places: Sequence[Place], variances: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """Return per kind of layer how much more it lets features grow on the worst stress input than on photographs.
 
-    ``variances[condition]``: after the latent and after each layer of ``labels``, in the order of the inverse pass.
+    ``variances[condition]``: of the latent and after the layer at each of ``places``, in the order of the inverse pass.
     The factors by which all layers of a kind change the standard deviation are multiplied; a stress input's product
     over that of photographs is the answer, so 1 says that the kind does nothing out of the ordinary. It is NaN where
     the variance of any input is not finite, and inf where it exceeds what a float holds.
     """
-    kinds = [_PLACE.sub("", label).replace(" ", "_") for label in labels[1:]]
+    kinds = [place.role.replace(" ", "_") for place in places]
     inside = _log_growth(kinds, variances[IN_DISTRIBUTION])
     stress = [values for condition, values in variances.items() if condition != IN_DISTRIBUTION]
     if not stress or not all(math.isfinite(value) for values in variances.values() for value in values):

@@ -21,7 +21,7 @@ class StressInput:
 
     name: str
     kind: str
-    lr: Tensor
+    seen: Tensor
 
 
 def _noise(draw: Callable[[torch.Generator, int], Tensor]) -> Callable[[int, int, list[Tensor]], list[Tensor]]:

@@ -58,7 +58,10 @@ class Identity:
         return {f"steadyflow.{name}": str(self.tags[name]) for name in names}
 
 
-def training_identity(task: str, variant: str, seed: int, key: str) -> Identity:
-    """Return the identity of a training of the pipeline: training anew supersedes the trainings before it."""
+def training_identity(task: str, variant: str, seed: int, key: str, parent: Identity | None = None) -> Identity:
+    """Return the identity of a training: training anew supersedes the trainings before it, but not inside a parent.
+
+    There, in a search, equal tasks, variants and seeds with other settings live side by side.
+    """
     tags = {"task": task, "variant": variant, "seed": seed}
-    return Identity(f"{task}-{variant}-{seed}", tags, key, supersedes=tuple(tags))
+    return Identity(f"{task}-{variant}-{seed}", tags, key, parent, supersedes=() if parent else tuple(tags))

@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from pipeline.config import TrainingConfig
+from pipeline.experiment import Experiment
 from pipeline.feed.loading import CropLoader
-from pipeline.kinds import Kind
+from pipeline.feed.sides import Pairs, open_pairs
+from pipeline.kinds import KINDS
 from pipeline.kinds.contract import Drawing
+from pipeline.layout import manifest_path
+from pipeline.training import ranks
+
+Batch = tuple[Tensor | None, ...]
+Batches = Callable[[int, int], Iterator[Batch]]  # of the steps from start to stop
 
 
-def training_batches(
-    loader: CropLoader,
-    start: int,
-    stop: int,
-    kind: Kind,
-    scale: int,
-    training: TrainingConfig | None,
-    seed: int,
-    device: torch.device,
-) -> Iterator[tuple[Tensor | None, ...]]:
-    """Yield this worker's share of the batches of steps start..stop-1, as ``kind.batch`` makes them on ``device``."""
-    for step, stored in enumerate(loader.paired_batches(start, stop), start):
-        sides = [side.to(device, non_blocking=True) for side in stored]
-        first = step * loader.batch_size
-        samples = range(first + loader.rank, first + loader.batch_size, loader.world_size)
-        yield kind.batch(sides, scale, training, Drawing(seed, step, samples))
+def training_pairs(experiment: Experiment, root: Path) -> Pairs:
+    """Return the prepared training pictures of the experiment's task; DataError if there are none."""
+    problem = experiment.problem
+    return open_pairs(manifest_path(root, experiment.task), "train", problem.scale, KINDS[problem.kind].equalized)
+
+
+def batches_of(
+    pairs: Pairs, experiment: Experiment, device: torch.device, batch: int, pretraining: bool = False
+) -> Batches:
+    """Return a function from (start, stop) to this worker's share of the batches of these steps.
+
+    ``batch``: samples of all workers together. In ``pretraining`` nothing random is added to the crops.
+    """
+    data, scale, seed = experiment.settings.data, experiment.problem.scale, experiment.seed
+    kind = KINDS[experiment.problem.kind]
+    training = None if pretraining else experiment.settings.training
+    rank, world = ranks.rank(), ranks.world_size()
+    loader = CropLoader(pairs, data.crop, batch, seed, data.flips, data.rotations, rank, world)
+
+    def batches(start: int, stop: int) -> Iterator[Batch]:
+        for step, stored in enumerate(loader.paired_batches(start, stop), start):
+            sides = [side.to(device, non_blocking=True) for side in stored]
+            first = step * batch
+            samples = range(first + rank, first + batch, world)
+            yield kind.batch(sides, scale, training, Drawing(seed, step, samples))
+
+    return batches

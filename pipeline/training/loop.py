@@ -15,17 +15,24 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from models.flow.layers.actnorm import initializing
+from pipeline.config import RuntimeConfig
 from pipeline.console import progress
 from pipeline.errors import DivergenceError, Interrupted
+from pipeline.kinds.objectives import Objective
 from pipeline.training.checkpoints import CheckpointStore
+from pipeline.training.optimizers import OptimizerFactory, adam
+from pipeline.training.ranks import any_rank, is_first, mean_over_ranks, rank, world_size
 from pipeline.training.schedule import learning_rate_at
 
-Row = dict[str, float]
+Values = dict[str, float]  # of one step, by name
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How to train: sizes and schedule (see pipeline/config.py for the units)."""
+    """How to train: sizes and schedule (see pipeline/config.py for the units).
+
+    ``optimizer`` makes the optimizer of (parameters, betas); the loop sets its learning rate at every step.
+    """
 
     what: str
     steps: int
@@ -40,15 +47,20 @@ class Plan:
     log_every: int = 10
     validation_every: int = 0
     checkpoint_seconds: float = 30.0
+    optimizer: OptimizerFactory = adam
+
+    def at_run_time(self, runtime: RuntimeConfig) -> Plan:
+        """Return the same plan, logged and saved as often as ``runtime`` says."""
+        return dataclasses.replace(self, log_every=runtime.log_every, checkpoint_seconds=runtime.checkpoint_seconds)
 
 
 @dataclasses.dataclass
 class Hooks:
     """What the surroundings want to know. All are called on every rank, except ``log`` on rank 0 alone."""
 
-    log: Callable[[int, Row], None] = lambda step, row: None
-    validate: Callable[[nn.Module], Row] | None = None  # gets the averaged network; rank 0 alone
-    report: Callable[[Row], None] = lambda row: None
+    log: Callable[[int, Values], None] = lambda step, row: None
+    validate: Callable[[nn.Module], Values] | None = None  # gets the averaged network; rank 0 alone
+    report: Callable[[Values], None] = lambda row: None
     should_stop: Callable[[], bool] = lambda: False
 
 
@@ -57,8 +69,8 @@ class Outcome:
     """What training leaves behind."""
 
     network: nn.Module  # the averaged network, or the last one where nothing is averaged
-    history: list[Row]
-    validation: list[Row]
+    history: list[Values]
+    validation: list[Values]
     skipped_steps: int
     seconds: float
 
@@ -66,15 +78,15 @@ class Outcome:
 class Trainer:
     """Everything that changes while training, so that one checkpoint can hold it."""
 
-    def __init__(self, objective: nn.Module, plan: Plan, device: torch.device) -> None:
+    def __init__(self, objective: Objective, plan: Plan, device: torch.device) -> None:
         self.objective, self.plan, self.device = objective.to(device), plan, device
         self.parameters = [p for p in objective.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=plan.learning_rate, betas=plan.betas, fused=True)
+        self.optimizer = plan.optimizer(self.parameters, plan.learning_rate, plan.betas)
         self.average: AveragedModel | None = None
         self.step = self.skipped = 0
         self.seconds = 0.0
-        self.history: list[Row] = []
-        self.validation: list[Row] = []
+        self.history: list[Values] = []
+        self.validation: list[Values] = []
 
     def resume(self, store: CheckpointStore) -> bool:
         """Load the newest checkpoint of ``store``; return whether there was one."""
@@ -88,8 +100,8 @@ class Trainer:
             self.average.load_state_dict(state["average"])  # type: ignore[union-attr]
         self.step, self.skipped, self.seconds = state["step"], state["skipped"], state["seconds"]
         self.history, self.validation = state["history"], state["validation"]
-        if len(state["rng"]) == _world_size():
-            torch.set_rng_state(state["rng"][_rank()].cpu())
+        if len(state["rng"]) == world_size():
+            torch.set_rng_state(state["rng"][rank()].cpu())
         return True
 
     def start(self, batch: Sequence[Tensor | None]) -> None:
@@ -100,7 +112,7 @@ class Trainer:
 
     def _start_average(self) -> None:
         if self.plan.ema_decay > 0:
-            self.average = AveragedModel(self.objective.network, multi_avg_fn=self._blend)  # type: ignore[arg-type]
+            self.average = AveragedModel(self.objective.network, multi_avg_fn=self._blend)
 
     def _blend(self, averaged: Any, current: Any, count: Any) -> None:
         # A short run would otherwise stay near its first weights: the decay grows as (1 + n) / (10 + n).
@@ -110,10 +122,10 @@ class Trainer:
     def save(self, store: CheckpointStore) -> None:
         """Write a checkpoint to ``store`` (rank 0; all ranks hand in their random state)."""
         rng: list[Any] = [torch.get_rng_state()]
-        if _world_size() > 1:
-            rng = [None] * _world_size()
+        if world_size() > 1:
+            rng = [None] * world_size()
             dist.all_gather_object(rng, torch.get_rng_state())
-        if _rank() == 0:
+        if is_first():
             store.save(
                 {
                     "objective": self.objective.state_dict(),
@@ -130,7 +142,7 @@ class Trainer:
 
     def averaged_network(self) -> nn.Module:
         """Return the network to validate and to hand over."""
-        network: nn.Module = self.average.module if self.average else self.objective.network  # type: ignore[assignment]
+        network: nn.Module = self.average.module if self.average else self.objective.network
         return network
 
     def update(self, model: nn.Module, batch: Sequence[Tensor | None]) -> tuple[float, float]:
@@ -144,19 +156,16 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
+        self.objective.step = self.step
         with torch.autocast(self.device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
             loss = model(*batch)
         loss.backward()  # averages the gradients over the ranks, so the norm is the same on all
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, plan.clip_norm or math.inf)
-        mean = loss.detach().float()
-        if _world_size() > 1:
-            dist.all_reduce(mean)
-            mean /= _world_size()
-        value, size = float(mean), float(norm)
+        value, size = float(mean_over_ranks(loss.detach().float())), float(norm)
         if math.isfinite(value) and math.isfinite(size):
             self.optimizer.step()
             if self.average:
-                self.average.update_parameters(self.objective.network)  # type: ignore[arg-type]
+                self.average.update_parameters(self.objective.network)
         else:
             self.skipped += 1
             if self.skipped > plan.nonfinite_limit:
@@ -169,7 +178,7 @@ class Trainer:
 
 
 def fit(
-    objective: nn.Module,
+    objective: Objective,
     plan: Plan,
     batches: Callable[[int, int], Iterable[Sequence[Tensor | None]]],
     store: CheckpointStore,
@@ -185,11 +194,11 @@ def fit(
     if not trainer.resume(store):
         first = next(iter(batches(0, 1)))
         trainer.start(first)
-    model = DistributedDataParallel(trainer.objective) if _world_size() > 1 else trainer.objective
+    model = DistributedDataParallel(trainer.objective) if world_size() > 1 else trainer.objective
     clock = saved = time.monotonic()
     steps = range(trainer.step, plan.steps)
     feed = zip(steps, batches(trainer.step, plan.steps), strict=True)
-    shown = progress(feed, plan.what, plan.steps, trainer.step) if _rank() == 0 else feed
+    shown = progress(feed, plan.what, plan.steps, trainer.step) if is_first() else feed
     for step, batch in shown:
         loss, norm = trainer.update(model, batch)
         trainer.step = step + 1
@@ -200,11 +209,11 @@ def fit(
             row = {"step": trainer.step, "loss": loss, "learning_rate": rate, "gradient_norm": norm}
             row |= {"seconds": round(trainer.seconds, 2), "skipped_steps": trainer.skipped}
             trainer.history.append(row)
-            if _rank() == 0:
+            if is_first():
                 hooks.log(trainer.step, row)
         _validate(trainer, hooks)
-        stop = _any_rank(hooks.should_stop(), device)
-        late = _any_rank(now - saved >= plan.checkpoint_seconds, device)  # clocks of ranks differ: all or none
+        stop = any_rank(hooks.should_stop(), device)
+        late = any_rank(now - saved >= plan.checkpoint_seconds, device)  # clocks of ranks differ: all or none
         if stop or late or trainer.step == plan.steps:
             trainer.save(store)
             saved = now
@@ -218,24 +227,8 @@ def _validate(trainer: Trainer, hooks: Hooks) -> None:
     due = plan.validation_every and trainer.step % plan.validation_every == 0
     if hooks.validate is None or not (due or trainer.step == plan.steps):
         return
-    if _rank() == 0:
+    if is_first():
         row = {"step": float(trainer.step), **hooks.validate(trainer.averaged_network())}
         trainer.validation.append(row)
         hooks.log(trainer.step, row)
     hooks.report(trainer.validation[-1] if trainer.validation else {})
-
-
-def _rank() -> int:
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
-
-
-def _world_size() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def _any_rank(flag: bool, device: torch.device) -> bool:
-    if _world_size() == 1:
-        return flag
-    value = torch.tensor(float(flag), device=device)
-    dist.all_reduce(value)
-    return bool(value > 0)

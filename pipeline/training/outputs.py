@@ -5,46 +5,51 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.files import write_csv, write_json
+from pipeline.files import read_json, write_csv, write_json
 from pipeline.model_folder import ModelConfig
-from pipeline.training.loop import Outcome
+from pipeline.origin import origin_of
+from pipeline.training.loop import Outcome, Values
+
+_CURVE = ("learning_rate", "gradient_norm", "seconds")
 
 
-def write_training(
-    folder: Path, outcome: Outcome, loss_name: str, config: ModelConfig | None = None, parameters: int = 0
-) -> dict[str, Any]:
-    """Write the curve, and for a flow (``config`` given) validation and summary; return the summary."""
-    rows = [_curve_row(row, loss_name) for row in outcome.history]
-    write_csv(folder / "curve.csv", list(rows[0]) if rows else ["step", loss_name], rows)
-    if config is None:
-        return {}
-    validation = [
-        {"step": int(row["step"]), "nll": row["validation_nll"], "bits_per_dim": row["validation_bits_per_dim"]}
-        for row in outcome.validation
-    ]
-    write_csv(folder / "validation.csv", ["step", "nll", "bits_per_dim"], validation)
-    last, held_out = rows[-1], validation[-1]
+def write_curve(folder: Path, outcome: Outcome, loss_name: str) -> None:
+    """Write curve.csv: one line per logged step, the loss under ``loss_name``."""
+    rows = [{"step": int(one["step"]), loss_name: one["loss"], **_rest(one)} for one in outcome.history]
+    write_csv(folder / "curve.csv", ["step", loss_name, *_CURVE], rows)
+
+
+def write_training(folder: Path, outcome: Outcome, config: ModelConfig, parameters: int) -> dict[str, Any]:
+    """Write the curves and the summary of a flow's training; return the summary. Losses are in the published unit."""
+    curve = [{"step": int(one["step"]), **_nll(one["loss"]), **_rest(one)} for one in outcome.history]
+    held_out = [{"step": int(one["step"]), **_nll(one["validation_nll"])} for one in outcome.validation]
+    write_csv(folder / "curve.csv", ["step", "nll", "bits_per_dim", *_CURVE], curve)
+    write_csv(folder / "validation.csv", ["step", "nll", "bits_per_dim"], held_out)
     summary = {
-        "task": config.task,
-        "variant": config.variant,
-        "profile": config.profile,
-        "run_key": config.run_key,
+        **origin_of(config),
         "steps": config.step,
         "minutes": round(outcome.seconds / 60.0, 2),
         "parameters": parameters,
         "skipped_steps": outcome.skipped_steps,
-        "nll": last["nll"],
-        "bits_per_dim": last["bits_per_dim"],
-        "validation_nll": held_out["nll"],
-        "validation_bits_per_dim": held_out["bits_per_dim"],
+        **_nll(outcome.history[-1]["loss"]),
+        **{f"validation_{name}": value for name, value in _nll(outcome.validation[-1]["validation_nll"]).items()},
     }
     write_json(folder / "summary.json", summary)
     return summary
 
 
-def _curve_row(row: dict[str, float], loss_name: str) -> dict[str, Any]:
-    shown: dict[str, Any] = {"step": int(row["step"]), loss_name: row["loss"]}
-    if loss_name == "nll":
-        shown["bits_per_dim"] = row["loss"] / 3.0
-    shown |= {name: row[name] for name in ("learning_rate", "gradient_norm", "seconds")}
-    return shown
+def summary_line(folder: Path) -> str:
+    """Return what the summary in ``folder`` says, in a line for people."""
+    summary = read_json(folder / "summary.json")
+    return (
+        f"{summary['validation_bits_per_dim']:.3f} bits per dim on held-out pictures after {summary['steps']} steps, "
+        f"{summary['minutes']} min, {summary['skipped_steps']} skipped"
+    )
+
+
+def _nll(published: float) -> Values:
+    return {"nll": published, "bits_per_dim": published / 3.0}
+
+
+def _rest(logged: Values) -> Values:
+    return {name: logged[name] for name in _CURVE}

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import os
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from pipeline.config import RuntimeConfig
 from pipeline.errors import SteadyflowError
 from pipeline.layout import runs_folder
-from pipeline.training.jobs import Job, run_job
-from pipeline.training.loop import Row
+from pipeline.training.jobs import Job, Report
+from pipeline.training.loop import Values
+
+Work = Callable[[Job, Report, torch.device], None]  # pretrain or train; a function at the top of a module
 
 
-def launch(job: Job, runtime: RuntimeConfig) -> None:
-    """Run ``job`` on ``runtime.workers`` workers and wait for it.
+def launch(job: Job, work: Work) -> None:
+    """Run ``work(job, ...)`` on as many workers as the experiment's runtime says, and wait for it.
 
     ``auto``: one worker per GPU, else 0, which is Ray Train's local mode: this process, no cluster. Our own
     errors come back as they were raised on the worker.
     """
-    workers = torch.cuda.device_count() if runtime.workers == "auto" else runtime.workers
+    asked = job.experiment.runtime.workers
+    workers = torch.cuda.device_count() if asked == "auto" else asked
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # else every line of a worker appears twice
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
@@ -30,12 +32,11 @@ def launch(job: Job, runtime: RuntimeConfig) -> None:
     from ray.train.torch import TorchTrainer
 
     trainer = TorchTrainer(
-        _on_worker,
-        train_loop_config=dataclasses.asdict(job),
+        functools.partial(_on_worker, work),
+        train_loop_config=job.packed(),
         scaling_config=ray.train.ScalingConfig(num_workers=workers, use_gpu=workers > 0 and torch.cuda.is_available()),
         run_config=ray.train.RunConfig(
-            name=f"{job.task}-{job.variant or 'encoder'}-{job.seed}",
-            storage_path=str(runs_folder(Path(job.root)) / "ray"),
+            name=job.experiment.name.replace(" ", "-"), storage_path=str(runs_folder(job.root) / "ray")
         ),
     )
     try:
@@ -46,14 +47,14 @@ def launch(job: Job, runtime: RuntimeConfig) -> None:
         raise _own_error(error) or error from None
 
 
-def _on_worker(job: dict[str, Any]) -> None:
+def _on_worker(work: Work, packed: dict[str, Any]) -> None:
     import ray.train.torch
 
-    def report(row: Row) -> None:
-        ray.train.report(dict(row))
+    def report(values: Values) -> None:
+        ray.train.report(dict(values))
 
     # Workers of one machine see all of its GPUs; Ray says which one is this worker's.
-    run_job(job, report, ray.train.torch.get_device())
+    work(Job.unpacked(packed), report, ray.train.torch.get_device())
 
 
 def _own_error(error: BaseException) -> SteadyflowError | None:

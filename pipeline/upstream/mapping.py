@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from models.flow.layers.invertible_conv import FixedOrthogonalConv1x1
+from models.flow.place import Place
 from pipeline.errors import CheckpointError
 from pipeline.upstream.layout import COUPLINGS
 
 Tensors = Sequence[Tensor]
-_PLACE = re.compile(r"(level \d+ (?:squeeze|split|transition \d+|step \d+))")
 _FLOW = "flowUpsamplerNet."
 
 
@@ -134,25 +133,29 @@ def _encoder(network: nn.Module) -> Iterator[Entry]:
 def _flow(network: nn.Module, transform: str) -> Iterator[Entry]:
     """The published list of layers has one number for a squeeze, a transition, a step, and a split."""
     group, net = next(names for names, name in COUPLINGS.items() if name == transform)
-    modules = {getattr(module, "label", ""): (name, module) for name, module in network.named_modules()}
-    labels = [label for label in modules if label]
-    names = {name for name, _ in network.named_modules()}
-    for number, (place, members) in enumerate(itertools.groupby(labels, lambda label: _PLACE.match(label)[1])):  # type: ignore[index]
+    names = [name for name, _ in network.named_modules()]
+    placed = [(name, module) for name, module in network.named_modules() if getattr(module, "place", None)]
+    for number, (_, members) in enumerate(itertools.groupby(placed, lambda entry: _numbered(entry[1].place))):
         theirs = f"{_FLOW}layers.{number}."
-        for label in members:
-            name, module = modules[label]
-            role = label.removeprefix(place).strip()
-            if role == "actnorm":
+        for name, module in members:
+            place: Place = module.place
+            if place.role == "actnorm":
                 yield from _actnorm(theirs + "actnorm", name)
-            elif role == "1x1":
+            elif place.role == "1x1":
                 yield from _permutation(theirs + "invconv", name, module)
-            elif role in _NETS:
-                yield from _net(f"{theirs}{group}.{_NETS[role].format(net=net)}", name + ".net", role != "injector")
-            elif place.endswith("split"):
+            elif place.role in _NETS:
+                has_x = place.role != "injector"
+                yield from _net(f"{theirs}{group}.{_NETS[place.role].format(net=net)}", name + ".net", has_x)
+            elif place.role == "split":
                 yield from _zero_conv(theirs + "conv", name + ".prior")
-        unread = "unread.noise." + place.replace(" ", "_")
-        if unread in names:
+        unread = f"unread.noise.level_{place.level}_step_{place.step}"
+        if not place.transition and unread in names:
             yield from _net(f"{theirs}{group}.{net}_std", unread, True)
+
+
+def _numbered(place: Place) -> Place:
+    """Return what all layers that share one published number have in common."""
+    return dataclasses.replace(place, role="") if place.step else place
 
 
 def _conv(theirs: str, ours: str) -> Iterator[Entry]:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from pipeline.errors import CheckpointError, SteadyflowError
 from pipeline.files import write_json
 from pipeline.inference.sampling import draw_images
-from pipeline.kinds import KINDS
 from pipeline.kinds.objectives import NegativeLogLikelihood
 from pipeline.model_folder import build, save_model
 from pipeline.upstream.families import Recognized, recognize
@@ -54,7 +53,7 @@ class UpstreamModel(nn.Module):
         """Return the nll of ``hr`` ``(B, 3, H, W)`` in [0, 1] given the network's input ``lr``.
 
         ``lr`` is ``(B, 3, H / scale, W / scale)`` in [0, 1]; for LLFlow ``(B, 6, H, W)``, the log of the picture
-        and its equalized histogram (``model.network.kind.from_picture`` makes it), and the latent's mean is the
+        and its equalized histogram (``KINDS[model.config.kind].from_picture`` makes it), and the latent's mean is the
         learned colour map. ``noise`` and ``lr_noise``, of NCSR's networks, are what training adds to both.
         Raises SteadyflowError for pictures of impossible sizes.
         """
@@ -115,8 +114,6 @@ def load_upstream(weights: Path, options: Path | None = None, overrides: Sequenc
     except ValueError as error:
         raise CheckpointError(f"{weights} and its options tell no possible network: {error}") from None
     network.load_state_dict(adopt(weights, tensors, network, config.transform["name"]), assign=True)
-    network.config = config
-    network.kind = KINDS[config.kind]
     broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
     if broken:
         note = f"{len(broken)} tensors hold NaN or infinity, such as {broken[0]}: the training had diverged"

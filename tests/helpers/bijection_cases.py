@@ -8,7 +8,7 @@ from models.flow.bijection import Chain
 from models.flow.caps import Caps
 from models.flow.layers.actnorm import ActNorm
 from models.flow.layers.coupling import Coupling, Injector
-from models.flow.layers.invertible_conv import PERMUTATIONS
+from models.flow.layers.invertible_conv import PERMUTATIONS, BoundedConv1x1
 from models.flow.layers.split import Split
 from models.flow.layers.squeeze import Squeeze
 from models.flow.multiscale import multiscale_flow
@@ -111,6 +111,7 @@ BIJECTIONS = {
     "chain": lambda: (Chain([ActNorm(4), Squeeze(), ActNorm(16)]), None, image()),
     "split": lambda: (Split(4, Chain([Squeeze(), ActNorm(8)]), factor=2), None, image()),
     **{f"1x1-{name}": (lambda kind=kind: (kind(4), None, image())) for name, kind in PERMUTATIONS.items()},
+    "1x1-bounded": lambda: (BoundedConv1x1(4, limit=2.0), None, image()),
     **{f"coupling-{name}": coupling(transform, "encoder") for name, transform in TRANSFORM_CASES.items()},
     **{f"noise-coupling-{name}": coupling(transform, "noise") for name, transform in TRANSFORM_CASES.items()},
     **{f"injector-{name}": injector(transform) for name, transform in TRANSFORM_CASES.items()},

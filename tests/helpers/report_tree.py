@@ -9,6 +9,7 @@ from PIL import Image
 
 from pipeline.config import Params
 from pipeline.files import write_csv, write_json
+from pipeline.kinds import KINDS
 from pipeline.metrics import metrics_of
 from pipeline.reporting.report import build_report
 
@@ -58,9 +59,10 @@ def write_variant(root, variant, strength=0, photographs=None, profile="demo", d
     entries = []
     for index, (name, pixels) in enumerate((photographs or {"cat": plain_photograph()}).items()):
         entries.append(write_samples(folder / "samples", f"p{index}", name, pixels, draws, 8 + 4 * strength, random))
-    samples = {**head, "kind": kind, "scale": 4, "temperature": 0.9, "pictures": entries}
+    aspect = KINDS[kind].aspect
+    samples = {**head, "kind": kind, "aspect": aspect, "scale": 4, "temperature": 0.9, "pictures": entries}
     write_json(folder / "samples" / "samples.json", samples)
-    metrics = {name: 10.0 + strength for name in metrics_of(kind)}
+    metrics = {name: 10.0 + strength for name in metrics_of(aspect)}
     metrics["lpips"] = None
     write_json(
         folder / "evaluation" / "metrics.json",
@@ -107,12 +109,19 @@ def write_stability(folder, head, strength):
     names = [f"{kind}_{i}" for kind in kinds for i in (1, 2)]
     growth = {"in_distribution": 0.02, **{name: 0.1 * strength * (i + 1) for i, name in enumerate(names)}}
     rows = [
-        {"index": i, "layer": f"layer {i}", "condition": condition, "variance": float(np.exp(rate * i))}
+        {
+            "index": i,
+            "layer": f"layer {i}",
+            "level": "",
+            "condition": condition,
+            "kind": condition.rstrip("_12"),
+            "variance": float(np.exp(rate * i)),
+        }
         for condition, rate in growth.items()
         for i in range(40)
     ]
     rows[-1]["variance"] = None if strength else rows[-1]["variance"]
-    write_csv(folder / "feature_variance.csv", ["index", "layer", "condition", "variance"], rows)
+    write_csv(folder / "feature_variance.csv", list(rows[0]), rows)
     columns = ["name", "kind", "bad_share", "nonfinite_values", "values", "largest"]
     stress = [
         {

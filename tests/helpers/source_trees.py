@@ -47,7 +47,7 @@ def smaller(pixels, scale):
 
 def save(path, pixels):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, **({"quality": 95} if path.suffix == ".jpg" else {}))
+    Image.fromarray(pixels).save(path, **({"quality": 95} if path.suffix.lower() == ".jpg" else {}))
 
 
 def dump(path, content):
@@ -172,6 +172,19 @@ def textures(root, photographs):
         save(root / "images" / name, photographs.part(50, 70))
 
 
+def pictures(root, photographs):
+    for name in ("IMG 0001 (2).jpg", "a/b.png", "a-b.png", "a_b.bmp", "été/ünï.png", "DSC.0001.JPG", "d.tif"):
+        save(root / name, photographs.part(50, 70))
+    (root / ".hidden.png").write_bytes(b"no picture")
+    (root / "notes.txt").write_text("no picture")
+
+
+def picture_pairs(root, photographs):
+    for name in ("evening/street 1", "1", "2", "d"):
+        pair(root / "Low" / f"{name}.png", root / "normal" / f"{name}.bmp", photographs)
+    save(root / "Low" / "alone.png", photographs.part(40, 60))
+
+
 @dataclass(frozen=True)
 class Tree:
     """A layout: what fills it, what is expected of it; ``victim`` and ``held_out`` are files to spoil."""
@@ -198,7 +211,9 @@ class Tree:
 
     def source(self, root, allow_partial=True, crop=32):
         settings = DatasetConfig(source=str(root), allow_partial=allow_partial, options=self.options)
-        return Source(DATASETS[self.data_set], settings, Wanted(self.scale, self.options), crop)
+        return Source(
+            DATASETS[self.data_set], settings, Wanted(self.scale, self.options, self.pairs and self.scale == 1), crop
+        )
 
 
 _DF2K = ["div2k-0001", "div2k-0002", "div2k-0800", "flickr2k-000001", "flickr2k-002650"]
@@ -265,6 +280,16 @@ TREES = {
     "textures": Tree(
         "textures", textures, [], ["images-banded-banded_0002.jpg", "images-woven-woven_0001.jpg"],
         "images/banded/banded_0002.jpg", "images/woven/woven_0001.jpg", "",
+    ),
+    "pictures": Tree(
+        "pictures", pictures,
+        ["train-a_b.png-88f7ec79", "train-a-b.png", "train-a_b.bmp", "train-_t_n_.png-58c5be42", "train-DSC.0001.JPG"],
+        ["validation-IMG_0001_2_.jpg-b1243acc", "validation-d.tif"], "a-b.png", "d.tif", "",
+        options={"validation": "0.3"},
+    ),
+    "pictures in pairs": Tree(
+        "pictures", picture_pairs, ["train-evening_street_1-aaf4aafd", "train-2"], ["validation-1", "validation-d"],
+        "normal/2.bmp", "normal/d.bmp", "high: no partner of alone", pairs=True, options={"validation": "0.5"},
     ),
 }  # fmt: skip
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.config import load_params
 from pipeline.errors import ConfigError, nearest
+from pipeline.params import load_params
 
 COMMITTED = Path(__file__).resolve().parents[2] / "params.yaml"
 CONTENT = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
@@ -78,6 +78,18 @@ def test_unknown_key_names_the_nearest(tmp_path, keys, meant):
     [
         (["variants", "affine", "transform"], "afine", "did you mean 'affine'?"),
         (["variants", "affine", "options"], {"epz": 0.1}, "did you mean 'eps'?"),
+        (
+            ["profiles", "paper", "lol", "stability", "analyses"],
+            {"bad_pixel": {}},
+            "profiles.paper.lol.stability.analyses: analysis 'bad_pixel' does not exist; did you mean 'bad_pixels'?",
+        ),
+        (
+            ["profiles", "demo", "lol", "stability", "analyses"],
+            {"certified_bound": {"latents": 6.0}},
+            "certified_bound: option 'latents' does not exist; did you mean 'latent'?",
+        ),
+        (["profiles", "demo", "lol", "stability", "analyses"], {"certified_bound": {"latent": 0}}, "latent must be"),
+        (["profiles", "demo", "lol", "stability", "analyses"], {}, "stability.analyses"),
         (["variants", "rq_spline", "options"], {"bownd": 0.5}, "did you mean 'bound'?"),
         (["variants", "rq_spline", "options"], {"bound": -1.0}, "variants.rq_spline"),
         (["profile"], "dmeo", "did you mean 'demo'?"),
@@ -98,6 +110,62 @@ def test_unknown_key_names_the_nearest(tmp_path, keys, meant):
 )
 def test_wrong_value_says_where_and_what(tmp_path, keys, value, said):
     assert said in fault(changed(tmp_path, keys, value))
+
+
+def with_tasks(tmp_path, **tasks):
+    for name, like in tasks.items():
+        tasks[name] = {"kind": "super_resolution", "dataset": "df2k", "scale": 4, **like}
+    return changed(tmp_path, ["tasks"], {**CONTENT["tasks"], **tasks})
+
+
+@pytest.mark.parametrize("profile", CONTENT["profiles"])
+def test_a_task_that_is_like_another_has_its_sizes_in_every_profile(tmp_path, profile):
+    params = load_params(with_tasks(tmp_path, own={"like": "df2k_x4"}, other={"like": "own"}))
+    params = params.model_copy(update={"profile": profile})
+    assert params.settings("own") == params.settings("other") == params.settings("df2k_x4")
+
+
+def test_a_task_can_be_like_one_that_is_not_run(tmp_path):
+    params = load_params(changed(tmp_path, ["tasks"], {"own": {**CONTENT["tasks"]["df2k_x8"], "like": "df2k_x8"}}))
+    assert params.settings("own").network.levels == 4
+
+
+def test_what_a_task_is_like_is_no_setting_of_its_own(tmp_path):
+    """Its sizes are: a task that is told them by like and one that spells them out are the same experiment."""
+    from pipeline.settings import resolved
+
+    told = load_params(with_tasks(tmp_path, own={"like": "df2k_x4"}))
+    tasks = resolved(told)["tasks"]
+    assert tasks["own"] == tasks["df2k_x4"]
+
+
+def test_sizes_of_its_own_go_before_those_of_the_task_it_is_like(tmp_path):
+    path = with_tasks(tmp_path, own={"like": "df2k_x4"})
+    content = yaml.safe_load(path.read_text())
+    content["profiles"]["demo"]["own"] = content["profiles"]["smoke"]["df2k_x4"]
+    path.write_text(yaml.safe_dump(content))
+    params = load_params(path)
+    assert params.settings("own").training.steps == CONTENT["profiles"]["smoke"]["df2k_x4"]["training"]["steps"]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "said"),
+    [
+        ({"own": {}}, "profiles.demo has no sizes for task 'own'; say like: NAME"),
+        ({"own": {"like": "df2k_x44"}}, "tasks.own.like: did you mean 'df2k_x4'?"),
+        ({"own": {"like": "own"}}, "tasks.own.like goes in a circle (own -> own)"),
+        ({"a": {"like": "b"}, "b": {"like": "a"}}, "tasks.a.like goes in a circle (a -> b -> a)"),
+        ({"own": {"like": "lol"}}, "low_light at scale 1, whose sizes do not fit super_resolution at scale 4"),
+        ({"own": {"like": "df2k_x8"}}, "tasks.own.like is df2k_x8, super_resolution at scale 8"),
+    ],
+)
+def test_a_task_that_is_like_nothing_useful_is_told_why(tmp_path, tasks, said):
+    assert said in fault(with_tasks(tmp_path, **tasks))
+
+
+def test_a_number_among_the_options_of_a_data_set_is_text(tmp_path):
+    params = load_params(changed(tmp_path, ["datasets", "pictures", "options"], {"validation": 0.25}))
+    assert params.datasets["pictures"].options == {"validation": "0.25"}
 
 
 @pytest.mark.parametrize(("kind", "meant"), [("variant", "affine"), ("task", "df2k_x4")])

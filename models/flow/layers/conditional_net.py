@@ -20,6 +20,10 @@ _INIT_STD = 0.05  # Glow and SRFlow: hidden convolutions start from N(0, 0.05)
 class CouplingNet(Protocol):
     """What a coupling asks of the network inside of it; it is built as ``ConditionalNet`` is."""
 
+    def shared_shape(self, height: int, width: int) -> tuple[int, ...]:
+        """Return the shape of what ``share`` returns for features of this size, the batch left out."""
+        ...
+
     def share(self, features: Tensor) -> Tensor:
         """Return what depends on the features alone."""
         ...
@@ -59,6 +63,10 @@ class ConditionalNet(nn.Module):
         self.mix = _conv(hidden, hidden, 1)
         self.norm2 = ActNorm(hidden)
         self.out = ZeroConv2d(hidden, out_channels)
+
+    def shared_shape(self, height: int, width: int) -> tuple[int, ...]:
+        """Return ``(hidden, height, width)``."""
+        return self.from_features.out_channels, height, width
 
     def share(self, features: Tensor) -> Tensor:
         """Return conv_f(features), ``(B, hidden, H, W)``: the part that all draws have in common."""

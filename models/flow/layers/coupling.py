@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.flow.bijection import Bijection, sum_pixels
+from models.flow.bijection import Bijection, check_condition, sum_pixels
 from models.flow.layers.conditional_net import ConditionalNet, CouplingNet
 from models.flow.transforms import Transform
 
@@ -44,19 +44,28 @@ class Coupling(Bijection):
 
     def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """Transform the second half; see the contract."""
-        x1, x2 = x[:, : self.passed], x[:, self.passed :]
-        z2, log_derivative = self.transform.forward(x2, self.net(x1, condition))
+        x1, x2, raw = self._halves(x, condition)
+        z2, log_derivative = self.transform.forward(x2, raw)
         return torch.cat([x1.to(z2.dtype), z2], 1), sum_pixels(log_derivative, x.shape[0])
 
     def inverse(self, z: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """Transform the second half back; see the contract."""
-        z1, z2 = z[:, : self.passed], z[:, self.passed :]
-        x2, log_derivative = self.transform.inverse(z2, self.net(z1, condition))
+        z1, z2, raw = self._halves(z, condition)
+        x2, log_derivative = self.transform.inverse(z2, raw)
         return torch.cat([z1.to(x2.dtype), x2], 1), sum_pixels(log_derivative, z.shape[0])
+
+    def _halves(self, x: Tensor, condition: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the half that passes, the half that is transformed, and the raw parameters for the latter."""
+        check_condition(self, x, condition, self.net.shared_shape(x.shape[2], x.shape[3]))
+        passed = x[:, : self.passed]
+        return passed, x[:, self.passed :], self.net(passed, condition)
 
 
 class Injector(Bijection):
-    """z = c(x; NN(f)) on all channels: parameters from the features alone, so all of them are shared."""
+    """z = c(x; NN(f)) on all channels: parameters from the features alone, so all of them are shared.
+
+    Raises ValueError for a condition whose shape does not fit the input.
+    """
 
     def __init__(self, channels: int, transform: Transform, feature_channels: int, hidden: int) -> None:
         super().__init__()
@@ -71,10 +80,16 @@ class Injector(Bijection):
 
     def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """Transform every channel; see the contract."""
+        self._check(x, condition)
         z, log_derivative = self.transform.forward(x, condition)
         return z, sum_pixels(log_derivative, x.shape[0])
 
     def inverse(self, z: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """Transform every channel back; see the contract."""
+        self._check(z, condition)
         x, log_derivative = self.transform.inverse(z, condition)
         return x, sum_pixels(log_derivative, z.shape[0])
+
+    def _check(self, x: Tensor, condition: Any) -> None:
+        raw_channels = self.transform.parameters_per_channel * self.transformed
+        check_condition(self, x, condition, (raw_channels, x.shape[2], x.shape[3]))

@@ -69,7 +69,7 @@ class BoundedConv1x1(Bijection):
 
     rotation: Tensor
 
-    def __init__(self, channels: int, limit: float = 2.0) -> None:
+    def __init__(self, channels: int, limit: float) -> None:
         super().__init__()
         self.limit = limit
         self.weight = nn.Parameter(torch.zeros(channels, channels))  # A = weight - weight^T
@@ -98,7 +98,6 @@ class BoundedConv1x1(Bijection):
 
 
 PERMUTATIONS: dict[str, type[Bijection]] = {
-    "bounded": BoundedConv1x1,
     "learned": InvertibleConv1x1,
     "fixed_orthogonal": FixedOrthogonalConv1x1,
 }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from pipeline.datasets.contract import DataSet, Listing, PictureSource, Pixels, Wanted
-from pipeline.datasets.demo.photographs import carrier_members
+from pipeline.datasets.contract import DataSet, Listing, PictureSource, Pixels, Wanted, one_of
+from pipeline.datasets.photographs import carrier_members
 from pipeline.feed.manifest import Split
 from pipeline.pictures.decode import Unreadable
 from pipeline.pictures.folders import abridged, find_folder, picture_files
@@ -22,7 +23,9 @@ _FOLDERS = (
     "Img/img_align_celeba_png", "celeba/img_align_celeba", "crops_160", "",
 )  # fmt: skip
 _PARTITIONS = ("list_eval_partition.txt", "Eval/list_eval_partition.txt", "celeba/list_eval_partition.txt")
+_IDENTITIES = ("identity_CelebA.txt", "Anno/identity_CelebA.txt", "celeba/identity_CelebA.txt")
 _PARTITION: dict[str, Split | None] = {"0": "train", "1": "validation", "2": None}  # 2: the official test set
+_BY_NUMBER = "split by number: held-out pictures whose person is in training too"
 _DEMO_HELD_OUT = 900  # demo pictures from this number on are validation
 
 
@@ -67,18 +70,23 @@ class CelebA(DataSet):
     The paper names 182,341 ... 202,600 as its validation set, "total 20,260": one more than CelebA has. The last
     picture is 202,599, so 20,259 are held out.
 
-    The demo source are 999 pictures, ``000001.jpg`` to ``000999.jpg``; the last hundred are held out.
+    The official split is by person. The paper's and that of the demo are by number, so a person may be on both
+    sides; with ``identity_CelebA.txt`` (lines of a file name and the number of a person) beside the pictures or in
+    ``Anno/``, a note says of how many held-out pictures that is true.
+
+    The demo source are 999 pictures, ``000001.jpg`` to ``000999.jpg``; the last hundred are held out. Their carrier
+    does not tell whom they show.
     """
 
     name = "celeba"
     licence = "CelebA: for non-commercial research only; its pictures may not be redistributed or published as a set"
     demo_licence = "999 pictures of CelebA: non-commercial research only, not to be redistributed (CelebA's terms)"
-    options: ClassVar = {"split": ("paper", "official")}
+    options: ClassVar = {"split": one_of("paper", "official")}
     published_duplicates = True  # nobody says that it has none
 
     def demo(self) -> Listing:
         """Return the 999 pictures of the carrier, cropped."""
-        listing = Listing(notes=["demo: 999 pictures of CelebA, centre crops of 160 x 160"])
+        listing = Listing(notes=["demo: 999 pictures of CelebA, centre crops of 160 x 160", f"{_BY_NUMBER}: unknown"])
         for member in carrier_members("celeba_faces", "*.jpg"):
             split: Split = "train" if int(member.path.stem) < _DEMO_HELD_OUT else "validation"
             source = PictureSource(member.path.stem, split, member.name, member.path, processing=FaceCrop())
@@ -115,6 +123,8 @@ class CelebA(DataSet):
             if split:
                 origin = present[name].relative_to(path).as_posix()
                 listing.pictures.append(PictureSource(name, split, origin, present[name], processing=FaceCrop()))
+        if not official:
+            listing.notes.append(f"{_BY_NUMBER}: {_persons_on_both_sides(path, folder, listing)}")
         listing.notes.append(f"split: {self.option(wanted, 'split')}; centre crops of 160 x 160 unless cropped already")
         return listing
 
@@ -129,17 +139,39 @@ def _paper_split(name: str) -> Split:
 
 def _official_split(path: Path, folder: Path, listing: Listing) -> dict[str, Split | None]:
     """Return the split of every picture in ``list_eval_partition.txt``; what is wrong with it goes to ``listing``."""
-    places = [*(path / name for name in _PARTITIONS), folder.parent / _PARTITIONS[0]]
-    file = next((place for place in places if place.is_file()), None)
+    file = _beside(path, folder, _PARTITIONS)
     if file is None:
         listing.faults.append("list_eval_partition.txt is not there; options.split: official needs it")
         return {}
     splits: dict[str, Split | None] = {}
-    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        name, _, part = line.replace(",", " ").strip().partition(" ")
-        if part.strip() in _PARTITION:
-            splits[Path(name).stem] = _PARTITION[part.strip()]
+    for number, line, name, part in _rows(file):
+        if part in _PARTITION:
+            splits[name] = _PARTITION[part]
         elif line.strip() and number > 1:  # the Kaggle copy has a headline
             listing.faults.append(f"{file.name}, line {number}: {line[:40]!r} is not a file name and 0, 1 or 2")
             break
     return splits
+
+
+def _persons_on_both_sides(path: Path, folder: Path, listing: Listing) -> str:
+    """Return how many held-out pictures show a person of a training picture, or why nobody knows."""
+    file = _beside(path, folder, _IDENTITIES)
+    if file is None:
+        return f"unknown, {_IDENTITIES[0]} is not there"
+    person = {name: who for _, _, name, who in _rows(file) if who}
+    trained_on = {person.get(one.id) for one in listing.pictures if one.split == "train"} - {None}
+    held_out = [person.get(one.id) for one in listing.pictures if one.split == "validation"]
+    untold = f", {held_out.count(None)} are not in {file.name}" if None in held_out else ""
+    return f"{sum(who in trained_on for who in held_out)} of {len(held_out)}{untold}"
+
+
+def _beside(path: Path, folder: Path, names: Sequence[str]) -> Path | None:
+    places = [*(path / name for name in names), folder.parent / names[0]]
+    return next((place for place in places if place.is_file()), None)
+
+
+def _rows(file: Path) -> Iterator[tuple[int, str, str, str]]:
+    """Yield (number, line, file name without extension, what stands behind it) of every line."""
+    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        name, _, value = line.replace(",", " ").strip().partition(" ")
+        yield number, line, Path(name).stem, value.strip()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.datasets.contract import DataSet, Listing, PictureSource, Wanted
-from pipeline.datasets.demo.photographs import carrier_members
+from pipeline.datasets.photographs import carrier_members
 from pipeline.feed.manifest import Split
 from pipeline.pictures.decode import Unreadable
 from pipeline.pictures.folders import abridged, find_folder, picture_files, safe_id, shown

@@ -8,8 +8,8 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from pipeline.datasets.contract import DataSet, Listing, PictureSource, Wanted
-from pipeline.datasets.demo.photographs import PACKAGED_LICENCE, packaged_photographs
+from pipeline.datasets.contract import DataSet, Listing, PictureSource, Wanted, one_of
+from pipeline.datasets.photographs import PACKAGED_LICENCE, packaged_photographs
 from pipeline.feed.manifest import Role, Split
 from pipeline.pictures.decode import Unreadable
 from pipeline.pictures.folders import abridged, find_folder, picture_files
@@ -89,7 +89,7 @@ class DF2K(DataSet):
         "Flickr2K: pictures under the licences that their authors chose on Flickr; research use."
     )
     demo_licence = PACKAGED_LICENCE
-    options: ClassVar = {"low_resolution": ("made", "published")}
+    options: ClassVar = {"low_resolution": one_of("made", "published")}
 
     def demo(self) -> Listing:
         """Return the photographs inside the installed scikit-image and scikit-learn; nothing is downloaded."""

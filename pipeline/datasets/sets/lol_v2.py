@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from pipeline.datasets.contract import DataSet, Listing, Wanted
+from pipeline.datasets.contract import DataSet, Listing, Wanted, one_of
 from pipeline.datasets.sets.low_light_pairs import SYNTHETIC_LICENCE, PairFolder, all_paired, synthetic_pairs
 from pipeline.feed.manifest import Split
 
@@ -51,7 +51,7 @@ class LOLv2(DataSet):
     name = "lol_v2"
     licence = "LOL-v2: published for research by its authors, without a licence text; ask them before any other use"
     demo_licence = SYNTHETIC_LICENCE
-    options: ClassVar = {"part": ("both", "real", "synthetic")}
+    options: ClassVar = {"part": one_of("both", "real", "synthetic")}
     overlaps: ClassVar = {
         "lol": "scenes of LOL-v2's test set stand in the training pictures of LOL",
         "ve_lol": "LOL-v2 and VE-LOL share captured scenes",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.datasets.contract import Listing, PictureSource, Pixels
-from pipeline.datasets.demo.photographs import PACKAGED_LICENCE, carrier_members, packaged_photographs
+from pipeline.datasets.photographs import PACKAGED_LICENCE, carrier_members, packaged_photographs
 from pipeline.feed.darkening import darken
 from pipeline.feed.manifest import Role, Split
 from pipeline.pictures.folders import abridged, find_folder, picture_files, safe_id

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.datasets.contract import DataSet, Listing, PictureSource, Wanted
-from pipeline.datasets.demo.photographs import PACKAGED_LICENCE, carrier_members, packaged_files
+from pipeline.datasets.photographs import PACKAGED_LICENCE, carrier_members, packaged_files
 from pipeline.feed.manifest import Split
 from pipeline.pictures.folders import safe_id, shown, walk_pictures
 
@@ -19,6 +20,18 @@ _PLACES: tuple[tuple[str, str, Split], ...] = (
     ("skimage", "data/rocket.jpg", "validation"),
 )
 _PLACES_OF_IMAGENET = ("imagenet_05_853.jpg", "imagenet_08_915.jpg", "imagenet_12_741.jpg")
+
+
+def files_below(path: Path, called: str, listing: Listing) -> Iterator[tuple[str, Path]]:
+    """Yield (name below ``path``, file) of all pictures there; faults go to ``listing``, each name after ``called``."""
+    files, faults = walk_pictures(path)
+    listing.faults.extend(f"{shown(called)}{fault}" for fault in faults)
+    for file in files:
+        name = file.relative_to(path).as_posix()
+        if name.isprintable():
+            yield name, file
+        else:
+            listing.faults.append(f"{shown(called + name)}: rename it; control characters are not allowed")
 
 
 class PictureFolder(DataSet):
@@ -38,13 +51,8 @@ class PictureFolder(DataSet):
 
     def folder(self, path: Path, wanted: Wanted) -> Listing:
         """Return all pictures in and below ``path``."""
-        files, faults = walk_pictures(path)
-        listing = Listing(faults=faults)
-        for file in files:
-            origin = file.relative_to(path).as_posix()
-            if not origin.isprintable():
-                listing.faults.append(f"{shown(origin)}: rename it; control characters are not allowed")
-                continue
+        listing = Listing()
+        for origin, file in files_below(path, "", listing):
             identity = safe_id(origin.replace("/", "-"))
             listing.pictures.append(PictureSource(identity, "validation", origin, file))
         return listing

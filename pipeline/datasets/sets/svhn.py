@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.datasets.contract import DataSet, Listing, PictureSource, Wanted
-from pipeline.datasets.demo.photographs import package_folder
+from pipeline.datasets.photographs import package_folder
 from pipeline.feed.manifest import Split
 from pipeline.pictures.decode import Unreadable
 

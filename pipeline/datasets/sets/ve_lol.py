@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 from typing import ClassVar
 
-from pipeline.datasets.contract import DataSet, Listing, Wanted
+from pipeline.datasets.contract import DataSet, Listing, Wanted, one_of
 from pipeline.datasets.sets.low_light_pairs import SYNTHETIC_LICENCE, PairFolder, all_paired, synthetic_pairs
 from pipeline.feed.manifest import Split
 
@@ -51,7 +51,7 @@ class VELOL(DataSet):
     name = "ve_lol"
     licence = "VE-LOL: published for research by its authors, without a licence text; ask them before any other use"
     demo_licence = SYNTHETIC_LICENCE
-    options: ClassVar = {"part": ("paper", "both", "captured", "synthetic")}
+    options: ClassVar = {"part": one_of("paper", "both", "captured", "synthetic")}
     overlaps: ClassVar = {
         "lol": "scenes of VE-LOL's test set stand in the training pictures of LOL",
         "lol_v2": "LOL-v2 and VE-LOL share captured scenes",

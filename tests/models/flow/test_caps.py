@@ -15,9 +15,9 @@ from models.flow.layers.squeeze import Squeeze
 from models.flow.transforms import Affine, CertifiedSpline, RationalQuadraticSpline
 from models.restoration.low_light import LowLightFlow
 from models.restoration.super_resolution import SuperResolutionFlow
-from pipeline.config import load_params
 from pipeline.errors import ConfigError
 from pipeline.model_folder import ModelConfig, build
+from pipeline.params import load_params
 from pipeline.stability.bounds import amplification_bound
 
 ENCODER = {"channels": 4, "blocks": 1, "growth": 2, "taps": [0]}

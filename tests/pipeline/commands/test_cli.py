@@ -1,6 +1,7 @@
 """The command line: quick to start, one line for wrong use, the exit code of what it ran, signals passed on."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -144,7 +145,7 @@ def test_check_names_a_missing_source(tmp_path):
         ),
         (
             ["stability", "--model", "m", "--out", "o"],
-            "pipeline.stability.audit",
+            "pipeline.commands.audit",
             "audit_model",
             (Path("m"), Path("o"), None),
         ),
@@ -172,10 +173,14 @@ def test_commands_call_the_pipeline(tmp_path, monkeypatch, arguments, module, fu
 @pytest.fixture
 def project(tmp_path):
     """Return a function that starts ``steadyflow``'s DVC in a project of one stage."""
-    (tmp_path / "stage.py").write_text(STAGE, encoding="utf-8")
+    stages = tmp_path / "stages"
+    stages.mkdir()
+    (stages / "__init__.py").touch()
+    (stages / "one.py").write_text(STAGE, encoding="utf-8")
+    shutil.copy(ROOT / "stages" / "run", stages / "run")
     (tmp_path / "mode").write_text("", encoding="utf-8")
     (tmp_path / "dvc.yaml").write_text(
-        "stages:\n  one:\n    cmd: python stage.py\n    deps: [stage.py, mode]\n    outs: [result]\n",
+        "stages:\n  one:\n    cmd: sh stages/run one\n    deps: [stages/one.py, mode]\n    outs: [result]\n",
         encoding="utf-8",
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_NO_ANALYTICS": "1"}

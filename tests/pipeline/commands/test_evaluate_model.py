@@ -11,6 +11,7 @@ from skimage import data
 from upstream_cases import TINY
 
 from pipeline import cli
+from pipeline.commands import audit
 from pipeline.commands.evaluation import evaluate_model
 from pipeline.errors import CheckpointError, DataError, SteadyflowError
 from pipeline.feed.darkening import darken
@@ -21,9 +22,8 @@ from pipeline.inference.restore import restore_file
 from pipeline.kinds import KINDS
 from pipeline.metrics import metrics_of
 from pipeline.metrics.fidelity import psnr
-from pipeline.model_folder import load_model
+from pipeline.model_folder import load_flow
 from pipeline.pictures.eight_bit import to_tensor
-from pipeline.stability import audit
 from pipeline.upstream import import_upstream
 
 SR, LOW_LIGHT = KINDS["super_resolution"], KINDS["low_light"]
@@ -64,7 +64,7 @@ def test_super_resolution_makes_its_own_input(models, photographs, tmp_path, cap
     found = evaluate_model(models / "srflow_x4", photographs, None, out, draws=2)
     content = read_json(out / "evaluation" / "metrics.json")
     assert (content["pictures"], content["draws"], content["variant"]) == (2, 2, "SRFlow")
-    assert list(found.metrics) == list(metrics_of("super_resolution")) and None not in found.metrics.values()
+    assert list(found.metrics) == list(metrics_of("draws")) and None not in found.metrics.values()
     assert [row["picture"] for row in read_csv(out / "evaluation" / "per_picture.csv")] == ["a", "b"]
     assert (out / "evaluation" / "grid.jpg").stat().st_size > 1000
     reference, cropped = (np.asarray(Image.open(out / "samples" / name / "reference.png")) for name in "ab")
@@ -104,7 +104,7 @@ def test_low_light_pairs(models, tmp_path):
     (picture,) = samples["pictures"]
     assert (picture["id"], len(picture["draws"])) == ("normal00690", 1)
     assert found.metrics["psnr_latent_mean"] == found.metrics["psnr_draws_mean"]
-    assert set(found.metrics) == set(metrics_of("low_light"))
+    assert set(found.metrics) == set(metrics_of("estimates"))
     ((_, sides),) = reference_pairs(tmp_path / "normal", tmp_path / "low", LOW_LIGHT, 1)
     assert np.array_equal(sides[1], darken(lit, "a")) and len(sides) == 3
 
@@ -114,10 +114,10 @@ def test_temperature_is_the_models_own(models, tmp_path, monkeypatch):
     assert len(restore_file(models / "llflow", picture, tmp_path / "one", None, None, 10)) == 1
     assert len(restore_file(models / "llflow", picture, tmp_path / "four", None, 1.0, 10)) == 4
     assert len(restore_file(models / "llflow", picture, tmp_path / "two", 2, None, 10)) == 2
-    own = {name: load_model(models / name).config.temperature for name in ("llflow", "srflow_x4")}
+    own = {name: load_flow(models / name).config.temperature for name in ("llflow", "srflow_x4")}
     assert own == {"llflow": 0.0, "srflow_x4": 0.9}
     asked = []
-    monkeypatch.setattr(audit, "audit", lambda *values: asked.append(values[4]) or {})
+    monkeypatch.setattr(audit, "audit", lambda flow, crops, out, limits, seed: asked.append(limits.temperature) or {})
     for temperature in (None, 0.5):
         audit.audit_model(models / "llflow", tmp_path / "audit", temperature)
     assert asked == [0.0, 0.5]

@@ -17,6 +17,7 @@ from pipeline.errors import DataError
 from pipeline.feed.darkening import darken
 from pipeline.feed.manifest import read_manifest
 from pipeline.feed.shards import Pictures
+from pipeline.params import load_params
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -47,6 +48,17 @@ def test_every_demo_source_goes_through_prepare(name, tmp_path, monkeypatch):
     assert all(count >= 3 for count in counts.values())
 
 
+@pytest.mark.parametrize("task", ["df2k_x4", "df2k_x8", "lol", "ve_lol"])
+def test_the_demo_profile_measures_all_sample_pictures_held_out(task):
+    """There are a hundred faces, of which it takes a few; of the other sets it can take all."""
+    params = load_params(ROOT / "params.yaml").model_copy(update={"profile": "demo"})
+    pictures = carried(params.task(task).dataset).pictures
+    held_out = sum(picture.split == "validation" and picture.role == "target" for picture in pictures)
+    data = params.settings(task).data
+    assert held_out >= 3
+    assert data.validation_limit is None or data.validation_limit >= held_out * data.validation_crops
+
+
 @pytest.mark.parametrize("name", ["lol", "lol_v2", "ve_lol"])
 def test_synthetic_pairs_are_named_so_everywhere(name, tmp_path):
     listing = carried(name)
@@ -64,7 +76,7 @@ def test_synthetic_pairs_are_named_so_everywhere(name, tmp_path):
 
 
 def test_a_machine_without_an_index_is_told_which_source_to_set(monkeypatch, tmp_path):
-    from pipeline.datasets.demo import package_index
+    from pipeline.carriers import package_index
 
     monkeypatch.setenv("STEADYFLOW_CACHE", str(tmp_path))
     monkeypatch.setattr(package_index, "pip_settings", lambda: {"no-index": "1"})

@@ -25,12 +25,21 @@ class Odd:
     """Something that a pickle may name and a data set never holds."""
 
 
+def laughs():
+    """Return 2^60 empty lists in a few bytes: each list holds another one twice."""
+    inner = []
+    for _ in range(60):
+        inner = [inner, inner]
+    return inner
+
+
 # What is written into a published list or batch, and words of the line that tells it. {mark} must never appear.
 PICKLES = {
     "code": (lambda mark: [code_that_leaves(mark)], "asks for posix.system, which is not run"),
     "class": (lambda mark: [Odd()], "which is not run"),
     "objects": (lambda mark: [np.array([code_that_leaves(mark)], dtype=object)], "which is not run"),
     "odd array": (lambda mark: [np.array([Path], dtype=object)], "which is not run"),
+    "laughs": (lambda mark: laughs(), "not a list of arrays"),
     "no arrays": (lambda mark: ["text", 3], "not a list of arrays"),
     "not a list": (lambda mark: 7, "not a list of arrays"),
     "floats": (lambda mark: [np.zeros((40, 40, 3))] * 4, "(40, 40, 3), float64, where (H, W, 3) uint8"),
@@ -59,6 +68,7 @@ FORGED = {
     "persistent": b"\x80\x04Pid\n.",
     "short array": b"\x80\x04]cnumpy.core.multiarray\n_reconstruct\n)R(K\x01K\x05K\x05\x86cnumpy\ndtype\n"
     b"\x8c\x02u1\x85R\x89C\x01atba.",
+    "a list in itself": b"\x80\x04]\x94h\x00a.",
     "cut": b"\x80\x04]",
     "nothing": b"",
 }
@@ -122,7 +132,7 @@ HOSTILE_NAMES = [
 
 
 @pytest.mark.parametrize("hostile", HOSTILE_NAMES)
-@pytest.mark.parametrize("name", ["df2k", "celeba crops", "lol", "cifar10 classes", "textures"])
+@pytest.mark.parametrize("name", ["df2k", "celeba crops", "lol", "cifar10 classes", "textures", "pictures"])
 def test_a_strange_file_name_does_no_harm(name, hostile, root):
     """It is refused in one printable line, left out as no part of the set, or taken under a safe id."""
     tree = TREES[name]

@@ -11,11 +11,12 @@ from command_line import steadyflow
 from torch import nn
 
 from models.flow.layers.actnorm import ActNorm
-from pipeline.config import load_params
+from pipeline.experiment import Experiment
 from pipeline.feasibility import one_model, profile
 from pipeline.feasibility.profile import check_models, print_rows, published_sizes, run_alone
 from pipeline.model_folder import build
-from pipeline.training.jobs import flow_config
+from pipeline.params import load_params
+from pipeline.training.model_configs import flow_config
 
 ROOT = Path(__file__).resolve().parents[3]
 PARAMS = load_params(ROOT / "params.yaml")
@@ -24,10 +25,14 @@ COUNTS = json.loads((ROOT / "tests" / "helpers" / "published_networks.json").rea
 RELEASED = {"df2k_x4": "robustnf_{}_x4", "df2k_x8": "robustnf_{}_x8", "celeba_x8": "robustnf_{}_x8"}
 
 
+def experiment(params, task, variant):
+    return Experiment.of(params, task, params.seeds[0], variant)
+
+
 @pytest.mark.parametrize("task", PARAMS.tasks)
 @pytest.mark.parametrize("variant", ["affine", "bounded", "rq_spline"])
 def test_the_paper_profile_has_the_published_sizes(task, variant):
-    sizes = published_sizes(flow_config(PAPER, task, variant))
+    sizes = published_sizes(flow_config(experiment(PAPER, task, variant)))
     name = RELEASED.get(task, "llflow").format("spline" if variant == "rq_spline" else "affine")
     if name == "llflow" and variant == "rq_spline":
         assert sizes is None
@@ -36,26 +41,24 @@ def test_the_paper_profile_has_the_published_sizes(task, variant):
 
 
 def test_nothing_published_to_compare_with():
-    assert published_sizes(flow_config(PAPER, "df2k_x4", "certified_spline")) is None
-    assert published_sizes(flow_config(SMOKE, "df2k_x4", "affine")) is None
+    assert published_sizes(flow_config(experiment(PAPER, "df2k_x4", "certified_spline"))) is None
+    assert published_sizes(flow_config(experiment(SMOKE, "df2k_x4", "affine"))) is None
 
 
 @pytest.mark.parametrize("task", ["df2k_x4", "df2k_x8", "ve_lol"])
 @pytest.mark.parametrize("variant", PARAMS.variants)
 def test_every_model_of_the_smoke_profile_is_sound(task, variant):
-    found = one_model.try_model(SMOKE, task, variant, 2)
+    found = one_model.try_model(experiment(SMOKE, task, variant), 2)
     assert found.faults == ()
-    network = build(flow_config(SMOKE, task, variant))
+    network = build(flow_config(experiment(SMOKE, task, variant)))
     assert found.parameters == sum(p.numel() for p in network.parameters() if p.requires_grad)
     # more than the libraries take, less than any machine has: kilobytes taken for bytes would show
     assert 2**27 < found.peak_bytes < 2**36
 
 
 def test_the_coin_of_low_light_hides_nothing():
-    training = SMOKE.settings("lol").training.model_copy(update={"ratio_probability": 1.0})
-    settings = SMOKE.settings("lol").model_copy(update={"training": training})
-    always = SMOKE.model_copy(update={"profiles": {"smoke": {"lol": settings}}})
-    assert one_model.try_model(always, "lol", "affine", 1).faults == ()
+    always = experiment(SMOKE, "lol", "affine").vary({"settings.training.ratio_probability": 1.0})
+    assert one_model.try_model(always, 1).faults == ()
 
 
 def spoilt(spoil):
@@ -100,13 +103,13 @@ def blind(network):
 )
 def test_faults_are_told(spoil, said, monkeypatch):
     monkeypatch.setattr(one_model, "build", spoilt(spoil))
-    faults = one_model.try_model(SMOKE, "df2k_x4", "affine", 1).faults
+    faults = one_model.try_model(experiment(SMOKE, "df2k_x4", "affine"), 1).faults
     for text in said:
         assert any(fault.startswith(text) for fault in faults), faults
 
 
 def test_a_network_of_another_size_is_told(monkeypatch, capsys):
-    fits = one_model.try_model(SMOKE, "lol", "affine", 1)
+    fits = one_model.try_model(experiment(SMOKE, "lol", "affine"), 1)
     monkeypatch.setattr(profile, "run_alone", lambda *arguments: fits)
     monkeypatch.setitem(profile.PUBLISHED, ("low_light", 1, "affine"), 38_000_000)
     rows = check_models(PAPER, ["lol"], ["affine"], 1)

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from models.flow.transforms import Affine
-from pipeline.config import load_params
 from pipeline.feed.bicubic import imresize
 from pipeline.inference.held_out import spread
 from pipeline.inference.sampling import draw_images, pad_to_multiple
 from pipeline.kinds import KINDS
 from pipeline.kinds.contract import Drawing
+from pipeline.params import load_params
 from pipeline.pictures.eight_bit import to_tensor, to_uint8, value_statistics
 from pipeline.stability.stress import STRESS, stress_inputs
 
@@ -38,13 +38,20 @@ def case(request):
 def test_a_batch_goes_through_the_objective(case):
     kind, scale, settings, network = case
     batch = kind.batch(sides_of(kind), scale, settings.training, Drawing(1, 0, range(4)))
-    loss = kind.objective(network)(*batch)
-    loss.backward()
-    assert loss.isfinite()
-    assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
+    assert kind.objective(network)(*batch).isfinite()
     encoder = kind.encoder(settings.network.encoder.model_dump(), scale)
     network.encoder.load_state_dict(encoder.state_dict())
     assert kind.pretraining(encoder)(*kind.batch(sides_of(kind), scale, None, Drawing(1, 0, range(4)))).isfinite()
+
+
+def test_what_an_objective_trains_is_what_its_loss_reaches(case):
+    kind, scale, settings, network = case
+    encoder = kind.encoder(settings.network.encoder.model_dump(), scale)
+    for objective, training in ((kind.objective(network), settings.training), (kind.pretraining(encoder), None)):
+        trained = {name for name, parameter in objective.named_parameters() if parameter.requires_grad}
+        objective.requires_grad_(True)  # what is frozen, too: none of it may be reached
+        objective(*kind.batch(sides_of(kind), scale, training, Drawing(1, 0, range(4)))).backward()
+        assert trained == {name for name, parameter in objective.named_parameters() if parameter.grad is not None}
 
 
 def test_what_is_random_depends_on_the_sample_alone(case):
@@ -80,10 +87,10 @@ def test_stress_inputs_are_pictures(case):
     stress = stress_inputs(8, 1, [seen, seen], kind, torch.device("cpu"))
     assert {one.kind for one in stress} == set(STRESS)
     for one in stress:
-        shown = kind.shown(one.lr)
-        assert shown.min() >= -1e-6 and shown.max() <= 1 + 1e-5 and one.lr.isfinite().all()
+        shown = kind.shown(one.seen)
+        assert shown.min() >= -1e-6 and shown.max() <= 1 + 1e-5 and one.seen.isfinite().all()
     again = stress_inputs(8, 1, [seen, seen], kind, torch.device("cpu"))
-    assert all(torch.equal(a.lr, b.lr) for a, b in zip(stress, again, strict=True))
+    assert all(torch.equal(a.seen, b.seen) for a, b in zip(stress, again, strict=True))
 
 
 def test_noise_of_the_low_resolution_is_the_noise_downscaled():

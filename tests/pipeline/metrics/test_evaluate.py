@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.datasets.demo import package_index
+from pipeline.carriers import package_index
 from pipeline.errors import DataError
 from pipeline.files import read_csv, read_json, write_json
+from pipeline.kinds import KINDS
 from pipeline.metrics import metrics_of
 from pipeline.metrics.evaluate import evaluate
 from pipeline.metrics.fidelity import psnr
@@ -43,7 +44,8 @@ def write_samples_folder(folder, astronaut, blurred, kind="super_resolution"):
         drawn = [{**entry, "file": f"{name}/draw_{i:02d}.png", "outside_values": outside[i]} for i in range(len(draws))]
         pictures.append({"id": name, **{part: f"{name}/{part}.png" for part in parts}, "draws": drawn})
     task = "df2k_x4" if kind == "super_resolution" else "lol"
-    content = {"kind": kind, "task": task, "variant": "affine", "profile": "smoke", "run_key": "k", "scale": scale}
+    origin = {"task": task, "variant": "affine", "profile": "smoke", "run_key": "k"}
+    content = {**origin, "kind": kind, "aspect": KINDS[kind].aspect, "scale": scale}
     write_json(folder / "samples.json", content | {"temperature": 0.9, "quantization": "floor", "pictures": pictures})
     return folder
 
@@ -65,7 +67,7 @@ def test_evaluation_of_a_folder(samples, tmp_path, alex, astronaut):
     assert found.baseline["lpips"] == pytest.approx(
         np.mean(
             [
-                alex.distance(np.array(Image.open(samples / n / "baseline.png")), reference)
+                alex.compare(np.array(Image.open(samples / n / "baseline.png"))[None], reference).distance[0]
                 for n, reference in (("a", astronaut), ("b", np.ascontiguousarray(astronaut[::-1])))
             ]
         )
@@ -80,13 +82,13 @@ def test_evaluation_of_a_folder(samples, tmp_path, alex, astronaut):
     assert set(written["reasons"]) == {"baseline.diversity", "baseline.pixel_errors", "baseline.pixel_error_draws"}
     rows = read_csv(tmp_path / "evaluation" / "per_picture.csv")
     assert [row["picture"] for row in rows] == ["a", "b"]
-    assert set(rows[0]) == {"picture", *metrics_of("super_resolution")}
+    assert set(rows[0]) == {"picture", *metrics_of("draws")}
 
 
 def test_evaluation_of_low_light(tmp_path, astronaut, blurred, alex):
     folder = write_samples_folder(tmp_path / "samples", astronaut, blurred, "low_light")
     found = evaluate(folder, "lol", "affine")
-    assert set(found.metrics) == set(found.baseline) == set(metrics_of("low_light"))
+    assert set(found.metrics) == set(found.baseline) == set(metrics_of("estimates"))
     assert (found.metrics["pixel_errors"], found.metrics["pixel_error_draws"]) == (1, 1)
     first = found.per_picture[0]
     assert first["psnr_draws_mean"] > first["psnr_latent_mean"] > first["psnr_latent_mean_gain"]

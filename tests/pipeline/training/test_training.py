@@ -151,11 +151,11 @@ def test_sigterm_is_a_request_to_stop():
 def test_the_run_key_depends_on_settings_data_and_nothing_else(tmp_path):
     manifest = tmp_path / "manifest.json"
     manifest.write_text("{}")
-    key = run_key(tmp_path, {"a": 1, "b": 2}, [manifest])
-    assert key == run_key(tmp_path / "elsewhere", {"b": 2, "a": 1}, [manifest])
-    assert key != run_key(tmp_path, {"a": 1, "b": 3}, [manifest])
+    key = run_key("train", {"a": 1, "b": 2}, [manifest])
+    assert key == run_key("train", {"b": 2, "a": 1}, [manifest])
+    assert key != run_key("train", {"a": 1, "b": 3}, [manifest])
     manifest.write_text("{ }")
-    assert key != run_key(tmp_path, {"a": 1, "b": 2}, [manifest])
+    assert key != run_key("train", {"a": 1, "b": 2}, [manifest])
 
 
 class NearlyFull(io.BytesIO):

@@ -13,7 +13,8 @@ from upstream_cases import FULL, PUBLISHED, TINY, crc32
 from models.flow.bijection import standard_normal_log_prob
 from pipeline.errors import CheckpointError, SteadyflowError
 from pipeline.inference.sampling import draw_images
-from pipeline.model_folder import build, load_model
+from pipeline.kinds import KINDS
+from pipeline.model_folder import build, load_flow
 from pipeline.upstream import load_upstream
 from pipeline.upstream.families import recognize
 from pipeline.upstream.layout import read_layout
@@ -128,7 +129,7 @@ def test_the_command_writes_an_ordinary_model_folder(name, files, tmp_path):
     about = json.loads((out / "import.json").read_text(encoding="utf-8"))
     assert (about["family"], about["values"]) == (TINY[name].family, said["values"])
     assert about["published_temperature"] == (0.0 if name == "llflow" else 0.9)
-    network, model = load_model(out), load_upstream(weights, options)
+    network, model = load_flow(out).network, load_upstream(weights, options)
     _, lr, _, _ = TINY[name].pictures()
     again = next(draw_images(network, lr[:1], 1, 0.8, 10, "0"))
     torch.testing.assert_close(again, model.sample(lr[:1], 0.8)[0])
@@ -137,7 +138,7 @@ def test_the_command_writes_an_ordinary_model_folder(name, files, tmp_path):
 
 def test_draws_differ_by_seed_and_temperature_and_any_size_is_taken(files):
     model = load_upstream(*files("llflow"))
-    lr = model.network.kind.from_picture((255 * torch.rand(1, 3, 19, 21)).to(torch.uint8))
+    lr = KINDS[model.config.kind].from_picture((255 * torch.rand(1, 3, 19, 21)).to(torch.uint8))
     mean, first, second = model.sample(lr, 0.0), model.sample(lr, 1.0), model.sample(lr, 1.0, seed=11)
     assert mean.shape == (1, 3, 19, 21)
     assert not torch.equal(first, mean)

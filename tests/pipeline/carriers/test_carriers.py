@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline.datasets.demo import carriers, package_index
-from pipeline.datasets.demo.carriers import CARRIERS, Carrier, carrier_file, carrier_folder
+from pipeline.carriers import carriers, package_index
+from pipeline.carriers.carriers import CARRIERS, Carrier, carrier_file, carrier_folder
 from pipeline.errors import DataError
 
 CONTENT = bytes(range(256)) * 4000

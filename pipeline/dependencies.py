@@ -1,0 +1,184 @@
+"""The one list of what a result depends on: per stage the code and the settings that can change it.
+
+``run_key`` hashes what stands here, dvc.yaml is compared with it, and so is what each stage really imports: a
+file that is imported must stand here or under ``NO_RESULT_DEPENDS_ON``, and what stands here must be imported
+(tests/test_dependencies.py). A folder stands for all of its files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """``code``: files and folders. ``settings``: places in artifacts/settings.json; {task} and {variant} are filled."""
+
+    code: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+
+
+_FLOW = ("models/flow", "models/restoration", "pipeline/kinds", "pipeline/model_folder.py", "pipeline/seeds.py")
+_FEED = ("pipeline/feed", "pipeline/pictures/__init__.py")
+_TRAINING = tuple(
+    f"pipeline/training/{name}.py"
+    for name in ("batches", "jobs", "loop", "model_configs", "optimizers", "outputs", "ranks", "schedule")
+)
+_HELD_OUT = ("pipeline/inference/held_out.py", "pipeline/pictures/eight_bit.py")
+_METRICS = (
+    "pipeline/metrics",
+    "pipeline/feed/bicubic.py",
+    "pipeline/pictures/__init__.py",
+    "pipeline/pictures/decode.py",
+    "pipeline/pictures/folders.py",
+    "pipeline/safe_pickle.py",
+)
+_PROBLEM = ("tasks.{task}.problem", "tasks.{task}.data")
+_REPORT = (
+    "dvc_summary",
+    "figures",
+    "paper_figures",
+    "pictures",
+    "pixels",
+    "plots",
+    "references",
+    "report",
+    "results",
+    "rows",
+    "tables",
+    "tracked",
+    "view",
+    "wording",
+)
+STAGES: dict[str, Dependencies] = {
+    "prepare": Dependencies(
+        (
+            "pipeline/datasets",
+            "pipeline/feed/darkening.py",
+            "pipeline/feed/manifest.py",
+            "pipeline/feed/shards.py",
+            "pipeline/pictures/__init__.py",
+            "pipeline/pictures/decode.py",
+            "pipeline/pictures/folders.py",
+            "pipeline/safe_pickle.py",
+            "pipeline/seeds.py",
+        ),
+        ("tasks.{task}.problem", "tasks.{task}.source", "tasks.{task}.data.crop"),
+    ),
+    "pretrain": Dependencies(
+        (*_FLOW, *_FEED, *_TRAINING, "pipeline/training/pretrain.py"),
+        ("profile", *_PROBLEM, "tasks.{task}.network.encoder", "tasks.{task}.pretraining"),
+    ),
+    "train": Dependencies(
+        (*_FLOW, *_FEED, *_TRAINING, *_HELD_OUT, "pipeline/training/train.py"),
+        ("profile", "variants.{variant}", *_PROBLEM, "tasks.{task}.network", "tasks.{task}.training"),
+    ),
+    "sample": Dependencies(
+        (
+            *_FLOW,
+            *_FEED,
+            *_HELD_OUT,
+            "pipeline/inference/brightness.py",
+            "pipeline/inference/restore.py",
+            "pipeline/inference/sampling.py",
+            "pipeline/pictures/decode.py",
+        ),
+        (*_PROBLEM, "tasks.{task}.network.levels", "tasks.{task}.sampling"),
+    ),
+    "evaluate": Dependencies(
+        (
+            *_METRICS,
+            *(f"pipeline/reporting/{name}.py" for name in ("evaluated", "grid", "pixels", "wording")),
+        ),
+    ),
+    "stability": Dependencies(
+        (*_FLOW, *_FEED, *_HELD_OUT, "pipeline/inference/sampling.py", "pipeline/stability"),
+        (*_PROBLEM, "tasks.{task}.network.levels", "tasks.{task}.stability"),
+    ),
+    "report": Dependencies(
+        (
+            *_FLOW,
+            *_METRICS,
+            *(f"pipeline/feed/{name}.py" for name in ("darkening", "degradations", "equalization", "side")),
+            "pipeline/inference/sampling.py",
+            "pipeline/pictures/eight_bit.py",
+            *(f"pipeline/reporting/{name}.py" for name in _REPORT),
+            "pipeline/reporting/page",
+            "pipeline/reporting/sections",
+            *(
+                f"pipeline/stability/{name}.py"
+                for name in (
+                    "__init__",
+                    "bad_pixels",
+                    "bounds",
+                    "certified_bound",
+                    "contract",
+                    "feature_variance",
+                    "growth",
+                    "reconstruction",
+                    "stress",
+                    "subject",
+                )
+            ),
+        ),
+        ("profile", "seeds", "tasks", "variants"),
+    ),
+}
+
+# Imported by stages, yet a change there changes no result. Path -> reason.
+NO_RESULT_DEPENDS_ON: dict[str, str] = {
+    "stages": "a stage reads its arguments and calls one function of pipeline/; test_architecture.py keeps it so thin",
+    "pipeline/carriers": "fetches files by their hash: what is in them cannot be otherwise",
+    "pipeline/commands": "the command line",
+    "pipeline/config.py": "how params.yaml is read; stages depend on the values in artifacts/settings.json",
+    "pipeline/console.py": "what people see on the terminal",
+    "pipeline/dependencies.py": "this list: what it says of a stage is hashed, not how",
+    "pipeline/devices.py": "on which device and with how many threads, which is of the runtime",
+    "pipeline/errors.py": "words of errors",
+    "pipeline/experiment.py": "how settings travel; their values are hashed",
+    "pipeline/files.py": "how files are written, not what is in them",
+    "pipeline/layout.py": "where files lie",
+    "pipeline/origin.py": "names of the first fields of result files",
+    "pipeline/params.py": "how params.yaml is read and checked",
+    "pipeline/timings.py": "how long a stage took",
+    "pipeline/tracking": "tells MLflow what came out",
+    "pipeline/training/checkpoints.py": "how a training is interrupted; one that goes on ends bit for bit the same",
+    "pipeline/training/ray_train.py": "how a training is launched",
+    "pipeline/training/run_key.py": "names the run; the result is the same under another name",
+    "pipeline/training/stopping.py": "how a training is told to stop",
+}
+
+
+def code_files(stage: str) -> Iterator[tuple[str, Path]]:
+    """Yield (path relative to the code's root, file) of every Python file that results of ``stage`` depend on."""
+    for name in STAGES[stage].code:
+        place = _ROOT / name
+        for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            relative = file.relative_to(_ROOT).as_posix()
+            if not is_exception(relative):
+                yield relative, file
+
+
+def is_exception(path: str) -> bool:
+    """Return whether no result depends on the file or folder ``path``."""
+    return any(path == name or path.startswith(f"{name}/") for name in NO_RESULT_DEPENDS_ON)
+
+
+def settings_of(stage: str, resolved: Mapping[str, Any], **names: str) -> dict[str, Any]:
+    """Return the values in ``resolved`` (the content of artifacts/settings.json) that ``stage`` depends on, by place.
+
+    ``names`` fill the places in: task and variant.
+    """
+    found = {}
+    for template in STAGES[stage].settings:
+        place = template.format(**names)
+        value: Any = resolved
+        for part in place.split("."):
+            value = value[part]
+        found[place] = value
+    return found

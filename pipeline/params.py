@@ -1,0 +1,111 @@
+"""Reading params.yaml: every fault is one line that names the nearest valid thing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import yaml
+
+from pipeline.config import PARAMS_FILE, Params
+from pipeline.errors import ConfigError, nearest
+
+
+def load_params(path: Path | str = PARAMS_FILE) -> Params:
+    """Return the checked content of ``path``; every fault is a one-line ConfigError."""
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} is missing; run from the folder that holds it") from None
+    except yaml.MarkedYAMLError as error:
+        where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{path}{where}: not valid YAML ({error.problem})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML ({error})") from None
+    try:
+        params = Params.model_validate(raw)
+    except pydantic.ValidationError as error:
+        raise ConfigError(f"{path}: {_explain(error)}") from None
+    _check_references(params, path)
+    return params
+
+
+def _check_references(params: Params, path: Path) -> None:
+    """Names that point from one group into another must exist, also when no stage has asked yet."""
+    from models.flow.caps import Caps
+    from models.flow.transforms import TRANSFORMS  # torch: only when a file is really read
+    from pipeline.kinds import KINDS
+    from pipeline.stability import chosen
+
+    for name, variant in params.variants.items():
+        if variant.transform not in TRANSFORMS:
+            raise ConfigError(
+                f"{path}: variants.{name}.transform '{variant.transform}' does not exist; "
+                f"{nearest(variant.transform, TRANSFORMS)}"
+            )
+        transform = TRANSFORMS[variant.transform]
+        for group, given, allowed in (
+            ("options", variant.options, transform.options()),
+            ("caps", variant.caps, Caps.names()),
+        ):
+            for key in given:
+                if key not in allowed:
+                    raise ConfigError(f"{path}: variants.{name}.{group}.{key} does not exist; {nearest(key, allowed)}")
+        try:
+            transform(**variant.options)
+            Caps(**variant.caps)
+        except ValueError as error:
+            raise ConfigError(f"{path}: variants.{name}: {error}") from None
+    for profile, sizes in params.profiles.items():
+        for name, settings in sizes.items():
+            try:
+                chosen(settings.stability.analyses)
+            except ValueError as error:
+                raise ConfigError(f"{path}: profiles.{profile}.{name}.stability.analyses: {error}") from None
+    for name, task in params.tasks.items():
+        if task.kind not in KINDS:
+            raise ConfigError(f"{path}: tasks.{name}.kind '{task.kind}' does not exist; {nearest(task.kind, KINDS)}")
+        if task.scale not in KINDS[task.kind].scales:
+            scales = " or ".join(map(str, KINDS[task.kind].scales))
+            raise ConfigError(f"{path}: tasks.{name}.scale is {task.scale}; {task.kind} has scale {scales}")
+        params.settings(name)
+        params.dataset(name)
+        other = params.tasks.get(task.like or name, task)
+        if (other.kind, other.scale) != (task.kind, task.scale):
+            raise ConfigError(
+                f"{path}: tasks.{name}.like is {task.like}, {other.kind} at scale {other.scale}, whose sizes do not "
+                f"fit {task.kind} at scale {task.scale}; name a task of the same kind and scale"
+            )
+
+
+def _explain(error: pydantic.ValidationError) -> str:
+    """Return one line for all faults of a file, the nearest valid key beside each unknown one."""
+    lines = []
+    # unknown keys first: a misspelt key is usually why another one is missing
+    for fault in sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden"):
+        where = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            *parents, key = fault["loc"]
+            lines.append(f"unknown key '{where}'; {nearest(str(key), _fields_at(parents))}")
+        elif fault["type"] == "missing":
+            lines.append(f"{where} is missing")
+        else:
+            lines.append(f"{where or 'file'}: {fault['msg'].lower()} (got {fault['input']!r})")
+    return "; ".join(lines)
+
+
+def _fields_at(parents: list[Any]) -> list[str]:
+    """Return the valid keys of the object that ``parents`` leads to from the top of the file."""
+    kind: Any = Params
+    for part in parents:
+        if _is_model(kind):
+            kind = kind.model_fields[part].annotation
+        else:  # dict[str, entry]: ``part`` is the name of an entry
+            kind = kind.__args__[-1]
+    return list(kind.model_fields) if _is_model(kind) else []
+
+
+def _is_model(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, pydantic.BaseModel)

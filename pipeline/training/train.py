@@ -1,0 +1,104 @@
+"""The training of a flow by maximum likelihood, from the pretrained encoder of its task."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipeline.errors import DataError
+from pipeline.experiment import Experiment
+from pipeline.inference.held_out import Crop, held_out_crops
+from pipeline.kinds import KINDS
+from pipeline.layout import encoder_folder
+from pipeline.model_folder import build, load_encoder, save_model
+from pipeline.pictures.eight_bit import to_tensor
+from pipeline.tracking.experiments import open_experiment
+from pipeline.training import ranks
+from pipeline.training.batches import batches_of, training_pairs
+from pipeline.training.jobs import Job, Report, seeded_device
+from pipeline.training.loop import Hooks, Outcome, Plan, Values, fit
+from pipeline.training.model_configs import flow_config
+from pipeline.training.outputs import write_training
+from pipeline.training.stopping import stop_requests
+
+_NOT_OF_THE_SCHEDULE = {"batch", "noise_std", "ratio_probability"}
+_LOGGED = {
+    "loss": "train/nll",
+    "validation_nll": "validation/nll",
+    "validation_bits_per_dim": "validation/bits_per_dim",
+}
+
+
+def flow_plan(experiment: Experiment) -> Plan:
+    """Return the schedule by which the flow is trained."""
+    schedule = experiment.settings.training.model_dump(exclude=_NOT_OF_THE_SCHEDULE)
+    return Plan(what=f"train {experiment.name}", **schedule).at_run_time(experiment.runtime)
+
+
+def train(job: Job, report: Report, own: torch.device) -> None:
+    """Train the flow of the job's experiment on this worker; the first worker writes the results and tracks them.
+
+    DataError if the encoder or the prepared pictures are missing.
+    """
+    chosen = job.experiment
+    config, plan = flow_config(chosen), flow_plan(chosen)
+    encoder = encoder_folder(job.root, chosen.task, chosen.seed)
+    weights = encoder / "weights.safetensors"
+    if not weights.exists():
+        raise DataError(f"{weights} is missing; run `steadyflow repro pretrain@{chosen.task}-{chosen.seed}` first")
+    key = job.key([weights])
+    device = seeded_device(chosen, "flow", own)
+    network = build(config)
+    network.encoder.load_state_dict(load_encoder(encoder, {"task": chosen.task}).network.state_dict())
+    objective = KINDS[chosen.problem.kind].objective(network)
+    validate = _validator(chosen, held_out_crops(job.root, chosen, side=chosen.settings.data.crop * 2), device)
+    batches = batches_of(training_pairs(chosen, job.root), chosen, device, chosen.settings.training.batch)
+    store = job.store(key)
+
+    def work(log: Callable[[int, Values], None]) -> Outcome:
+        with stop_requests() as should_stop:
+            return fit(objective, plan, batches, store, device, Hooks(log, validate, report, should_stop))
+
+    if not ranks.is_first():
+        work(lambda step, values: None)
+        return
+    size = sum(parameter.numel() for parameter in network.parameters())
+    with open_experiment(job.root, chosen, key, "train", job.parent) as run:
+        run.params({**_described(chosen), "parameters": size})
+        outcome = work(lambda step, values: run.metrics(_named(values), step=step))
+        final = dataclasses.replace(config, run_key=key, step=plan.steps)
+        save_model(job.folder / "model", outcome.network, final)
+        summary = write_training(job.folder / "training", outcome, final, size)
+        run.metrics({f"train/{name}": value for name, value in summary.items() if isinstance(value, int | float)})
+        run.artifact(job.folder / "model", "model")
+        run.artifact(job.folder / "training", "training")
+    store.finish()
+
+
+def _validator(experiment: Experiment, crops: Sequence[Crop], device: torch.device) -> Callable[[nn.Module], Values]:
+    """Return a function from a network to its mean nll on held-out crops, without noise."""
+    kind, scale = KINDS[experiment.problem.kind], experiment.problem.scale
+    pairs = [kind.pair([to_tensor(side).to(device) for side in sides], scale) for _, sides in crops]
+
+    @torch.no_grad()
+    def validate(network: nn.Module) -> Values:
+        objective: Any = kind.objective(network)
+        values = [float(objective(*pair)) for pair in pairs]
+        nll = sum(values) / len(values)
+        return {"validation_nll": nll, "validation_bits_per_dim": nll / 3.0}
+
+    return validate
+
+
+def _described(experiment: Experiment) -> dict[str, Any]:
+    """Return the parameters of the run: what its training depends on."""
+    settings = experiment.settings.model_dump(include={"data", "network", "training"})
+    return {**experiment.model_dump(exclude={"settings", "runtime"}), **settings}
+
+
+def _named(values: Values) -> Values:
+    return {_LOGGED.get(name, f"train/{name}"): value for name, value in values.items() if name != "step"}

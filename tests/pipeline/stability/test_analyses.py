@@ -1,0 +1,176 @@
+"""Analyses say what they are: numbers, options, tables, plots; and an audit runs those that are asked for."""
+
+import csv
+import dataclasses
+import json
+from typing import ClassVar
+
+import pytest
+import torch
+from small_flow import small_audit, small_flow
+
+from pipeline.stability import ANALYSES, cheap, chosen
+from pipeline.stability.certified_bound import CertifiedBound
+from pipeline.stability.contract import COSTS, Analysis, Bars, Found, Number
+from pipeline.stability.feature_variance import FeatureVariance
+from pipeline.stability.stress import StressInput
+from pipeline.stability.subject import Subject
+
+SPLINE = {"name": "certified_spline", "options": {"bound": 0.5, "lipschitz": 4.0, "shift": 0.3}}
+CAPS = {"prior_mean": 1.0, "prior_log_scale": 3.0}
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory):
+    """Return the folder and the summary of an audit by every analysis."""
+    folder = tmp_path_factory.mktemp("audit")
+    return folder, small_audit(folder, small_flow(), {name: {} for name in ANALYSES})
+
+
+class Example(Analysis):
+    """An analysis that exists in these tests alone."""
+
+    name, title, cost = "example", "An example", "seconds"
+    numbers: ClassVar = {
+        "first": Number("First"),
+        "part_<kind>": Number("The part of {}", "%", factor=100.0, members={"b": "bees", "a": "ants"}),
+        "last": Number("Last", better="higher"),
+    }
+
+    def run(self, subject):
+        return Found({"first": 1.0})
+
+
+@dataclasses.dataclass(frozen=True)
+class Choosy(Example):
+    share: float = 0.5
+    steps: int = 3
+    exact: bool = False
+
+
+@pytest.mark.parametrize("analysis", ANALYSES.values(), ids=lambda analysis: analysis.name)
+def test_an_analysis_says_what_its_audit_writes(audited, analysis):
+    folder, summary = audited
+    assert analysis.cost in COSTS and analysis.title
+    found = summary["analyses"][analysis.name]
+    assert found and all(analysis.number(name) for name in found)
+    assert {n for n, value in found.items() if value is None} == {
+        reason.partition(".")[2] for reason in summary["reasons"] if reason.startswith(f"{analysis.name}.")
+    }
+    for file, columns in analysis.tables.items():
+        with (folder / file).open(encoding="utf-8", newline="") as table:
+            assert csv.DictReader(table).fieldnames == list(columns)
+    for plot in analysis.plots:
+        used = (
+            (plot.group, plot.value, plot.weight) if isinstance(plot, Bars) else (plot.x, plot.y, plot.line, plot.group)
+        )
+        assert set(used) <= set(analysis.tables[plot.table])
+
+
+def test_no_two_analyses_write_one_file_or_draw_one_plot():
+    files = [file for analysis in ANALYSES.values() for file in analysis.tables]
+    plots = [plot.name for analysis in ANALYSES.values() for plot in analysis.plots]
+    assert len(set(files)) == len(files) and len(set(plots)) == len(plots)
+
+
+def test_a_member_of_a_family_fills_in_its_title():
+    assert Example.number("part_b").title == "The part of bees" and Example.number("part_b").unit == "%"
+    assert Example.number("part_fire_ants").title == "The part of fire ants"
+    assert Example.number("whole") is None and Example.number("part_") is None
+
+
+def test_numbers_stand_in_the_order_in_which_they_are_said():
+    names = ["unsaid", "last", "part_wasp", "part_a", "first", "part_b"]
+    assert Example.ordered(names) == ["first", "part_b", "part_a", "part_wasp", "last", "unsaid"]
+
+
+def test_options_have_defaults():
+    assert Choosy.options() == {"share": 0.5, "steps": 3, "exact": False}
+    assert Choosy.with_options({"share": 1, "exact": True}) == Choosy(share=1, exact=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"shrae": 0.5}, "option 'shrae' does not exist; did you mean 'share'?"),
+        ({"share": "half"}, "share must be of type float, got 'half'"),
+        ({"share": True}, "share must be of type float, got True"),
+        ({"steps": 0.5}, "steps must be of type int, got 0.5"),
+        ({"exact": 1}, "exact must be of type bool, got 1"),
+    ],
+)
+def test_wrong_options_are_told(given, said):
+    with pytest.raises(ValueError, match=said.replace("?", r"\?")):
+        Choosy.with_options(given)
+
+
+def test_an_analysis_without_options_says_so():
+    with pytest.raises(ValueError, match="bad_pixels: option 'size' does not exist; bad_pixels has none"):
+        chosen({"bad_pixels": {"size": 1}})
+
+
+def test_an_audit_runs_what_is_chosen_alone(tmp_path):
+    summary = small_audit(tmp_path, small_flow(), {"certified_bound": {}, "reconstruction": {}})
+    assert list(summary["analyses"]) == ["reconstruction", "certified_bound"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["summary.json"]
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+
+
+def test_unless_told_otherwise_an_audit_runs_what_takes_seconds(monkeypatch):
+    slow = type("Slow", (Example,), {"name": "slow", "cost": "minutes"})
+    monkeypatch.setitem(ANALYSES, "slow", slow)
+    monkeypatch.setitem(ANALYSES, "example", Example)
+    names = [analysis.name for analysis in chosen(cheap())]
+    assert "example" in names and "slow" not in names
+    assert [analysis.name for analysis in chosen({"slow": {}})] == ["slow"]
+
+
+def test_a_number_of_which_nothing_is_said_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        ANALYSES, "example", type("Wild", (Example,), {"run": lambda self, subject: Found({"odd": 1.0})})
+    )
+    with pytest.raises(ValueError, match=r"example says nothing of its numbers \['odd'\]"):
+        small_audit(tmp_path, small_flow(), {"example": {}})
+
+
+def test_the_bound_is_of_the_latents_asked_for():
+    subject = Subject(small_flow(transform=SPLINE, caps=CAPS), [], [], 1, 0.5, 10)
+    one, six = (CertifiedBound(latent=latent).run(subject).numbers for latent in (1.0, 6.0))
+    assert one["value"] < six["value"] and one["least_slope"] == six["least_slope"] == 0.25
+    with pytest.raises(ValueError, match="latent must be a positive number"):
+        CertifiedBound(latent=0.0)
+
+
+def variances(pictures, stress):
+    """Return what FeatureVariance finds where the network sees constant pictures of these values."""
+
+    def seen(value):
+        return torch.full((1, 3, 4, 4), value)
+
+    held_out = [(f"p{i}", torch.zeros(1, 3, 16, 16), seen(value)) for i, value in enumerate(pictures)]
+    inputs = [StressInput(f"flat_{i}", "flat", seen(value)) for i, value in enumerate(stress)]
+    return FeatureVariance().run(Subject(small_flow(), held_out, inputs, 1, 0.9, 10))
+
+
+def test_stress_inputs_that_break_the_features_are_counted_in_the_reason():
+    found = variances([0.5], [float("nan"), 0.1, 0.9])
+    assert found.numbers["stress_inputs_with_nonfinite_features"] == 1.0
+    assert found.numbers["largest_in_distribution"] is not None
+    undefined = {"largest_stress", "largest_ratio", *(name for name in found.numbers if name.startswith("growth_"))}
+    assert len(undefined) > 5 and found.reasons == dict.fromkeys(undefined, "not finite (1 of 3 inputs)")
+
+
+def test_photographs_that_break_the_features_are_the_reason():
+    found = variances([0.5, float("nan")], [0.1])
+    assert found.numbers["largest_in_distribution"] is None and found.numbers["largest_stress"] is not None
+    assert set(found.reasons.values()) == {"not finite on photographs"}
+
+
+def test_the_table_of_variances_names_levels_and_kinds():
+    rows = variances([0.5, 0.6], [0.1]).tables["feature_variance.csv"]
+    assert {row["kind"] for row in rows} == {"in_distribution", "flat"} and {row["level"] for row in rows} == {
+        "",
+        "1",
+        "2",
+    }
+    assert [row["layer"] for row in rows if not row["level"]] == ["latent", "latent"]

@@ -1,0 +1,35 @@
+"""Every task's trainings on two workers: what DistributedDataParallel asks of objectives, and what it gives."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from torch.multiprocessing import spawn
+from two_processes import WORLD, name_of, train_everything, trainings
+
+from pipeline.params import load_params
+
+EVERY = [name_of(task, variant) for task, variant in trainings(load_params())]
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """Return what each process found; a training that DistributedDataParallel refuses ends here."""
+    folder = tmp_path_factory.mktemp("two")
+    spawn(train_everything, (folder,), nprocs=WORLD)
+    return [json.loads((folder / f"{rank}.json").read_text(encoding="utf-8")) for rank in range(WORLD)]
+
+
+@pytest.mark.parametrize("training", EVERY)
+def test_whatever_is_to_be_trained_gets_a_gradient_on_every_rank(ranks, training):
+    for found in ranks:
+        assert found[training]["trained"] > 0
+        assert found[training]["without_gradient"] == []
+
+
+@pytest.mark.parametrize("training", EVERY)
+def test_ranks_that_saw_different_pictures_end_with_equal_weights(ranks, training):
+    first, second = (found[training] for found in ranks)
+    assert first == second
+    assert first["last"] != first["fresh"] and first["averaged"] != first["last"]

@@ -1,0 +1,151 @@
+"""dvc.yaml: how stages start, and what DVC compares and draws, with any tasks and variants."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from report_tree import BOTH, VARIANTS, build_both, make_params
+
+from pipeline.files import write_csv
+from pipeline.reporting.dvc_summary import main_figures, write_dvc_summary
+from pipeline.reporting.results import load_results
+from pipeline.reporting.tables import task_rows
+
+ROOT = Path(__file__).resolve().parents[1]
+DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+PLOTS = {folder: properties for entry in DVC["plots"] for folder, properties in entry.items()}
+
+
+@pytest.mark.parametrize("stage", DVC["stages"])
+def test_a_stage_starts_with_the_launcher(stage):
+    start, _, options = DVC["stages"][stage]["cmd"].partition(" --")
+    assert start == f"sh stages/run {stage}"
+    assert (ROOT / "stages" / f"{stage}.py").is_file()
+    axes = re.findall(r"--(\w+) \$\{item\.(\w+)\}", f"--{options}")
+    assert axes == [(name, name) for name in DVC["stages"][stage].get("matrix", {})]
+
+
+def test_the_summary_is_all_that_dvc_takes_for_metrics():
+    assert DVC["metrics"] == ["report/metrics.json"]
+    assert not any("metrics" in stage or "plots" in stage for stage in DVC["stages"].values())
+
+
+def test_git_ignores_what_dvc_compares_and_draws():
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert "/report/" in ignored and "/dvc_plots/" in ignored
+    assert all(name.startswith("report/") for name in (*DVC["metrics"], *PLOTS))
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """Return a DVC project with the committed metrics and plots, of two tasks and three variants at one seed."""
+    root = build_both(tmp_path_factory.mktemp("project"))
+    for task in BOTH:
+        for number, variant in enumerate(VARIANTS):
+            write_variances(root, task, variant, 10.0**number)
+    found = load_results(root, make_params(tasks=BOTH))
+    write_dvc_summary(root, [(task, task_rows(task)) for task in found])
+    (root / "dvc.yaml").write_text(yaml.safe_dump({key: DVC[key] for key in ("metrics", "plots")}), encoding="utf-8")
+    dvc(root, "init", "-q", "--no-scm")
+    shutil.copytree(ROOT / ".dvc" / "plots", root / ".dvc" / "plots")
+    return root
+
+
+def write_variances(root, task, variant, factor, seed=10):
+    conditions = {"in_distribution": 2.0, "noise 0": 4.0, "noise 1": 2.0 * factor}
+    rows = [
+        {"index": i, "layer": "x", "level": 1, "condition": c, "kind": c, "variance": v}
+        for i in range(3)
+        for c, v in conditions.items()
+    ]
+    rows[-1]["variance"] = None if factor > 10 else rows[-1]["variance"]
+    folder = root / "artifacts" / task / f"seed{seed}" / variant / "stability"
+    write_csv(folder / "feature_variance.csv", ["index", "layer", "level", "condition", "kind", "variance"], rows)
+
+
+def dvc(folder, *arguments):
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(folder / "site")}
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_dvc_reads_the_main_figures(compared):
+    read = json.loads(dvc(compared, "metrics", "show", "--json"))[""]["data"]["report/metrics.json"]["data"]
+    assert set(read) == set(BOTH)
+    assert read["df2k_x4"]["psnr"] == {"affine": 10.0, "bounded": 11.0, "rq_spline": 12.0}
+    assert read["df2k_x4"]["bad_pixels.bad_share_stress"] == {"affine": 0.0, "bounded": 20.0, "rq_spline": 40.0}
+    assert read["lol"]["validation_bits_per_dim"]["bounded"] == pytest.approx(-2.0)
+    assert "minutes" not in read["lol"]
+
+
+@pytest.fixture(scope="module")
+def charts(compared):
+    """Return what the page of ``dvc plots show`` draws, by the file that a chart is of."""
+    dvc(compared, "plots", "show")
+    page = (compared / "dvc_plots" / "index.html").read_text(encoding="utf-8")
+    specs = [json.loads(spec) for spec in re.findall(r"var spec = (\{.*\});", page)]
+    return {spec["title"]["text"]: spec for spec in specs}
+
+
+def test_dvc_draws_a_chart_per_plot_and_task(charts):
+    assert set(charts) == {f"{folder}/{task}.csv" for folder in PLOTS for task in BOTH}
+
+
+def test_a_chart_has_every_variant_in_a_colour_of_its_own(charts):
+    for spec in charts.values():
+        assert spec["encoding"]["color"]["field"] == "variant"
+        assert list(dict.fromkeys(row["variant"] for row in spec["data"]["values"])) == list(VARIANTS)
+
+
+def test_a_chart_is_left_no_placeholder_of_its_template(charts):
+    assert "<DVC_METRIC" not in json.dumps(list(charts.values()))
+
+
+def test_a_chart_tells_versions_apart(charts):
+    for spec in charts.values():
+        assert "rev" in {channel.get("field") for channel in spec["encoding"].values() if isinstance(channel, dict)}
+
+
+def points(charts, plot, variant, task="df2k_x4"):
+    properties = PLOTS[f"report/plots/{plot}"]
+    rows = charts[f"report/plots/{plot}/{task}.csv"]["data"]["values"]
+    return [(row[properties["x"]], row[properties["y"]]) for row in rows if row["variant"] == variant]
+
+
+def test_the_likelihood_is_drawn_against_steps(charts):
+    assert [step for step, _ in points(charts, "held_out_nll", "bounded")] == ["100", "200", "300", "400"]
+
+
+def test_the_variance_is_that_of_the_worst_stress_input_over_photographs(charts):
+    assert [round(float(y), 6) for _, y in points(charts, "feature_variance", "affine")] == [0.30103] * 3
+    assert [round(float(y), 6) for _, y in points(charts, "feature_variance", "bounded")] == [1.0] * 3
+
+
+def test_a_variance_that_is_not_finite_is_a_gap_and_no_zero(charts):
+    assert [y for _, y in points(charts, "feature_variance", "rq_spline")] == ["2.0", "2.0", ""]
+    assert "toNumber" in json.dumps(charts["report/plots/feature_variance/lol.csv"]["transform"])  # of "" it makes null
+
+
+def test_bad_values_of_a_kind_of_stress_input_are_of_all_its_inputs(charts):
+    shares = dict((kind, float(share)) for share, kind in points(charts, "stress_shares", "bounded"))
+    assert shares and all(0 <= share <= 100 for share in shares.values())
+    assert max(shares.values()) > 0
+
+
+def test_the_summary_is_the_mean_over_seeds(tmp_path):
+    from report_tree import build_root, write_variant
+
+    root = build_root(tmp_path)
+    for strength, variant in enumerate(VARIANTS):
+        write_variant(root, variant, strength + 2, seed=11)
+    (task,) = load_results(root, make_params(seeds=(10, 11)))
+    assert main_figures(task, task_rows(task))["psnr"] == {"affine": 11.0, "bounded": 12.0, "rq_spline": 13.0}
+    assert main_figures(task, task_rows(task))["lpips"] == dict.fromkeys(VARIANTS)  # no value, for a reason
