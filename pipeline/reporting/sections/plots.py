@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 
 from pipeline.reporting.sections.contract import Shown, TaskSection
-from pipeline.reporting.sections.stress import BAD_PIXELS
 from pipeline.reporting.view import TaskView
 from pipeline.stability import ANALYSES
+from pipeline.stability.bad_pixels import BadPixels
 from pipeline.stability.contract import Analysis
+
+_ELSEWHERE = (BadPixels,)  # in the section on stress inputs
 
 
 def plot_sections() -> list[TaskSection]:
@@ -22,7 +24,7 @@ def plot_sections() -> list[TaskSection]:
             show=functools.partial(_show, analysis),
         )
         for analysis in ANALYSES.values()
-        if analysis is not BAD_PIXELS
+        if analysis not in _ELSEWHERE
     ]
 
 

@@ -11,12 +11,11 @@ from pipeline.reporting.sections.contract import Shown, TaskSection
 from pipeline.reporting.view import TaskView
 from pipeline.stability.bad_pixels import STRESS_TABLE, BadPixels
 
-BAD_PIXELS = BadPixels  # its plot stands here
 _BYTES = 2_500_000  # of all tasks together
 
 
 def _show(task: TaskView) -> Shown | None:
-    (plot,) = BAD_PIXELS.plots
+    (plot,) = BadPixels.plots
     inputs = _inputs(task.results)
     if not inputs:
         return None
