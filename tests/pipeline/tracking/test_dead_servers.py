@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tracking_store import DEAD, artifacts, only_run, open_affine, points
@@ -107,6 +108,16 @@ def test_a_dead_server_is_tried_once_for_all_runs_of_a_process(root, silent_serv
             pass
     assert time.monotonic() - began < 8
     assert capsys.readouterr().err.count("warning") == 1
+
+
+def test_steps_that_follow_each_other_quickly_are_sent_together(root, monkeypatch):
+    sent = []
+    monkeypatch.setattr(delivery, "connect", lambda *_: SimpleNamespace(run_id="r", deliver=sent.append))
+    with open_affine(root) as run:
+        for step in range(20):
+            run.metrics({"train/nll": float(step)}, step=step)
+            time.sleep(0.02)
+    assert len(sent) <= 3  # at first, perhaps once in between, and at last
 
 
 def test_a_server_that_goes_on_failing_is_named_once(root, monkeypatch, capsys):

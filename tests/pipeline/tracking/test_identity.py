@@ -1,12 +1,11 @@
 """Which runs are the same, which supersede each other, and which lie below a parent."""
 
-import subprocess
-import sys
-import textwrap
+import time
 
 import pytest
 from tracking_store import DEAD, TASK, affine, all_runs, by_name, open_affine, open_as, points
 
+from pipeline.tracking import matching, remote
 from pipeline.tracking.client import open_client
 from pipeline.tracking.identity import Identity
 from pipeline.tracking.matching import comparisons
@@ -176,20 +175,14 @@ def test_without_a_rule_not_even_a_run_of_equal_tags_is_superseded():
     assert not identity.takes_the_place_of(identity.stored(None), None)
 
 
-def test_two_trials_make_one_parent(root):
-    script = f"""
-        import sys
-        from pathlib import Path
-        from pipeline.tracking.identity import Identity
-        from pipeline.tracking.run import open_run
-        search = Identity("slopes", {{"search": "slopes"}}, "s1")
-        trial = Identity("trial", {{"trial": sys.argv[1]}}, sys.argv[1], search)
-        with open_run(Path({str(root)!r}), trial, "auto", {{}}):
-            pass
-    """
-    command = [sys.executable, "-c", textwrap.dedent(script)]
-    both = [subprocess.Popen([*command, key]) for key in ("k1", "k2")]
-    assert [process.wait(120) for process in both] == [0, 0]
+def test_two_trials_make_one_parent(root, monkeypatch):
+    def slowly(*arguments):
+        time.sleep(0.5)  # the other one looks for the parent meanwhile
+        return matching.make(*arguments)
+
+    monkeypatch.setattr(remote, "make", slowly)
+    with open_as(root, trial("k1")), open_as(root, trial("k2")):
+        pass
     assert sorted(run.info.run_name for run in all_runs(root)[1]) == ["slopes", "trial", "trial"]
 
 
