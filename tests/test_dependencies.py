@@ -120,3 +120,35 @@ def imported(name):
     from imports import imported_by
 
     return imported_by(Path(ROOT / name))
+
+
+def stale_after(touched):
+    """Return the stages that depend on the file ``touched`` itself, by dvc.yaml; later ones follow what changes."""
+    covers = {
+        stage: [dep for dep in content["deps"] if f"{touched}/".startswith(f"{dep}/")] for stage, content in DVC.items()
+    }
+    return {stage for stage, deps in covers.items() if deps}
+
+
+# The table of docs/architecture.md, "What a result depends on".
+@pytest.mark.parametrize(
+    ("touched", "stages"),
+    [
+        ("pipeline/reporting/figures.py", {"report"}),
+        ("pipeline/reporting/sections/glossary.html.j2", {"report"}),
+        ("models/lab/toy.py", set()),
+        ("pipeline/studies/toy2d/study.py", set()),
+        ("pipeline/datasets/sets/svhn.py", {"prepare"}),
+        ("pipeline/stability/bounds.py", {"stability", "report"}),
+        ("pipeline/metrics/diversity.py", {"evaluate", "report"}),
+        ("pipeline/config.py", {"settings"}),
+        ("stages/train.py", set()),
+    ],
+)
+def test_a_touched_file_makes_stale_what_it_must(touched, stages):
+    assert (ROOT / touched).exists()
+    assert stale_after(touched) == stages
+
+
+def test_a_loss_makes_every_training_stale():
+    assert {"pretrain", "train"} <= stale_after("pipeline/kinds/objectives.py")

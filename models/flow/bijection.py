@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -42,8 +42,33 @@ class Bijection(nn.Module, ABC):
         """Return ``(x, log_det)`` with ``log_det = log |det dx/dz|``, shape ``(B,)``."""
 
 
+class Unshared(NamedTuple):
+    """A condition still to be shared: to save memory, the layer computes its share when it is its turn."""
+
+    features: Any
+
+
+class MemorySaver(Protocol):
+    """How a chain computes where gradients are asked for and memory is short; see models/lab/memory_saving.py."""
+
+    def postpone(self, layers: Sequence[Bijection], features: Any) -> list[Any]:
+        """Return one condition per layer."""
+        ...
+
+    def walk(
+        self, layers: Sequence[Bijection], x: Tensor, conditions: Sequence[Any], inverse: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Return what the chain's ``forward`` or ``inverse`` returns."""
+        ...
+
+
 class Chain(Bijection):
-    """Layers one after the other; ``inverse`` walks them backwards."""
+    """Layers one after the other; ``inverse`` walks them backwards.
+
+    ``saver``: how gradients are computed with less memory; None: by plain autograd.
+    """
+
+    saver: MemorySaver | None = None
 
     def __init__(self, layers: Iterable[Bijection]) -> None:
         super().__init__()
@@ -51,15 +76,25 @@ class Chain(Bijection):
 
     def share(self, features: Any) -> list[Any]:
         """Return one condition per layer."""
+        if self.saver is not None and torch.is_grad_enabled():
+            return self.saver.postpone(self._layers(), features)
         return [layer.share(features) for layer in self._layers()]
 
     def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """Apply the layers in order; see the contract."""
-        return self._walk("forward", x, self._layers(), self._conditions(condition))
+        if self._saves("forward") and self.saver is not None:
+            return self.saver.walk(self._layers(), x, self._conditions(condition), inverse=False)
+        return self._walk("forward", x, self._layers(), self._shared(condition))
 
     def inverse(self, z: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """Apply the inverses in reverse order; see the contract."""
-        return self._walk("inverse", z, self._layers()[::-1], self._conditions(condition)[::-1])
+        if self._saves("inverse") and self.saver is not None:
+            return self.saver.walk(self._layers(), z, self._conditions(condition), inverse=True)
+        return self._walk("inverse", z, self._layers()[::-1], self._shared(condition)[::-1])
+
+    def _saves(self, direction: Direction) -> bool:
+        """Return whether memory is saved: not without gradients, nor while somebody watches every layer."""
+        return self.saver is not None and torch.is_grad_enabled() and not observers(direction)
 
     def _walk(
         self, direction: Direction, value: Tensor, layers: list[Bijection], conditions: Sequence[Any]
@@ -86,6 +121,10 @@ class Chain(Bijection):
             )
         return condition
 
+    def _shared(self, condition: Any) -> list[Any]:
+        every = zip(self._layers(), self._conditions(condition), strict=True)
+        return [layer.share(own.features) if isinstance(own, Unshared) else own for layer, own in every]
+
 
 class At(Bijection):
     """A bijection that reads one entry of a table of features, such as those of its level."""
@@ -96,8 +135,8 @@ class At(Bijection):
         self.inner = inner
 
     def share(self, features: Any) -> Any:
-        """Return the inner bijection's condition on ``features[key]``."""
-        return self.inner.share(features[self.key])
+        """Return the inner bijection's condition on ``features[key]``, or on nothing."""
+        return self.inner.share(None if features is None else features[self.key])
 
     def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """Apply the inner bijection; see the contract."""

@@ -1,17 +1,20 @@
-"""The multi-scale flow that SRFlow, NCSR, LLFlow and paper A share, at any size.
+"""The multi-scale flow that SRFlow, NCSR, LLFlow and paper A share, at any size, and Glow, which they grew from.
 
 level l = squeeze, 2 x (actnorm, 1x1), K x step, then a split if l is in ``splits``
 step    = actnorm, 1x1, injector, (noise coupling), coupling
+
+Without features it is Glow: no injector, unconditional couplings, and ``transitions`` is 0.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from models.flow.bijection import At, Bijection, Chain
 from models.flow.caps import Caps
 from models.flow.layers.actnorm import ActNorm
+from models.flow.layers.conditional_net import ConditionalNet, CouplingNet
 from models.flow.layers.coupling import Coupling, Injector
 from models.flow.layers.invertible_conv import PERMUTATIONS, BoundedConv1x1
 from models.flow.layers.split import Split
@@ -19,7 +22,6 @@ from models.flow.layers.squeeze import Squeeze
 from models.flow.place import Place
 from models.flow.transforms import Transform
 
-_TRANSITION_STEPS = 2  # SRFlow: two steps without coupling after each squeeze
 NOISE_CHANNELS = 3
 
 
@@ -34,6 +36,8 @@ def multiscale_flow(
     permutation: str = "learned",
     channels: int = 3,
     caps: Caps | None = None,
+    transitions: int = 2,
+    net: Callable[[int, int, int, int], CouplingNet] = ConditionalNet,
 ) -> Chain:
     """Return the flow from ``(B, channels, H, W)`` to ``(B, channels * 4^L, H / 2^L, W / 2^L)``.
 
@@ -41,6 +45,7 @@ def multiscale_flow(
     ``noise_steps[l - 1]``: how many of the last steps of level l also see the noise map (NCSR's S).
     ``permutation``: of the 1x1 convolutions, a key of ``PERMUTATIONS``; "learned" becomes ours, bounded, where
     ``caps`` bounds singular values. ``caps``: bounds on the layers around the couplings; None: none, as published.
+    ``transitions``: steps without coupling after each squeeze. ``net``: see ``Coupling``.
     Raises ValueError for an impossible combination of sizes.
     """
     if noise_steps and len(noise_steps) != levels:
@@ -56,20 +61,18 @@ def multiscale_flow(
         return PERMUTATIONS[permutation](width)
 
     def step(width: int, sees_noise: bool) -> dict[str, Bijection]:
-        layers: dict[str, Bijection] = {
-            "actnorm": ActNorm(width, caps.actnorm_log_scale),
-            "1x1": one_by_one(width),
-            "injector": Injector(width, transform, feature_channels, hidden),
-        }
+        layers: dict[str, Bijection] = {"actnorm": ActNorm(width, caps.actnorm_log_scale), "1x1": one_by_one(width)}
+        if feature_channels:
+            layers["injector"] = Injector(width, transform, feature_channels, hidden)
         if sees_noise:
             layers["noise coupling"] = Coupling(width, transform, NOISE_CHANNELS, hidden, reads="noise")
-        return {**layers, "coupling": Coupling(width, transform, feature_channels, hidden)}
+        return {**layers, "coupling": Coupling(width, transform, feature_channels, hidden, net=net)}
 
     def level(index: int, width: int) -> Chain:
         width *= 4
         noisy = noise_steps[index - 1] if noise_steps else 0
         layers = [_placed(Squeeze(), Place(index, 0, "squeeze"))]
-        for number in range(1, _TRANSITION_STEPS + 1):
+        for number in range(1, transitions + 1):
             transition = {"actnorm": ActNorm(width, caps.actnorm_log_scale), "1x1": one_by_one(width)}
             layers += [_placed(layer, Place(index, number, role, True)) for role, layer in transition.items()]
         for number in range(1, steps + 1):

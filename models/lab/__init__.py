@@ -1,1 +1,1 @@
-"""Stand-alone models of the papers' experiments; no training of a restoration depends on them."""
+"""Models of the papers' experiments and memory-saving gradients; no training of a restoration depends on them."""

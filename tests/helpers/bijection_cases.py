@@ -12,7 +12,14 @@ from models.flow.layers.invertible_conv import PERMUTATIONS, BoundedConv1x1
 from models.flow.layers.split import Split
 from models.flow.layers.squeeze import Squeeze
 from models.flow.multiscale import multiscale_flow
-from models.flow.transforms import TRANSFORMS, Affine
+from models.flow.transforms import TRANSFORMS, Additive, Affine, RangedAffine
+from models.lab.classifier import InvertibleClassifier
+from models.lab.glow import Glow, TopPrior
+from models.lab.lipschitz import LipschitzNet, SpectralConv2d, update_lipschitz
+from models.lab.log_det import Exact, PowerSeries, Roulette
+from models.lab.logit import Logit
+from models.lab.points import checkerboard_flow, depth_flow, regression_flow
+from models.lab.residual import ResidualBlock, residual_flow, residual_flow_of_points
 from models.lab.toy import NETS, ToyFlow
 from models.restoration.low_light import LowLightFlow
 from models.restoration.super_resolution import SuperResolutionFlow
@@ -31,6 +38,7 @@ def with_random_parameters(layer, spread=0.1):
         for name, parameter in layer.named_parameters():
             scale = 0.02 if name.endswith("weight") and parameter.ndim == 2 else spread
             parameter.add_(scale * torch.randn_like(parameter))
+    update_lipschitz(layer)
 
 
 def image(channels=4, size=SIZE):
@@ -48,6 +56,10 @@ def coupling(transform, reads):
         return Coupling(5, transform, width, hidden=6, reads=reads), level_features(), image(5)
 
     return make
+
+
+def unconditional_coupling(transform):
+    return lambda: (Coupling(5, transform, 0, hidden=6), None, image(5))
 
 
 def injector(transform):
@@ -105,6 +117,35 @@ def toy(transform, net):
     return make
 
 
+def glow(transform):
+    return lambda: (Glow(transform, levels=2, steps=1, hidden=4), None, image(3, 8))
+
+
+def classifier(transform, permutation):
+    def make():
+        network = InvertibleClassifier(transform, permutation, size=8, levels=2, steps=1, hidden=4, channels=1)
+        return network.flow, None, image(1, 8)
+
+    return make
+
+
+def residual(log_det):
+    def make():
+        net = LipschitzNet(2, 6, (3, 1, 3), 0.9, (SIZE, SIZE), activation_first=False)
+        for module in net:
+            if isinstance(module, SpectralConv2d):  # near the identity, and the log-determinant far from 0
+                torch.nn.init.dirac_(module.weight)
+                torch.nn.init.constant_(module.bias, 2.0)
+        return ResidualBlock(net, log_det), None, image(2)
+
+    return make
+
+
+def residual_pictures():
+    network = residual_flow(1, (SIZE, SIZE), 1, 2, 4, log_det=Exact(), logit=0.05)
+    return network, None, torch.rand(BATCH, 1, SIZE, SIZE, dtype=torch.float64)
+
+
 BIJECTIONS = {
     "actnorm": lambda: (ActNorm(4), None, image()),
     "squeeze": lambda: (Squeeze(), None, image()),
@@ -114,6 +155,7 @@ BIJECTIONS = {
     "1x1-bounded": lambda: (BoundedConv1x1(4, limit=2.0), None, image()),
     **{f"coupling-{name}": coupling(transform, "encoder") for name, transform in TRANSFORM_CASES.items()},
     **{f"noise-coupling-{name}": coupling(transform, "noise") for name, transform in TRANSFORM_CASES.items()},
+    **{f"unconditional-coupling-{name}": unconditional_coupling(t) for name, t in TRANSFORM_CASES.items()},
     **{f"injector-{name}": injector(transform) for name, transform in TRANSFORM_CASES.items()},
     **{f"flow-{name}": flow(transform, "learned") for name, transform in TRANSFORM_CASES.items()},
     "flow-capped": capped_flow,
@@ -121,4 +163,20 @@ BIJECTIONS = {
     "flow-fixed": flow(TRANSFORM_CASES["affine-0"], "fixed_orthogonal"),
     **{f"super-resolution-{name}": super_resolution(transform) for name, transform in TRANSFORM_CASES.items()},
     **{f"toy-{net}-{name}": toy(transform, net) for name, transform in TRANSFORM_CASES.items() for net in NETS},
+    "logit": lambda: (Logit(), None, torch.rand(BATCH, 2, SIZE, SIZE, dtype=torch.float64)),
+    "top-prior": lambda: (TopPrior(3), None, image()),
+    **{f"glow-{name}": glow(TRANSFORM_CASES[name]) for name in ("additive-0", "ranged_affine-0", "affine-0")},
+    "classifier-additive-shuffle": classifier(Additive(), "shuffle"),
+    "classifier-affine-1x1": classifier(RangedAffine(least=0.0), "learned"),
+    "residual-exact": residual(Exact()),
+    "residual-series": residual(PowerSeries(terms=20, samples=400)),
+    "residual-roulette": residual(Roulette(exact_terms=8, samples=400)),
+    "residual-flow": residual_pictures,
+    "residual-points": lambda: (residual_flow_of_points(3, 8), None, image(2, 1)),
+    "checkerboard": lambda: (checkerboard_flow(RangedAffine(), 2, 8), None, image(2, 1)),
+    "regression": lambda: (regression_flow(RangedAffine(), 2, 8), None, image(2, 1)),
+    "depth": lambda: (depth_flow(RangedAffine(), 3), None, image(2, 1)),
 }
+# How far off the log-determinant (about 7 nats) may be that is a random estimate: six times the standard deviation
+# (0.03) of a difference of two.
+LOG_DET_TOLERANCE = {"residual-series": 0.25, "residual-roulette": 0.25}

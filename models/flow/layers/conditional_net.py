@@ -6,6 +6,7 @@ which depends on the encoder's features alone, once per image; ``forward`` does 
 
 from __future__ import annotations
 
+import functools
 from typing import Protocol
 
 import torch
@@ -25,12 +26,24 @@ class CouplingNet(Protocol):
         ...
 
     def share(self, features: Tensor) -> Tensor:
-        """Return what depends on the features alone."""
+        """Return what depends on the features alone; not called where there are none."""
         ...
 
-    def __call__(self, x: Tensor | None, shared: Tensor) -> Tensor:
+    def __call__(self, x: Tensor | None, shared: Tensor | None) -> Tensor:
         """Return raw parameters."""
         ...
+
+
+class UnconditionalNet(nn.Module):
+    """The base of nets that see x alone; a coupling without feature channels asks them for nothing else."""
+
+    def shared_shape(self, height: int, width: int) -> tuple[int, ...]:
+        """Raise ValueError: there are no features."""
+        raise ValueError(f"{type(self).__name__} sees no features, so nothing of them is shared")
+
+    def share(self, features: Tensor) -> Tensor:
+        """Raise ValueError: there are no features."""
+        raise ValueError(f"{type(self).__name__} sees no features, so nothing of them is shared")
 
 
 class ZeroConv2d(nn.Module):
@@ -52,13 +65,14 @@ class ZeroConv2d(nn.Module):
 class ConditionalNet(nn.Module):
     """conv3x3 - actnorm - relu - conv1x1 - actnorm - relu - zero conv3x3 (SRFlow's F).
 
-    ``x_channels`` is 0 where the parameters depend on the features alone (the injector).
+    ``x_channels`` is 0 where the parameters depend on the features alone (the injector), ``feature_channels`` where
+    they depend on x alone (Glow).
     """
 
     def __init__(self, x_channels: int, feature_channels: int, hidden: int, out_channels: int) -> None:
         super().__init__()
         self.from_x = _conv(x_channels, hidden, 3) if x_channels else None
-        self.from_features = _conv(feature_channels, hidden, 3)
+        self.from_features = _conv(feature_channels, hidden, 3) if feature_channels else None
         self.norm1 = ActNorm(hidden)
         self.mix = _conv(hidden, hidden, 1)
         self.norm2 = ActNorm(hidden)
@@ -66,19 +80,20 @@ class ConditionalNet(nn.Module):
 
     def shared_shape(self, height: int, width: int) -> tuple[int, ...]:
         """Return ``(hidden, height, width)``."""
-        return self.from_features.out_channels, height, width
+        return self.mix.in_channels, height, width
 
     def share(self, features: Tensor) -> Tensor:
         """Return conv_f(features), ``(B, hidden, H, W)``: the part that all draws have in common."""
-        shared: Tensor = self.from_features(features)
+        shared: Tensor = self.from_features(features)  # type: ignore[misc]
         return shared
 
-    def forward(self, x: Tensor | None, shared: Tensor) -> Tensor:
+    def forward(self, x: Tensor | None, shared: Tensor | None) -> Tensor:
         """Return raw parameters ``(B, out, H, W)`` for ``x`` ``(B, x_channels, H, W)``, or for no x at all.
 
         A ``shared`` of batch 1 broadcasts over the batch of ``x``.
         """
-        h = shared if self.from_x is None else self.from_x(x) + shared
+        parts = [shared, None if self.from_x is None else self.from_x(x)]
+        h = functools.reduce(torch.add, [part for part in parts if part is not None])
         h = F.relu(self.norm1(h)[0])
         h = F.relu(self.norm2(self.mix(h))[0])
         raw: Tensor = self.out(h)

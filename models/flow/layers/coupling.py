@@ -1,4 +1,4 @@
-"""Conditional coupling layers: eq. 4 of paper A, and SRFlow's injector."""
+"""Coupling layers, conditional (eq. 4 of paper A) or not (paper B, eqs. 3 and 4), and SRFlow's injector."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Coupling(Bijection):
 
     ``reads``: which of the features its net sees, "encoder" (SRFlow) or "noise" (NCSR's noise-conditional
     layer, which sees the noise map instead). ``net`` makes its net of (channels of x1, feature channels, hidden
-    channels, channels out).
+    channels, channels out). Without feature channels it is unconditional: its net sees x1 alone.
     """
 
     def __init__(
@@ -35,12 +35,13 @@ class Coupling(Bijection):
         self.transformed = channels - self.passed
         self.transform = transform
         self.reads = reads
+        self.conditional = feature_channels > 0
         out = transform.parameters_per_channel * self.transformed
         self.net = net(self.passed, feature_channels, hidden, out)
 
-    def share(self, features: Mapping[str, Tensor]) -> Tensor:
-        """Return the net's share of ``features[reads]``."""
-        return self.net.share(features[self.reads])
+    def share(self, features: Mapping[str, Tensor] | None) -> Tensor | None:
+        """Return the net's share of ``features[reads]``; None for an unconditional coupling."""
+        return self.net.share(features[self.reads]) if self.conditional else None  # type: ignore[index]
 
     def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """Transform the second half; see the contract."""
@@ -56,7 +57,8 @@ class Coupling(Bijection):
 
     def _halves(self, x: Tensor, condition: Any) -> tuple[Tensor, Tensor, Tensor]:
         """Return the half that passes, the half that is transformed, and the raw parameters for the latter."""
-        check_condition(self, x, condition, self.net.shared_shape(x.shape[2], x.shape[3]))
+        if self.conditional:
+            check_condition(self, x, condition, self.net.shared_shape(x.shape[2], x.shape[3]))
         passed = x[:, : self.passed]
         return passed, x[:, self.passed :], self.net(passed, condition)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.flow.bijection import Bijection, log_det_dtype
+from models.flow.layers.permutation import reverse, shuffle
 
 
 def _mix(x: Tensor, weight: Tensor) -> Tensor:
@@ -97,7 +99,9 @@ class BoundedConv1x1(Bijection):
         return (self.log_factors().sum() * (x.shape[2] * x.shape[3])).to(log_det_dtype(x)).expand(x.shape[0])
 
 
-PERMUTATIONS: dict[str, type[Bijection]] = {
+PERMUTATIONS: dict[str, Callable[[int], Bijection]] = {
     "learned": InvertibleConv1x1,
     "fixed_orthogonal": FixedOrthogonalConv1x1,
+    "shuffle": shuffle,
+    "reverse": reverse,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from bijection_cases import BIJECTIONS, TRANSFORM_CASES, with_random_parameters
+from bijection_cases import BIJECTIONS, LOG_DET_TOLERANCE, TRANSFORM_CASES, with_random_parameters
 from torch.autograd.functional import jacobian
 
 ROUND_TRIP_64 = 1e-8  # float64: rounding only
@@ -18,11 +18,22 @@ def transform(request):
 
 
 @pytest.fixture(params=list(BIJECTIONS))
-def case(request):
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def case(name):
     torch.manual_seed(1)
-    layer, features, x = BIJECTIONS[request.param]()
+    layer, features, x = BIJECTIONS[name]()
     with_random_parameters(layer)
     return layer.double(), features, x
+
+
+@pytest.fixture
+def random_error(name):
+    """How far off a log-determinant may be because it is estimated at random."""
+    return LOG_DET_TOLERANCE.get(name, 0.0)
 
 
 def raw_parameters(transform, shape, spread, seed=0, dtype=torch.float64):
@@ -91,16 +102,16 @@ def test_transform_in_half_precision_computes_in_float32(transform):
     assert y.dtype == log_derivative.dtype == torch.float32
 
 
-def test_round_trip(case):
+def test_round_trip(case, random_error):
     layer, features, x = case
     condition = layer.share(features)
     z, log_det = layer(x, condition)
     back, log_det_back = layer.inverse(z, condition)
     torch.testing.assert_close(back, x, atol=ROUND_TRIP_64, rtol=0)
-    torch.testing.assert_close(log_det_back, -log_det, atol=LOG_DET_64, rtol=1e-7)
+    torch.testing.assert_close(log_det_back, -log_det, atol=LOG_DET_64 + random_error, rtol=1e-7)
 
 
-def test_log_det_against_autograd(case):
+def test_log_det_against_autograd(case, random_error):
     layer, features, x = case
     condition = layer.share(features)
     _, log_det = layer(x, condition)
@@ -112,7 +123,8 @@ def test_log_det_against_autograd(case):
             return layer(every, condition)[0][index].flatten()
 
         square = jacobian(image, x[index], vectorize=True).reshape(x[index].numel(), -1)
-        torch.testing.assert_close(torch.linalg.slogdet(square)[1], log_det[index], atol=1e-6, rtol=1e-6)
+        exact = torch.linalg.slogdet(square)[1]
+        torch.testing.assert_close(exact, log_det[index], atol=1e-6 + random_error, rtol=1e-6)
 
 
 def test_every_parameter_gets_a_gradient(case):
@@ -136,18 +148,18 @@ def test_float32_round_trip(case, record_property):
     assert error < ROUND_TRIP_32
 
 
-def test_images_of_a_batch_do_not_see_each_other(case):
+def test_images_of_a_batch_do_not_see_each_other(case, random_error):
     layer, features, x = case
     z, log_det = layer(x, layer.share(features))
     alone = _map(features, lambda tensor: tensor[:1])
     first, first_log_det = layer(x[:1], layer.share(alone))
     torch.testing.assert_close(z[:1], first, atol=1e-10, rtol=0)
-    torch.testing.assert_close(log_det[:1], first_log_det, atol=1e-9, rtol=0)
+    torch.testing.assert_close(log_det[:1], first_log_det, atol=1e-9 + random_error, rtol=0)
 
 
 @pytest.mark.parametrize("bad", [1e4, -1e4, float("nan"), float("inf")])
 @pytest.mark.parametrize("direction", ["forward", "inverse"])
-def test_one_bad_element_never_spoils_another_image(case, bad, direction):
+def test_one_bad_element_never_spoils_another_image(case, random_error, bad, direction):
     layer, features, x = case
     condition = layer.share(features)
     function = layer if direction == "forward" else layer.inverse
@@ -157,7 +169,7 @@ def test_one_bad_element_never_spoils_another_image(case, bad, direction):
     expected, log_det = function(clean, condition)
     found, found_log_det = function(dirty, condition)
     torch.testing.assert_close(found[1:], expected[1:], atol=1e-10, rtol=0)
-    torch.testing.assert_close(found_log_det[1:], log_det[1:], atol=1e-9, rtol=0)
+    torch.testing.assert_close(found_log_det[1:], log_det[1:], atol=1e-9 + random_error, rtol=0)
 
 
 def test_a_shared_condition_of_one_image_broadcasts_over_draws(case):

@@ -103,9 +103,10 @@ def test_held_out_pictures_come_from_a_second_folder(root):
 
 def test_a_second_folder_inside_the_first_is_not_trained_on(root):
     ALONE.make(root)
-    found = sides(listing(root, validation="source/a"))
-    assert found.pop("a/b.png") == "validation"
-    assert set(found.values()) == {"train"} and len(found) == 6
+    found = listing(root, validation="source/a").pictures
+    assert [picture.origin for picture in found if picture.split == "validation"] == ["a/b.png"]
+    assert len(found) == 7
+    assert root / "a" / "b.png" not in [picture.content for picture in found if picture.split == "train"]
 
 
 def test_what_is_held_out_must_not_be_trained_on(root):

@@ -34,6 +34,7 @@ class Example(Analysis):
     numbers: ClassVar = {
         "first": Number("First"),
         "part_<kind>": Number("The part of {}", "%", factor=100.0, members={"b": "bees", "a": "ants"}),
+        "part_all": Number("All of it", better="higher"),
         "last": Number("Last", better="higher"),
     }
 
@@ -76,12 +77,13 @@ def test_no_two_analyses_write_one_file_or_draw_one_plot():
 def test_a_member_of_a_family_fills_in_its_title():
     assert Example.number("part_b").title == "The part of bees" and Example.number("part_b").unit == "%"
     assert Example.number("part_fire_ants").title == "The part of fire ants"
+    assert Example.number("part_all").title == "All of it"  # said by itself, no member
     assert Example.number("whole") is None and Example.number("part_") is None
 
 
 def test_numbers_stand_in_the_order_in_which_they_are_said():
-    names = ["unsaid", "last", "part_wasp", "part_a", "first", "part_b"]
-    assert Example.ordered(names) == ["first", "part_b", "part_a", "part_wasp", "last", "unsaid"]
+    names = ["unsaid", "last", "part_all", "part_wasp", "part_a", "first", "part_b"]
+    assert Example.ordered(names) == ["first", "part_b", "part_a", "part_wasp", "part_all", "last", "unsaid"]
 
 
 def test_options_have_defaults():
@@ -153,7 +155,7 @@ def variances(pictures, stress):
 
 
 def test_stress_inputs_that_break_the_features_are_counted_in_the_reason():
-    found = variances([0.5], [float("nan"), 0.1, 0.9])
+    found = variances([0.5], [0.1, float("nan"), 0.9])
     assert found.numbers["stress_inputs_with_nonfinite_features"] == 1.0
     assert found.numbers["largest_in_distribution"] is not None
     undefined = {"largest_stress", "largest_ratio", *(name for name in found.numbers if name.startswith("growth_"))}

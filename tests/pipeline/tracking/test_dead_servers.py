@@ -109,6 +109,14 @@ def test_a_dead_server_is_tried_once_for_all_runs_of_a_process(root, silent_serv
     assert capsys.readouterr().err.count("warning") == 1
 
 
+def test_a_server_that_goes_on_failing_is_named_once(root, monkeypatch, capsys):
+    with open_affine(root, uri=DEAD) as run:
+        for _ in range(3):
+            monkeypatch.setattr(run._sender._server, "retry_at", 0.0)
+            run.flush()
+    assert capsys.readouterr().err.count("warning") == 1
+
+
 def test_a_lock_that_a_live_process_holds_costs_a_training_no_time(root, monkeypatch, capsys):
     monkeypatch.setattr(journal, "_LOCK_SECONDS", 2.0)
     held, leave = threading.Event(), threading.Event()

@@ -1,5 +1,9 @@
 """Which runs are the same, which supersede each other, and which lie below a parent."""
 
+import subprocess
+import sys
+import textwrap
+
 import pytest
 from tracking_store import DEAD, TASK, affine, all_runs, by_name, open_affine, open_as, points
 
@@ -67,8 +71,8 @@ def test_runs_without_a_rule_supersede_none(root):
 
 
 def test_a_training_and_a_trial_of_equal_tags_and_key_are_two_runs(root):
-    for _ in range(2):
-        with open_as(root, trial("k1")), open_affine(root, "k1"):
+    for identity in (trial("k1"), affine("k1"), trial("k1"), affine("k1")):
+        with open_as(root, identity):
             pass
     _, runs = all_runs(root)
     assert sorted(run.info.run_name for run in runs) == ["df2k_x4-affine-10", "slopes", "trial"]
@@ -165,6 +169,34 @@ def test_more_runs_than_mlflow_gives_at_a_time_are_found(root, monkeypatch):
     with open_affine(root, "k6"):
         pass
     assert superseded(all_runs(root)[1]) == {"k1", "k2", "k3", "k4", "k5"}
+
+
+def test_without_a_rule_not_even_a_run_of_equal_tags_is_superseded():
+    identity = trial("k1", parent=None)
+    assert not identity.takes_the_place_of(identity.stored(None), None)
+
+
+def test_two_trials_make_one_parent(root):
+    script = f"""
+        import sys
+        from pathlib import Path
+        from pipeline.tracking.identity import Identity
+        from pipeline.tracking.run import open_run
+        search = Identity("slopes", {{"search": "slopes"}}, "s1")
+        trial = Identity("trial", {{"trial": sys.argv[1]}}, sys.argv[1], search)
+        with open_run(Path({str(root)!r}), trial, "auto", {{}}):
+            pass
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    both = [subprocess.Popen([*command, key]) for key in ("k1", "k2")]
+    assert [process.wait(120) for process in both] == [0, 0]
+    assert sorted(run.info.run_name for run in all_runs(root)[1]) == ["slopes", "trial", "trial"]
+
+
+def test_runs_of_equal_name_and_key_below_different_parents_have_folders_of_their_own(tmp_path):
+    other = Identity("widths", {"search": "widths"}, "s2")
+    folders = {trial("k1", parent).folder(tmp_path) for parent in (None, SEARCH, other)}
+    assert len(folders) == 3 and SEARCH.folder(tmp_path) in {folder.parent for folder in folders}
 
 
 def test_a_rule_about_tags_that_a_run_lacks_is_refused():
