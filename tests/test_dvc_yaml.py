@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from report_tree import BOTH, VARIANTS, build_both, make_params
+from report_tree import BOTH, VARIANTS, build_both, build_root, make_params, write_variant
 
-from pipeline.files import write_csv
+from pipeline.files import read_csv, write_csv
 from pipeline.reporting.dvc_summary import main_figures, write_dvc_summary
 from pipeline.reporting.results import load_results
 from pipeline.reporting.tables import task_rows
@@ -135,17 +135,25 @@ def test_a_variance_that_is_not_finite_is_a_gap_and_no_zero(charts):
 
 
 def test_bad_values_of_a_kind_of_stress_input_are_of_all_its_inputs(charts):
-    shares = dict((kind, float(share)) for share, kind in points(charts, "stress_shares", "bounded"))
-    assert shares and all(0 <= share <= 100 for share in shares.values())
-    assert max(shares.values()) > 0
+    shares = {kind: round(float(share), 6) for share, kind in points(charts, "stress_shares", "bounded")}
+    assert shares == {"uniform noise": 5.0, "binary noise": 25.0, "checkerboard": 45.0, "saturated": 65.0}  # percent
 
 
 def test_the_summary_is_the_mean_over_seeds(tmp_path):
-    from report_tree import build_root, write_variant
-
     root = build_root(tmp_path)
     for strength, variant in enumerate(VARIANTS):
         write_variant(root, variant, strength + 2, seed=11)
     (task,) = load_results(root, make_params(seeds=(10, 11)))
     assert main_figures(task, task_rows(task))["psnr"] == {"affine": 11.0, "bounded": 12.0, "rq_spline": 13.0}
     assert main_figures(task, task_rows(task))["lpips"] == dict.fromkeys(VARIANTS)  # no value, for a reason
+
+
+def test_a_curve_is_the_mean_over_seeds(tmp_path):
+    root = build_root(tmp_path)
+    for seed, bits in ((10, -1.0), (11, -2.0)):
+        folder = write_variant(root, "affine", seed=seed) / "training"
+        write_csv(folder / "validation.csv", ["step", "nll", "bits_per_dim"], [{"step": 5, "bits_per_dim": bits}])
+    found = load_results(root, make_params(variants=("affine",), seeds=(10, 11)))
+    write_dvc_summary(root, [(task, task_rows(task)) for task in found])
+    rows = read_csv(root / "report" / "plots" / "held_out_nll" / "df2k_x4.csv")
+    assert rows == [{"step": "5", "bits_per_dim": "-1.5", "variant": "affine"}]

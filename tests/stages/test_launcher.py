@@ -102,6 +102,15 @@ def test_no_python_with_dependencies_is_one_line(project, named):
     assert ("STEADYFLOW_PYTHON" in line) == named
 
 
+def test_a_python_with_some_of_the_dependencies_will_not_do(project, tmp_path):
+    (tmp_path / "some" / "torch").mkdir(parents=True)
+    (tmp_path / "some" / "torch" / "__init__.py").touch()
+    python(project / "bin", "path", "-S")
+    process = start(project, PYTHONPATH=str(tmp_path / "some"))
+    process.communicate(timeout=60)
+    assert process.returncode == 2
+
+
 def test_the_named_interpreter_has_no_stand_in(project):
     python(project / "bin", "path")
     process = start(project, STEADYFLOW_PYTHON="/no/such/python")

@@ -36,6 +36,11 @@ def test_a_stage_without_a_task_has_a_row_of_its_own():
     assert list(rows) == ["a", "a-b", "c", "settings", "report", "in all"]
 
 
+def test_an_item_that_is_no_task_keeps_its_name():
+    _, rows = minutes_table([("study@toy", 60.0), ("study@other", 120.0)], TASKS)
+    assert rows == {"study@toy": [1.0], "study@other": [2.0], "in all": [3.0]}
+
+
 def test_what_a_task_did_not_run_is_no_zero():
     columns, rows = minutes_table(TOOK, TASKS)
     assert rows["a"][columns.index("prepare")] is None
