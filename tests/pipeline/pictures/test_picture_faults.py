@@ -169,7 +169,7 @@ def test_a_picture_without_a_partner_is_named_and_left_out(name, root):
     victim = root / tree.victim
     victim.unlink()
     lines = faults(tree, root, allow_partial=False)
-    number = str(int(re.search(r"(\d+)\.png$", victim.name).group(1)))
+    number = str(int(re.search(r"(\d+)$", victim.stem).group(1)))
     assert any("missing" in line and number in line for line in lines)
     ids = [picture.id for picture in read_manifest(prepared(tree, root)).of("train")]
     assert len(ids) == len(tree.train) - 1
