@@ -62,15 +62,19 @@ class Job:
         """Return the job that ``packed`` was made of."""
         return cls(**{**packed, "experiment": Experiment.model_validate(packed["experiment"])})
 
+    def manifest(self) -> Path:
+        """Return the manifest of the prepared pictures; DataError if they are not prepared."""
+        manifest = manifest_path(self.root, self.experiment.task)
+        if not manifest.exists():
+            raise DataError(f"{manifest} is missing; run `steadyflow repro prepare@{self.experiment.task}` first")
+        return manifest
+
     def key(self, inputs: Iterable[Path] = ()) -> str:
         """Return the hash of everything that the result depends on: settings, code, manifest and ``inputs``.
 
         DataError if the pictures are not prepared.
         """
-        chosen = self.experiment
-        manifest = manifest_path(self.root, chosen.task)
-        if not manifest.exists():
-            raise DataError(f"{manifest} is missing; run `steadyflow repro prepare@{chosen.task}` first")
+        chosen, manifest = self.experiment, self.manifest()
         settings = settings_of(self.stage, chosen.resolved(), task=chosen.task, variant=chosen.variant or "")
         named = {"task": chosen.task, "variant": chosen.variant, "seed": chosen.seed}
         return run_key(self.stage, {**named, "settings": settings}, [manifest, *inputs])

@@ -48,6 +48,7 @@ def train(job: Job, report: Report, own: torch.device) -> None:
     config, plan = flow_config(chosen), flow_plan(chosen)
     encoder = encoder_folder(job.root, chosen.task, chosen.seed)
     weights = encoder / "weights.safetensors"
+    job.manifest()  # the first thing that is missing is the one to be told
     if not weights.exists():
         raise DataError(f"{weights} is missing; run `steadyflow repro pretrain@{chosen.task}-{chosen.seed}` first")
     key = job.key([weights])
