@@ -140,7 +140,7 @@ class StabilityConfig(Strict):
     draws: pydantic.PositiveInt
     temperature: pydantic.NonNegativeFloat
     stress_size: pydantic.PositiveInt  # side of a stress input, LR pixels
-    # what is run, of pipeline.stability.ANALYSES, and its options
+    # what is run, of pipeline.stability.analyses.ANALYSES, and its options
     analyses: dict[str, dict[str, bool | int | float | str]] = pydantic.Field(min_length=1)
 
 

@@ -110,21 +110,9 @@ STAGES: dict[str, Dependencies] = {
             *(f"pipeline/reporting/{name}.py" for name in _REPORT),
             "pipeline/reporting/page",
             "pipeline/reporting/sections",
-            *(
-                f"pipeline/stability/{name}.py"
-                for name in (
-                    "__init__",
-                    "bad_pixels",
-                    "bounds",
-                    "certified_bound",
-                    "contract",
-                    "feature_variance",
-                    "growth",
-                    "reconstruction",
-                    "stress",
-                    "subject",
-                )
-            ),
+            "pipeline/stability/analyses",
+            "pipeline/stability/measure",
+            *(f"pipeline/stability/{name}.py" for name in ("contract", "stress", "subject")),
         ),
         ("profile", "seeds", "tasks", "variants"),
     ),

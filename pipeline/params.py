@@ -37,7 +37,7 @@ def _check_references(params: Params, path: Path) -> None:
     from models.flow.caps import Caps
     from models.flow.transforms import TRANSFORMS  # torch: only when a file is really read
     from pipeline.kinds import KINDS
-    from pipeline.stability import chosen
+    from pipeline.stability.analyses import chosen
 
     for name, variant in params.variants.items():
         if variant.transform not in TRANSFORMS:

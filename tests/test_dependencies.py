@@ -139,7 +139,7 @@ def stale_after(touched):
         ("models/lab/toy.py", set()),
         ("pipeline/studies/toy2d/study.py", set()),
         ("pipeline/datasets/sets/svhn.py", {"prepare"}),
-        ("pipeline/stability/bounds.py", {"stability", "report"}),
+        ("pipeline/stability/measure/bounds.py", {"stability", "report"}),
         ("pipeline/metrics/diversity.py", {"evaluate", "report"}),
         ("pipeline/config.py", {"settings"}),
         ("stages/train.py", set()),

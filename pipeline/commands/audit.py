@@ -14,7 +14,7 @@ from pipeline.devices import choose_device
 from pipeline.files import writable_folder
 from pipeline.model_folder import load_flow
 from pipeline.pictures.decode import decode
-from pipeline.stability import cheap
+from pipeline.stability.analyses import cheap
 from pipeline.stability.audit import audit
 
 _DRAWS, _STRESS_SIZE = 4, 40

@@ -17,8 +17,8 @@ from pipeline.reporting.results import TaskResults, VariantResults, number
 from pipeline.reporting.rows import ComparisonRow
 from pipeline.reporting.tables import REPORT_FILE
 from pipeline.reporting.wording import wording_of
-from pipeline.stability.bad_pixels import STRESS_TABLE
-from pipeline.stability.feature_variance import VARIANCE_TABLE
+from pipeline.stability.analyses.bad_pixels import STRESS_TABLE
+from pipeline.stability.analyses.feature_variance import VARIANCE_TABLE
 from pipeline.stability.subject import IN_DISTRIBUTION
 
 METRICS = REPORT_FILE.with_name("metrics.json")

@@ -12,7 +12,7 @@ from pipeline.pictures.decode import read_picture
 from pipeline.reporting.pixels import centre, data_uri, enlarge, jpeg
 from pipeline.reporting.results import TaskResults, VariantResults, number
 from pipeline.reporting.wording import Wording, wording_of
-from pipeline.stability.bad_pixels import STRESS_TABLE
+from pipeline.stability.analyses.bad_pixels import STRESS_TABLE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -115,7 +115,7 @@ def _task_results(root: Path, params: Params, name: str, seed: int) -> TaskResul
 
 
 def _variant_results(root: Path, task: str, variant: str, seed: int) -> VariantResults:
-    from pipeline.stability import ANALYSES  # torch: only when results are really read
+    from pipeline.stability.analyses import ANALYSES  # torch: only when results are really read
 
     folder = variant_folder(root, task, variant, seed)
     return VariantResults(

@@ -223,7 +223,7 @@ def _audit_numbers(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[tupl
 
     ``found[variant][analysis]``. What no analysis says any more stands last, under its own name.
     """
-    from pipeline.stability import ANALYSES
+    from pipeline.stability.analyses import ANALYSES
     from pipeline.stability.contract import Number
 
     order = [*ANALYSES, *(analysis for numbers in found.values() for analysis in numbers)]

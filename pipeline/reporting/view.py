@@ -12,7 +12,7 @@ from pipeline.reporting.results import TaskResults, load_results
 from pipeline.reporting.rows import ComparisonRow
 from pipeline.reporting.tables import task_rows
 from pipeline.reporting.wording import wording_of
-from pipeline.stability import ANALYSES
+from pipeline.stability.analyses import ANALYSES
 
 TRAINING_CURVES = "training_curves"
 

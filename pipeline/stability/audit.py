@@ -13,7 +13,7 @@ from pipeline.inference.held_out import Crop
 from pipeline.model_folder import LoadedFlow
 from pipeline.origin import origin_of
 from pipeline.pictures.eight_bit import to_tensor, write_png
-from pipeline.stability import chosen
+from pipeline.stability.analyses import chosen
 from pipeline.stability.contract import COSTS, Analysis, Found
 from pipeline.stability.stress import stress_inputs
 from pipeline.stability.subject import Subject

@@ -6,8 +6,8 @@ import functools
 
 from pipeline.reporting.sections.contract import Shown, TaskSection
 from pipeline.reporting.view import TaskView
-from pipeline.stability import ANALYSES
-from pipeline.stability.bad_pixels import BadPixels
+from pipeline.stability.analyses import ANALYSES
+from pipeline.stability.analyses.bad_pixels import BadPixels
 from pipeline.stability.contract import Analysis
 
 _ELSEWHERE = (BadPixels,)  # in the section on stress inputs

@@ -9,7 +9,7 @@ from pipeline.reporting.results import TaskResults, number
 from pipeline.reporting.rows import show
 from pipeline.reporting.sections.contract import Shown, TaskSection
 from pipeline.reporting.view import TaskView
-from pipeline.stability.bad_pixels import STRESS_TABLE, BadPixels
+from pipeline.stability.analyses.bad_pixels import STRESS_TABLE, BadPixels
 
 _BYTES = 2_500_000  # of all tasks together
 

@@ -1,4 +1,4 @@
-"""Caps around the couplings, and what pipeline.stability.bounds states of a network for every input."""
+"""Caps around the couplings, and what pipeline.stability.measure.bounds states of a network for every input."""
 
 import dataclasses
 import math
@@ -18,7 +18,7 @@ from models.restoration.super_resolution import SuperResolutionFlow
 from pipeline.errors import ConfigError
 from pipeline.model_folder import ModelConfig, build
 from pipeline.params import load_params
-from pipeline.stability.bounds import amplification_bound
+from pipeline.stability.measure.bounds import amplification_bound
 
 ENCODER = {"channels": 4, "blocks": 1, "growth": 2, "taps": [0]}
 CAPS = Caps(prior_mean=2.0, prior_log_scale=1.0, actnorm_log_scale=1.5, singular_value=1.25)

@@ -22,7 +22,7 @@ from pipeline.reporting.report import build_report
 from pipeline.reporting.results import load_results
 from pipeline.reporting.tables import comparison, print_summary
 from pipeline.reporting.view import task_view
-from pipeline.stability.feature_variance import FeatureVariance
+from pipeline.stability.analyses.feature_variance import FeatureVariance
 
 
 def test_the_page_needs_nothing_but_itself(root):

@@ -10,7 +10,7 @@ from report_tree import BOTH, make_params, page_of
 import pipeline.reporting
 from pipeline.reporting import tables
 from pipeline.reporting.sections import SECTIONS, PageSection, TaskSection, sections
-from pipeline.stability import ANALYSES
+from pipeline.stability.analyses import ANALYSES
 
 HERE = Path(pipeline.reporting.__file__).parent
 

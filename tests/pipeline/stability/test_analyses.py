@@ -9,10 +9,10 @@ import pytest
 import torch
 from small_flow import small_audit, small_flow
 
-from pipeline.stability import ANALYSES, cheap, chosen
-from pipeline.stability.certified_bound import CertifiedBound
+from pipeline.stability.analyses import ANALYSES, cheap, chosen
+from pipeline.stability.analyses.certified_bound import CertifiedBound
+from pipeline.stability.analyses.feature_variance import FeatureVariance
 from pipeline.stability.contract import COSTS, Analysis, Bars, Found, Number
-from pipeline.stability.feature_variance import FeatureVariance
 from pipeline.stability.stress import StressInput
 from pipeline.stability.subject import Subject
 

@@ -9,7 +9,7 @@ from small_flow import small_audit, small_flow
 
 from pipeline.errors import DataError
 from pipeline.reporting.tables import comparison
-from pipeline.stability import ANALYSES
+from pipeline.stability.analyses import ANALYSES
 
 FILE = '''
 """How much brighter draws are than half of the range."""

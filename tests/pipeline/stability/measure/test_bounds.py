@@ -22,7 +22,7 @@ from models.flow.layers.squeeze import Squeeze
 from models.flow.transforms import CertifiedSpline
 from models.restoration.low_light import LowLightFlow
 from models.restoration.super_resolution import SuperResolutionFlow
-from pipeline.stability.bounds import amplification_bound, inverse_norm
+from pipeline.stability.measure.bounds import amplification_bound, inverse_norm
 
 ENCODER = {"channels": 4, "blocks": 1, "growth": 2, "taps": [0]}
 SATURATED = 1e3  # of a raw parameter: its tanh is 1

@@ -6,8 +6,8 @@ import dataclasses
 import math
 from typing import ClassVar
 
-from pipeline.stability.bounds import amplification_bound
 from pipeline.stability.contract import Analysis, Found, Number
+from pipeline.stability.measure.bounds import amplification_bound
 from pipeline.stability.subject import Subject, finite_or_none
 
 

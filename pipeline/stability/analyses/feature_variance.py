@@ -15,7 +15,7 @@ from models.flow.observing import observe_inverse
 from models.flow.place import Place
 from pipeline.console import progress
 from pipeline.stability.contract import Analysis, Curves, Found, Number
-from pipeline.stability.growth import growth_by_kind
+from pipeline.stability.measure.growth import growth_by_kind
 from pipeline.stability.subject import IN_DISTRIBUTION, Subject, finite_or_none
 
 VARIANCE_TABLE = "feature_variance.csv"

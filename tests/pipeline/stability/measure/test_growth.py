@@ -5,7 +5,7 @@ import math
 import pytest
 
 from models.flow.place import Place
-from pipeline.stability.growth import growth_by_kind
+from pipeline.stability.measure.growth import growth_by_kind
 
 PLACES = [Place(2, 1, "noise coupling"), Place(2, 1, "1x1"), Place(2, 0, "squeeze"), Place(1, 1, "noise coupling")]
 

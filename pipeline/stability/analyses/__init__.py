@@ -1,0 +1,46 @@
+"""Audits of how near a network is to exploding; to add an analysis: one file and one line in ANALYSES."""
+
+from collections.abc import Mapping
+
+from pipeline.errors import nearest
+from pipeline.stability.analyses.bad_pixels import BadPixels
+from pipeline.stability.analyses.certified_bound import CertifiedBound
+from pipeline.stability.analyses.feature_variance import FeatureVariance
+from pipeline.stability.analyses.reconstruction import Reconstruction
+from pipeline.stability.contract import Analysis, Option
+
+ANALYSES: dict[str, type[Analysis]] = {
+    analysis.name: analysis
+    for analysis in (
+        BadPixels,
+        FeatureVariance,
+        Reconstruction,
+        CertifiedBound,
+    )
+}
+
+
+def cheap() -> dict[str, dict[str, Option]]:
+    """Return the selection of all analyses that take seconds."""
+    return {name: {} for name, analysis in ANALYSES.items() if analysis.cost == "seconds"}
+
+
+def chosen(selection: Mapping[str, Mapping[str, Option]]) -> list[Analysis]:
+    """Return the analyses of ``selection`` (name -> options) in the order of ANALYSES.
+
+    Raises ValueError, which names the nearest one, for an analysis or an option that does not exist.
+    """
+    for name in selection:
+        if name not in ANALYSES:
+            raise ValueError(f"analysis '{name}' does not exist; {nearest(name, ANALYSES)}")
+    found = []
+    for name, analysis in ANALYSES.items():
+        if name in selection:
+            try:
+                found.append(analysis.with_options(selection[name]))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+    return found
+
+
+__all__ = ["ANALYSES", "Analysis", "cheap", "chosen"]
