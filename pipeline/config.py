@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from pipeline.errors import ConfigError, nearest
+from pipeline.layout import STUDIES
 
 PARAMS_FILE = "params.yaml"
 
@@ -35,6 +36,8 @@ class RuntimeConfig(Strict):
     device: str = "auto"
     log_every: pydantic.PositiveInt = 10  # steps
     checkpoint_seconds: pydantic.NonNegativeFloat = 30.0
+    # how many trials of a study at a time; auto: one per GPU, else one per core
+    trials: Literal["auto"] | pydantic.PositiveInt = "auto"
     tracking_uri: str = "auto"  # auto: MLFLOW_TRACKING_URI, else sqlite beside dvc.yaml
 
 
@@ -166,11 +169,15 @@ class Params(Strict):
     datasets: dict[str, DatasetConfig]
     runtime: RuntimeConfig = RuntimeConfig()
     profiles: dict[str, dict[str, TaskProfile]]
+    # profile -> study, a key of pipeline.studies.catalogue.STUDIES -> its options, where they differ from its defaults
+    studies: dict[str, dict[str, dict[str, bool | int | float | str]]] = {}
 
     @pydantic.model_validator(mode="after")
     def _names_and_seeds_are_distinct(self) -> Params:
         if _ENCODER in self.variants:
             raise ValueError(f"no variant can be called {_ENCODER}: the encoder's own folder has that name")
+        if STUDIES in self.tasks:
+            raise ValueError(f"no task can be called {STUDIES}: the studies' folder has that name")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds has an entry twice")
         return self
@@ -206,6 +213,11 @@ class Params(Strict):
                 f"{why}{nearest(chain[-1], sizes)}"
             )
         return sizes[chain[-1]]
+
+    @property
+    def studies_of_profile(self) -> dict[str, dict[str, bool | int | float | str]]:
+        """Return the studies of the chosen profile with their options."""
+        return self.studies.get(self.profile, {})
 
     def dataset(self, task: str) -> DatasetConfig:
         """Return where the pictures of ``task`` are."""

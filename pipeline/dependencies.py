@@ -23,7 +23,14 @@ class Dependencies:
     settings: tuple[str, ...] = ()
 
 
-_FLOW = ("models/flow", "models/restoration", "pipeline/kinds", "pipeline/model_folder.py", "pipeline/seeds.py")
+_FLOW = (
+    "models/flow",
+    "models/restoration",
+    "pipeline/kinds",
+    "pipeline/model_folder.py",
+    "pipeline/objective.py",
+    "pipeline/seeds.py",
+)
 _FEED = ("pipeline/feed", "pipeline/pictures/__init__.py")
 _TRAINING = tuple(
     f"pipeline/training/{name}.py"
@@ -50,11 +57,37 @@ _REPORT = (
     "report",
     "results",
     "rows",
+    "study_page",
+    "style",
     "tables",
     "tracked",
     "view",
     "wording",
 )
+# What every study is made with: trials, the training loop, the page.
+_STUDY = (
+    *(f"pipeline/studies/{name}.py" for name in ("contract", "lab", "running", "trial")),
+    *(f"pipeline/training/{name}.py" for name in ("loop", "optimizers", "ranks", "schedule")),
+    *(f"pipeline/reporting/{name}.py" for name in ("study_page", "style")),
+    "pipeline/objective.py",
+    "pipeline/options.py",
+    "pipeline/seeds.py",
+)
+# What flows of points are made of.
+_POINTS = (
+    "models/flow/transforms",
+    *(f"models/flow/{name}.py" for name in ("bijection", "caps", "observing", "place")),
+    *(
+        f"models/flow/layers/{name}.py"
+        for name in ("actnorm", "conditional_net", "coupling", "invertible_conv", "permutation")
+    ),
+)
+
+
+def _study(name: str, *code: str) -> Dependencies:
+    return Dependencies((*_STUDY, f"pipeline/studies/{name}", *code), (f"studies.{name}",))
+
+
 STAGES: dict[str, Dependencies] = {
     "prepare": Dependencies(
         (
@@ -97,15 +130,17 @@ STAGES: dict[str, Dependencies] = {
         ),
     ),
     "stability": Dependencies(
-        (*_FLOW, *_FEED, *_HELD_OUT, "pipeline/inference/sampling.py", "pipeline/stability"),
+        (*_FLOW, *_FEED, *_HELD_OUT, "pipeline/inference/sampling.py", "pipeline/options.py", "pipeline/stability"),
         (*_PROBLEM, "tasks.{task}.network.levels", "tasks.{task}.stability"),
     ),
+    "study_toy2d": _study("toy2d", *_POINTS, "models/lab/toy.py"),
     "report": Dependencies(
         (
             *_FLOW,
             *_METRICS,
             *(f"pipeline/feed/{name}.py" for name in ("darkening", "degradations", "equalization", "side")),
             "pipeline/inference/sampling.py",
+            "pipeline/options.py",
             "pipeline/pictures/eight_bit.py",
             *(f"pipeline/reporting/{name}.py" for name in _REPORT),
             "pipeline/reporting/page",
@@ -114,7 +149,7 @@ STAGES: dict[str, Dependencies] = {
             "pipeline/stability/measure",
             *(f"pipeline/stability/{name}.py" for name in ("contract", "stress", "subject")),
         ),
-        ("profile", "seeds", "tasks", "variants"),
+        ("profile", "seeds", "tasks", "variants", "studies"),
     ),
 }
 

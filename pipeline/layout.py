@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+STUDIES = "studies"  # under artifacts/, where tasks have their folders, too
+
 
 def project_root() -> Path:
     """Return the folder of dvc.yaml: the current one (DVC runs stages there)."""
@@ -42,6 +44,11 @@ def encoder_folder(root: Path, task: str, seed: int) -> Path:
 def variant_folder(root: Path, task: str, variant: str, seed: int) -> Path:
     """Return the folder that holds model/, training/, samples/, evaluation/ and stability/."""
     return root / "artifacts" / task / f"seed{seed}" / variant
+
+
+def study_folder(root: Path, study: str) -> Path:
+    """Return where a study of params.yaml writes its results."""
+    return root / "artifacts" / STUDIES / study
 
 
 def runs_folder(root: Path) -> Path:

@@ -21,7 +21,13 @@ def resolved(params: Params) -> dict[str, Any]:
         for name, task in params.tasks.items()
     }
     variants = {name: variant.model_dump(mode="json") for name, variant in params.variants.items()}
-    return {"profile": params.profile, "seeds": list(params.seeds), "tasks": tasks, "variants": variants}
+    return {
+        "profile": params.profile,
+        "seeds": list(params.seeds),
+        "tasks": tasks,
+        "variants": variants,
+        "studies": params.studies_of_profile,
+    }
 
 
 def write_settings(root: Path, params: Params) -> Path:

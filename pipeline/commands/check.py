@@ -35,8 +35,14 @@ def register(add: Add) -> None:
 def _check(arguments: argparse.Namespace, options: list[str]) -> int:
     from pipeline.datasets.check import source_of
     from pipeline.params import load_params
+    from pipeline.studies.catalogue import STUDIES
 
     params = load_params()
+    for studies in params.studies.values():
+        for name, given in studies.items():
+            if name not in STUDIES:
+                raise ConfigError(f"params.yaml: study '{name}' does not exist; {nearest(name, STUDIES)}")
+            STUDIES[name].with_options(given).check()
     say(f"params.yaml is valid: profile {params.profile}, variants {', '.join(params.variants)}")
     for task in params.tasks:
         source = source_of(task, params)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands.arguments import Add, Parser
-from pipeline.studies import STUDIES
+from pipeline.studies.catalogue import STUDIES
 
 
 def register(add: Add) -> None:
@@ -30,6 +30,16 @@ def register(add: Add) -> None:
 
 
 def _study(arguments: argparse.Namespace, options: list[str]) -> int:
-    kind = arguments.study
-    kind(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(kind)}).run(arguments.out)
+    from pipeline.config import PARAMS_FILE, RuntimeConfig
+    from pipeline.console import say
+    from pipeline.params import load_params
+    from pipeline.studies.running import run_study
+
+    root, kind = Path.cwd(), arguments.study
+    study = kind(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(kind)})
+    runtime = load_params().runtime if (root / PARAMS_FILE).exists() else RuntimeConfig()
+    page = run_study(study, root, arguments.out, runtime, "own")
+    for line in page.found:
+        say(line)
+    say(f"results and figures in {arguments.out}")
     return 0

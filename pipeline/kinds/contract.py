@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from models.restoration.flow import RestorationFlow
 from pipeline.config import TrainingConfig
-from pipeline.kinds.objectives import Objective
+from pipeline.objective import Objective
 
 
 class Drawing(NamedTuple):

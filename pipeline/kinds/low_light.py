@@ -16,7 +16,8 @@ from pipeline.config import TrainingConfig
 from pipeline.feed.darkening import darken
 from pipeline.feed.equalization import equalize
 from pipeline.kinds.contract import Drawing, Kind
-from pipeline.kinds.objectives import ColorMapL1, NegativeLogLikelihood, Objective
+from pipeline.kinds.objectives import ColorMapL1, NegativeLogLikelihood
+from pipeline.objective import Objective
 from pipeline.seeds import generator
 
 _LOG_FLOOR = 1e-3  # LLFlow: log(clamp(low + 1e-3, min=1e-3))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
 from models.flow.bijection import standard_normal_log_prob
 from models.restoration.encoders.low_light import color_ratio
+from pipeline.objective import Objective
 
 
 def published_nll(nats: Tensor, pixels: int) -> Tensor:
@@ -19,23 +19,6 @@ def published_nll(nats: Tensor, pixels: int) -> Tensor:
     (no dequantization noise is added, as in the published training).
     """
     return nats / (math.log(2.0) * pixels)
-
-
-class Objective(nn.Module):
-    """A loss and the ``network`` that it trains: those of the network's parameters that require gradients.
-
-    ``step`` is the optimizer step under way; the training loop sets it, for losses that change over the training.
-    ``unread``: parts of the network that this loss does not depend on; they are frozen. DistributedDataParallel
-    waits for the gradient of every parameter that requires one, and dies where none comes.
-    """
-
-    step: int = 0
-
-    def __init__(self, network: nn.Module, unread: Iterable[nn.Module] = ()) -> None:
-        super().__init__()
-        self.network = network
-        for part in unread:
-            part.requires_grad_(False)
 
 
 class NegativeLogLikelihood(Objective):

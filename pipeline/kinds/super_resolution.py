@@ -16,7 +16,8 @@ from pipeline.config import TrainingConfig
 from pipeline.feed.bicubic import imresize
 from pipeline.feed.degradations import low_resolution
 from pipeline.kinds.contract import Drawing, Kind
-from pipeline.kinds.objectives import EncoderL1, NegativeLogLikelihood, Objective
+from pipeline.kinds.objectives import EncoderL1, NegativeLogLikelihood
+from pipeline.objective import Objective
 from pipeline.seeds import generator
 
 

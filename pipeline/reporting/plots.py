@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.reporting.figures import columns, styled, subplots, to_png, variant_colours
+from pipeline.reporting.figures import columns
 from pipeline.reporting.pixels import data_uri
 from pipeline.reporting.results import Rows, TaskResults, number
 from pipeline.reporting.rows import ComparisonRow, over_seeds
+from pipeline.reporting.style import styled, subplots, to_png, variant_colours
 from pipeline.stability.contract import Bars, Curves, Plot
 
 if TYPE_CHECKING:

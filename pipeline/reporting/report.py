@@ -10,12 +10,12 @@ from pathlib import Path
 from pipeline.config import Params
 from pipeline.files import write_bytes, write_text
 from pipeline.reporting.dvc_summary import write_dvc_summary
-from pipeline.reporting.figures import variant_colours
 from pipeline.reporting.pictures import colour_stops
 from pipeline.reporting.references import HONG
 from pipeline.reporting.rows import show
 from pipeline.reporting.sections import PageSection, Section, TaskSection, sections
 from pipeline.reporting.sections.contract import Shown
+from pipeline.reporting.style import variant_colours
 from pipeline.reporting.tables import REPORT_FILE, write_comparison
 from pipeline.reporting.view import PageView, TaskView, load_view
 

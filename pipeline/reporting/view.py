@@ -10,6 +10,7 @@ from pipeline.reporting import figures
 from pipeline.reporting.plots import Drawn, draw
 from pipeline.reporting.results import TaskResults, load_results
 from pipeline.reporting.rows import ComparisonRow
+from pipeline.reporting.style import to_png
 from pipeline.reporting.tables import task_rows
 from pipeline.reporting.wording import wording_of
 from pipeline.stability.analyses import ANALYSES
@@ -40,8 +41,9 @@ class TaskView:
 
 @dataclass(frozen=True)
 class PageView:
-    """The whole page."""
+    """The whole page; ``root``: the project's folder."""
 
+    root: Path
     params: Params
     tasks: list[TaskView]
 
@@ -49,7 +51,7 @@ class PageView:
 def load_view(root: Path, params: Params) -> PageView:
     """Return what there is of all tasks of ``params``. Raises DataError for a file that cannot be read."""
     every = load_results(root, params)
-    return PageView(params, [task_view(results, params, len(every)) for results in every])
+    return PageView(root, params, [task_view(results, params, len(every)) for results in every])
 
 
 def task_view(results: TaskResults, params: Params, tasks: int = 1) -> TaskView:
@@ -59,7 +61,7 @@ def task_view(results: TaskResults, params: Params, tasks: int = 1) -> TaskView:
     if trained := {variant: result for variant, result in results.variants.items() if result.curve}:
         lines = {variant: result.curve for variant, result in trained.items()}
         held_out = {variant: result.validation for variant, result in trained.items()}
-        plots[TRAINING_CURVES] = Drawn(figures.to_png(figures.training_curves(lines, held_out, title)))
+        plots[TRAINING_CURVES] = Drawn(to_png(figures.training_curves(lines, held_out, title)))
     for plot in (plot for analysis in ANALYSES.values() for plot in analysis.plots):
         if drawn := draw(plot, results, title):
             plots[plot.name] = drawn

@@ -10,14 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pipeline.errors import nearest
+from pipeline.options import Option, check_options, options_of
 
 if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.stability.subject import Subject
 
-Option = bool | int | float | str
 COSTS = {"seconds": "seconds", "minutes": "some minutes"}  # of a small network on two cores, as people are told
 PERCENT = 100.0
 
@@ -116,19 +115,12 @@ class Analysis(ABC):
     @classmethod
     def options(cls) -> dict[str, Option]:
         """Return the options with their defaults."""
-        return {field.name: field.default for field in dataclasses.fields(cls)}  # type: ignore[misc]
+        return options_of(cls)
 
     @classmethod
     def with_options(cls, given: Mapping[str, Option]) -> Self:
         """Return the analysis with options of params.yaml; ValueError for what it does not know or take."""
-        defaults = cls.options()
-        for name, value in given.items():
-            if name not in defaults:
-                known = nearest(name, defaults) if defaults else f"{cls.name} has none"
-                raise ValueError(f"option '{name}' does not exist; {known}")
-            kinds = (int, float) if isinstance(defaults[name], float) else (type(defaults[name]),)
-            if type(value) not in kinds:
-                raise ValueError(f"{name} must be of type {kinds[-1].__name__}, got {value!r}")
+        check_options(cls.name, cls, given)
         return cls(**given)
 
     @classmethod

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline.errors import TrackingError
 from pipeline.layout import store_root
@@ -20,10 +20,33 @@ from pipeline.tracking.journal import Journal, strict
 from pipeline.tracking.store import tracking_uri
 
 
+class _Delivery(Protocol):
+    """Who brings a journal to the server: a Sender, or nobody yet."""
+
+    @property
+    def run_id(self) -> str | None: ...
+
+    def ask(self) -> None: ...
+
+    def wait(self) -> None: ...
+
+
+class _Later:
+    """Nobody sends: the run is only written down."""
+
+    run_id = None
+
+    def ask(self) -> None:
+        pass
+
+    def wait(self) -> None:
+        pass
+
+
 class Run:
     """An open run; every method but ``flush`` writes to the journal and returns at once."""
 
-    def __init__(self, journal: Journal, sender: Sender, base: Path) -> None:
+    def __init__(self, journal: Journal, sender: _Delivery, base: Path) -> None:
         self._journal, self._sender, self._base = journal, sender, base
 
     @property
@@ -96,6 +119,11 @@ def open_run(root: Path, identity: Identity, uri: str, provenance: Mapping[str, 
                 run._status("FAILED")
             raise
         run._status("FINISHED")
+
+
+def write_down(root: Path, identity: Identity) -> Run:
+    """Return the run of ``identity`` that nobody sends: for a process beside the one that will open it."""
+    return Run(Journal(identity.folder(root)), _Later(), store_root(root))
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -18,7 +18,7 @@ from models.flow.layers.actnorm import initializing
 from pipeline.config import RuntimeConfig
 from pipeline.console import progress
 from pipeline.errors import DivergenceError, Interrupted
-from pipeline.kinds.objectives import Objective
+from pipeline.objective import Objective
 from pipeline.training.checkpoints import CheckpointStore
 from pipeline.training.optimizers import OptimizerFactory, adam
 from pipeline.training.ranks import any_rank, is_first, mean_over_ranks, rank, world_size

@@ -10,6 +10,7 @@ from pipeline.reporting.sections.plots import plot_sections
 from pipeline.reporting.sections.references import REFERENCES
 from pipeline.reporting.sections.reproduce import REPRODUCE
 from pipeline.reporting.sections.stress import STRESS
+from pipeline.reporting.sections.studies import STUDIES
 from pipeline.reporting.sections.training import TRAINING
 
 # In the order of the page; those of a task that follow each other stand together under every task.
@@ -20,6 +21,7 @@ SECTIONS: tuple[Section, ...] = (
     STRESS,
     PICTURES,
     TRAINING,
+    STUDIES,
     GLOSSARY,
     REFERENCES,
     REPRODUCE,

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
-from pipeline.reporting.figures import variant_colours
+from pipeline.reporting.style import variant_colours
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,6 +17,23 @@ if TYPE_CHECKING:
 _POINTS = 1500  # per cloud: more only cover each other
 _PER_ROW = 5
 _TRUE, _UNUSUAL = "#0072B2", "#D55E00"
+
+
+def as_lists(clouds: Sequence[Tensor]) -> list[list[list[float | None]]]:
+    """Return as many points of each cloud as are drawn, as JSON values; what is not finite becomes None."""
+    return [
+        [[v if math.isfinite(v) else None for v in point] for point in cloud[:_POINTS].flatten(1).tolist()]
+        for cloud in clouds
+    ]
+
+
+def clouds_of(lists: Sequence[Sequence[Sequence[float | None]]]) -> tuple[Tensor, Tensor]:
+    """Return what ``as_lists`` was given; what was not finite is NaN."""
+    known, unknown = (
+        torch.tensor([[math.nan if v is None else v for v in point] for point in cloud])[:, :, None, None]
+        for cloud in lists
+    )
+    return known, unknown
 
 
 def samples(clouds: Mapping[str, tuple[Tensor, Tensor]], x: Tensor) -> Figure:

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.seeds import generator as named
+
 MIX = np.array([[math.sqrt(3) / 4, -1 / 10], [1 / 4, -math.sqrt(3) / 10]])  # appendix A.2, eq. 1
 DEGRADATION = np.array([[0.7, 0.3], [0.3, 0.7]])  # eq. 7
 NOISE_STD = 0.01
@@ -27,6 +29,11 @@ def draw(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     x = u @ torch.from_numpy(MIX).T
     y = x @ torch.from_numpy(DEGRADATION).T + noise
     return x.float()[:, :, None, None], y.float()[:, :, None, None]
+
+
+def held_out(count: int) -> tuple[Tensor, Tensor]:
+    """Return the pairs that every flow is measured on."""
+    return draw(count, named("toy2d", "held out"))
 
 
 def shifted(y: Tensor) -> Tensor:

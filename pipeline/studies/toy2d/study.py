@@ -8,12 +8,17 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from pipeline.console import console, progress, say
-from pipeline.errors import ConfigError, nearest
-from pipeline.files import writable_folder, write_bytes, write_csv, write_json
-from pipeline.studies.contract import Study, at_least_one, option
+from pipeline.console import console, say
+from pipeline.errors import ConfigError
+from pipeline.files import write_bytes, write_csv, write_json
+from pipeline.studies.contract import Study, at_least_one, chosen, option
+
+if TYPE_CHECKING:
+    from pipeline.reporting.study_page import StudyPage
+    from pipeline.studies.lab import Lab
+    from pipeline.studies.trial import Trial
 
 HELD_OUT = 10_000  # pairs; as many samples
 EXPLODED = 10.0  # a variance ratio above it
@@ -56,6 +61,7 @@ _COLUMNS = ("variant", "seed", *MEASURES)
 class Toy2d(Study):
     """The toy experiment's options; the paper's are 8,000 iterations, batch 1,000, rate 5e-4, constant."""
 
+    name: ClassVar[str] = "toy2d"
     title: ClassVar[str] = "paper A's 2D toy: nll, and samples for unusual conditions, per coupling and seed"
 
     seeds: int = option(4, "flows per variant")
@@ -68,49 +74,33 @@ class Toy2d(Study):
     net: str = option("plain", "plain, or normalized as in the paper's released code")
     variants: str = option(",".join(VARIANTS), "which ones, separated by commas")
 
-    def run(self, out: Path) -> None:
-        """Train and measure every variant; write results.json, results.csv, samples.png and nll.png to ``out``."""
+    def check(self) -> None:
+        """Raise ConfigError for a wrong option."""
         from models.lab.toy import NETS
         from pipeline.studies.toy2d.training import SCHEDULES
 
         at_least_one(self, "seeds", "iterations", "batch", "depth", "width")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ConfigError(f"--learning-rate: {self.learning_rate} is not a finite number > 0")
-        names = self.variants.split(",")
-        for flag, given, allowed in (
-            ("net", [self.net], NETS),
-            ("schedule", [self.schedule], SCHEDULES),
-            ("variants", names, VARIANTS),
-        ):
-            for name in given:
-                if name not in allowed:
-                    raise ConfigError(f"--{flag}: unknown '{name}'; {nearest(name, allowed)}")
-        if len(set(names)) < len(names):
-            raise ConfigError("--variants names one twice")
-        self._compare(names, writable_folder(out))
+        chosen(self, "net", NETS)
+        chosen(self, "schedule", SCHEDULES)
+        chosen(self, "variants", VARIANTS)
 
-    def _compare(self, names: Sequence[str], out: Path) -> None:
-        from models.flow.transforms import TRANSFORMS
-        from models.lab.toy import ToyFlow
-        from pipeline.reporting.figures import to_png
-        from pipeline.seeds import generator
+    def run(self, lab: Lab) -> StudyPage:
+        """Train and measure every variant; write results.json, results.csv, samples.png and nll.png."""
+        names = chosen(self, "variants", VARIANTS)
+        found = lab.trials(functools.partial(_train_and_measure, self), [{"variant": name} for name in names])
+        return self._page(lab.out, found)
+
+    def _page(self, out: Path, trials: Sequence[dict[str, Any]]) -> StudyPage:
+        from pipeline.reporting.style import to_png
         from pipeline.studies.toy2d import figures as toy_figures
         from pipeline.studies.toy2d import problem as toy_problem
-        from pipeline.studies.toy2d import training as toy_training
 
-        x, y = toy_problem.draw(HELD_OUT, generator("toy2d", "held out"))
-        z = toy_training.latents(HELD_OUT)
+        x, y = toy_problem.held_out(HELD_OUT)
         exact = toy_problem.exact_nll(x, y)
-        samples, rows = {}, []
-        for name in names:
-            transform = TRANSFORMS[VARIANTS[name].transform](**VARIANTS[name].options)
-            make = functools.partial(ToyFlow, transform, self.depth, self.width, self.net)
-            rates = toy_training.learning_rates(self.learning_rate, self.schedule, self.iterations)
-            flows = toy_training.train(make, range(self.seeds), self.batch, progress(rates, name))
-            measured = [toy_training.measure(flow, x, y, z) for flow in flows]
-            rows += [{"variant": name, "seed": seed, **found} for seed, found in enumerate(measured)]
-            samples[name] = toy_training.sample(flows[0], y, z)
-            write_csv(out / "results.csv", _COLUMNS, rows)  # what is done stays if the study is stopped
+        rows = [{"variant": one["variant"], **row} for one in trials for row in one["runs"]]
+        write_csv(out / "results.csv", _COLUMNS, rows)
         found = summary(rows)
         write_json(
             out / "results.json",
@@ -124,10 +114,32 @@ class Toy2d(Study):
                 "summary": found,
             },
         )
-        write_bytes(out / "samples.png", to_png(toy_figures.samples(samples, x)))
+        clouds = {one["variant"]: toy_figures.clouds_of(one["samples"]) for one in trials}
+        write_bytes(out / "samples.png", to_png(toy_figures.samples(clouds, x)))
         write_bytes(out / "nll.png", to_png(toy_figures.price(found, exact)))
         _print(found, exact, self.seeds)
-        say(f"results and figures in {out}")
+        return page(self, found, exact)
+
+
+def _train_and_measure(study: Toy2d, trial: Trial) -> dict[str, Any]:
+    """Return the measures of all seeds of a variant, and samples of the first."""
+    from models.flow.transforms import TRANSFORMS
+    from models.lab.toy import ToyFlow
+    from pipeline.studies.toy2d import figures as toy_figures
+    from pipeline.studies.toy2d import problem as toy_problem
+    from pipeline.studies.toy2d import training as toy_training
+
+    trial.device()
+    x, y = toy_problem.held_out(HELD_OUT)
+    z = toy_training.latents(HELD_OUT)
+    variant = VARIANTS[str(trial.tags["variant"])]
+    make = functools.partial(
+        ToyFlow, TRANSFORMS[variant.transform](**variant.options), study.depth, study.width, study.net
+    )
+    rates = toy_training.learning_rates(study.learning_rate, study.schedule, study.iterations)
+    flows = toy_training.train(make, range(study.seeds), study.batch, rates)
+    runs = [{"seed": seed, **toy_training.measure(flow, x, y, z)} for seed, flow in enumerate(flows)]
+    return {"runs": runs, "samples": toy_figures.as_lists(toy_training.sample(flows[0], y, z))}
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -187,3 +199,33 @@ def _print(found: Sequence[dict[str, Any]], exact: float, seeds: int) -> None:
 
 def _text(value: float | None, form: str, factor: float = 1.0) -> str:
     return "not finite" if value is None else format(value * factor, form)
+
+
+def page(study: Toy2d, found: Sequence[dict[str, Any]], exact: float) -> StudyPage:
+    """Return the page of the study, from the rows of ``summary``."""
+    from pipeline.reporting.study_page import PageFigure, PageTable, StudyPage
+
+    columns = ("variant", "nll", "least", "most", "variance ratio", "most", "% outside", "most", "exploded", "left")
+    rows = [
+        (
+            line["variant"],
+            *(line[f"nll_{kind}"] for kind in ("median", "least", "most")),
+            *(line[f"variance_ratio_{kind}"] for kind in ("median", "most")),
+            *(100 * line[f"outside_{kind}"] for kind in ("median", "most")),
+            line["exploded"],
+            line["left"],
+        )
+        for line in found
+    ]
+    return StudyPage(
+        name="toy2d",
+        title="A 2D toy: what couplings do with conditions that nobody has seen",
+        question="Paper A, section 4.1: points of a parallelogram, from noisy observations and from shifted ones.",
+        scale=f"{study.seeds} seeds of {study.iterations} steps at batch {study.batch}; the paper: 8,000 at 1,000",
+        found=[f"the exact posterior has nll {exact:.3f} nats per point"],
+        tables=[PageTable("Per variant, over seeds", columns, rows)],
+        figures=[
+            PageFigure("samples.png", "Samples of one seed (paper A, Fig. 2).", "Clouds of points per variant"),
+            PageFigure("nll.png", "What L and the bound of the shift cost.", "Median nll against L"),
+        ],
+    )

@@ -6,28 +6,38 @@ import pytest
 
 from pipeline.cli import build_parser
 from pipeline.commands import study
+from pipeline.studies import running
 from pipeline.studies.contract import Study, option
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial(Study):
+    name = "trial"
     title = "a trial"
     plots: bool = option(True, "draw")
     quick_look: bool = option(False, "less of everything")
     count: int = option(3, "how many")
 
-    def run(self, out):
-        RAN.append(self)
+    def check(self):
+        pass
+
+    def run(self, lab):
+        raise NotImplementedError
 
 
-RAN = []
+@dataclasses.dataclass
+class Page:
+    found: list
 
 
-def ran(monkeypatch, *arguments):
+def ran(monkeypatch, tmp_path, *arguments):
+    seen = []
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(study, "STUDIES", {"trial": Trial})
+    monkeypatch.setattr(running, "run_study", lambda *given: seen.append(given) or Page(["done"]))
     parsed = build_parser().parse_args(["study", "trial", "--out", "o", *arguments])
-    parsed.command(parsed, [])
-    return RAN[-1]
+    assert parsed.command(parsed, []) == 0
+    return seen[0]
 
 
 @pytest.mark.parametrize(
@@ -39,11 +49,16 @@ def ran(monkeypatch, *arguments):
         (["--no-quick-look"], Trial(True, False, 3)),
     ],
 )
-def test_a_bool_is_a_flag_that_can_be_turned_off(arguments, expected, monkeypatch):
-    assert ran(monkeypatch, *arguments) == expected
+def test_a_bool_is_a_flag_that_can_be_turned_off(arguments, expected, monkeypatch, tmp_path):
+    assert ran(monkeypatch, tmp_path, *arguments)[0] == expected
 
 
-def test_a_bool_takes_no_text(monkeypatch, capsys):
+def test_results_go_where_they_are_asked_for(monkeypatch, tmp_path):
+    _, root, out, *_ = ran(monkeypatch, tmp_path)
+    assert (root, out.name) == (tmp_path, "o")
+
+
+def test_a_bool_takes_no_text(monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit):
-        ran(monkeypatch, "--plots=False")
+        ran(monkeypatch, tmp_path, "--plots=False")
     assert "--plots" in capsys.readouterr().err

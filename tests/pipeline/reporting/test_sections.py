@@ -29,7 +29,8 @@ def test_the_navigation_leads_to_every_section_and_nowhere_else(both):
     navigation = text[text.index('<nav id="contents">') : text.index("</nav>")]
     links = re.findall(r'href="#([^"]+)"', navigation)
     titled = [section for section in sections() if section.title]
-    whole = [section.place for section in titled if isinstance(section, PageSection)]
+    # this tree has no studies
+    whole = [s.place for s in titled if isinstance(s, PageSection) and s.name != "studies"]
     # of the analyses, those with plots have a section to lead to
     shown = [s for s in titled if isinstance(s, TaskSection) and (s.name not in ANALYSES or ANALYSES[s.name].plots)]
     of_tasks = [[task, *(f"{task}-{section.place}" for section in shown)] for task in BOTH]

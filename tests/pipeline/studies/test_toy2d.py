@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from study_runs import run_in
 
 from models.flow.transforms import Affine, CertifiedSpline
 from models.lab.toy import NETS, ToyFlow
 from pipeline.errors import ConfigError
-from pipeline.studies import STUDIES
+from pipeline.studies.catalogue import STUDIES
 from pipeline.studies.toy2d import problem as toy_problem
 from pipeline.studies.toy2d import training as toy_training
 from pipeline.studies.toy2d.study import Toy2d, summary
@@ -126,7 +127,7 @@ def test_the_summary_counts_seeds():
 
 def test_a_whole_run(tmp_path, capsys):
     names = ["affine", "certified_L2_t0.1", "certified_L4_t0.1"]
-    Toy2d(**TINY, variants=",".join(names)).run(tmp_path)
+    run_in(tmp_path, Toy2d(**TINY, variants=",".join(names)))
     content = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert [(row["variant"], row["seed"]) for row in content["runs"]] == [(n, s) for n in names for s in (0, 1)]
     assert content["options"]["iterations"] == 3
@@ -142,7 +143,7 @@ def test_a_whole_run(tmp_path, capsys):
 
 def test_the_same_options_give_the_same_numbers(tmp_path):
     for folder in ("a", "b"):
-        Toy2d(**TINY, net="normalized", variants="rq_spline").run(tmp_path / folder)
+        run_in(tmp_path / folder, Toy2d(**TINY, net="normalized", variants="rq_spline"))
     assert (tmp_path / "a/results.csv").read_bytes() == (tmp_path / "b/results.csv").read_bytes()
 
 
@@ -158,19 +159,11 @@ def test_the_same_options_give_the_same_numbers(tmp_path):
 )
 def test_wrong_options_are_one_line(tmp_path, options, said):
     with pytest.raises(ConfigError) as error:
-        Toy2d(**options).run(tmp_path / "out")
+        run_in(tmp_path / "out", Toy2d(**options))
     assert said in str(error.value)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command_hands_its_options_on(monkeypatch):
-    from pipeline.cli import build_parser
-
-    given = []
-    monkeypatch.setattr(Toy2d, "run", lambda study, out: given.extend([study, out]))
-    arguments = build_parser().parse_args(["study", "toy2d", "--out", "o", "--learning-rate", "5e-4", "--seeds", "2"])
-    assert arguments.command(arguments, []) == 0
-    assert given[0] == Toy2d(learning_rate=5e-4, seeds=2)
-    assert given[1].name == "o"
+def test_it_is_in_the_catalogue():
     assert STUDIES["toy2d"] is Toy2d

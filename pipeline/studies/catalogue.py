@@ -1,0 +1,8 @@
+"""All studies; to add one: its folder, its line in STUDIES, its stage. Loads nothing heavy."""
+
+from pipeline.studies.contract import Study
+from pipeline.studies.toy2d.study import Toy2d
+
+STUDIES: dict[str, type[Study]] = {study.name: study for study in (Toy2d,)}
+
+__all__ = ["STUDIES", "Study"]
