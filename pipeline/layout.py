@@ -13,6 +13,9 @@ def project_root() -> Path:
     return Path.cwd()
 
 
+_RUNS = ".runs"
+
+
 def store_root(root: Path) -> Path:
     """Return where runs and the MLflow database live: ``root``, or under a queued DVC experiment the parent project.
 
@@ -53,7 +56,12 @@ def study_folder(root: Path, study: str) -> Path:
 
 def runs_folder(root: Path) -> Path:
     """Return the folder of all scratch folders of runs."""
-    return store_root(root) / ".runs"
+    return store_root(root) / _RUNS
+
+
+def runs_beside(database: Path) -> Path:
+    """Return the folder of scratch folders beside a data base of runs."""
+    return database.parent / _RUNS
 
 
 def run_folder(root: Path, name: str, key: str, parent: Path | None = None) -> Path:

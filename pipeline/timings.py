@@ -10,7 +10,14 @@ from pathlib import Path
 
 import psutil
 
-_FILE = Path(".runs") / "timings.jsonl"
+from pipeline.layout import runs_folder
+
+_FILE = "timings.jsonl"
+
+
+def file_of(root: Path) -> Path:
+    """Return the record of the project in ``root``."""
+    return runs_folder(root) / _FILE
 
 
 def record() -> None:
@@ -20,20 +27,20 @@ def record() -> None:
         return
     line = json.dumps({"stage": stage, "seconds": time.time() - psutil.Process().create_time()})
     with contextlib.suppress(OSError):  # a full disk: the stage itself says so
-        _FILE.parent.mkdir(exist_ok=True)
-        with _FILE.open("a", encoding="utf-8") as file:
+        file_of(Path()).parent.mkdir(exist_ok=True)
+        with file_of(Path()).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
 
 def position(root: Path) -> int:
     """Return the length of the record in bytes: what ``since`` takes to read later lines only."""
-    path = root / _FILE
+    path = file_of(root)
     return path.stat().st_size if path.exists() else 0
 
 
 def since(root: Path, start: int) -> list[tuple[str, float]]:
     """Return stage and seconds of every stage that ended after ``position`` returned ``start``."""
-    path = root / _FILE
+    path = file_of(root)
     if not path.exists():
         return []
     lines = path.read_bytes()[start:].decode().splitlines()

@@ -17,6 +17,7 @@ from torch import nn
 from models.flow.layers.conditional_net import ConditionalNet
 from models.flow.layers.coupling import Coupling
 from models.flow.multiscale import NOISE_CHANNELS
+from models.flow.place import Place
 
 _ASSUMED_CHANNELS = 64  # whatever the encoder's width is
 _PRIOR_CHANNELS = 2 * 3 * 64
@@ -46,12 +47,17 @@ def _prior(taps: int, out_channels: int) -> nn.Conv2d:
     return nn.Conv2d(_ASSUMED_CHANNELS * (1 + taps), out_channels, 3, padding=1)
 
 
+def noise_net_name(place: Place) -> str:
+    """Return what the noise net that a step holds and never reads is called."""
+    return f"level_{place.level}_step_{place.step}"
+
+
 def _excluded_noise_nets(flow: nn.Module, hidden: int) -> nn.ModuleDict:
     """Return a net, named after its step, for every coupling of ``flow`` without a noise coupling before it."""
     couplings = {module.place: module for module in flow.modules() if isinstance(module, Coupling) and module.place}
     return nn.ModuleDict(
         {
-            f"level_{place.level}_step_{place.step}": ConditionalNet(
+            noise_net_name(place): ConditionalNet(
                 coupling.passed,
                 NOISE_CHANNELS,
                 hidden,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import TrackingError
+from pipeline.layout import runs_beside
 from pipeline.tracking.journal import locked
 from pipeline.tracking.store import (
     EXPERIMENT,
@@ -53,7 +54,7 @@ def open_client(uri: str) -> tuple[Any, str]:
     if database is None:
         client = mlflow.MlflowClient(uri)
         return client, _experiment(client, None)
-    runs = database.parent / ".runs"
+    runs = runs_beside(database)
     with locked(runs / "mlflow.lock"):
         if not check_database(database):
             _make_database(database, runs)

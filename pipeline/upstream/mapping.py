@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from models.flow.layers.invertible_conv import FixedOrthogonalConv1x1
 from models.flow.place import Place
+from models.restoration.published import noise_net_name
 from pipeline.errors import CheckpointError
 from pipeline.upstream.layout import COUPLINGS
 
@@ -148,7 +149,7 @@ def _flow(network: nn.Module, transform: str) -> Iterator[Entry]:
                 yield from _net(f"{theirs}{group}.{_NETS[place.role].format(net=net)}", name + ".net", has_x)
             elif place.role == "split":
                 yield from _zero_conv(theirs + "conv", name + ".prior")
-        unread = f"unread.noise.level_{place.level}_step_{place.step}"
+        unread = f"unread.noise.{noise_net_name(place)}"
         if not place.transition and unread in names:
             yield from _net(f"{theirs}{group}.{net}_std", unread, True)
 
