@@ -142,6 +142,7 @@ STAGES: dict[str, Dependencies] = {
             "pipeline/inference/sampling.py",
             "pipeline/options.py",
             "pipeline/pictures/eight_bit.py",
+            "pipeline/ratings/found.py",
             *(f"pipeline/reporting/{name}.py" for name in _REPORT),
             "pipeline/reporting/page",
             "pipeline/reporting/sections",

@@ -12,6 +12,7 @@ from pipeline.config import Params, TaskProfile
 from pipeline.errors import DataError
 from pipeline.files import read_csv, read_json
 from pipeline.layout import manifest_path, variant_folder
+from pipeline.ratings.found import read_ratings
 
 # stage -> the file that says it is done
 STAGE_FILES = {
@@ -37,6 +38,7 @@ class VariantResults:
     samples: dict[str, Any] | None
     evaluation: dict[str, Any] | None
     stability: dict[str, Any] | None
+    ratings: dict[str, Any] | None  # by people (pipeline/ratings); no stage makes them
     tables: dict[str, Rows]  # of the audit, by the file names that the analyses say
 
     @property
@@ -129,6 +131,7 @@ def _variant_results(root: Path, task: str, variant: str, seed: int) -> VariantR
         samples=_read(read_json, folder / STAGE_FILES["sample"]),
         evaluation=_read(read_json, folder / STAGE_FILES["evaluate"]),
         stability=_read(read_json, folder / STAGE_FILES["stability"]),
+        ratings=_read(read_ratings, folder),
         tables={
             file: _table(folder / "stability" / file, columns)
             for analysis in ANALYSES.values()

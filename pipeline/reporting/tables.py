@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.config import Params
 from pipeline.console import console, say
 from pipeline.files import write_csv
-from pipeline.reporting.paper_figures import PAPER_TABLES
+from pipeline.reporting.paper_figures import HUMAN_ERRORS, PAPER_TABLES, PaperTable
 from pipeline.reporting.results import Rows, TaskResults, crops_and_photographs, load_results, number
 from pipeline.reporting.rows import NOT_PRINTED, ComparisonRow, over_seeds
 from pipeline.reporting.wording import Wording, wording_of
@@ -43,7 +43,8 @@ def comparison(root: Path, params: Params) -> list[ComparisonRow]:
 def task_rows(results: TaskResults) -> list[ComparisonRow]:
     """Return the rows of one task over its seeds: metrics of pictures, audit, training; empty if no stage has run."""
     return over_seeds(
-        [*_metric_rows(one), *_audit_rows(one), *_training_rows(one)] for one in (results, *results.repeats)
+        [*_metric_rows(one), *_rating_rows(one), *_audit_rows(one), *_training_rows(one)]
+        for one in (results, *results.repeats)
     )
 
 
@@ -72,18 +73,14 @@ def group_headings(results: TaskResults) -> dict[str, str]:
 def paper_rows(results: TaskResults, found: Iterable[ComparisonRow]) -> list[ComparisonRow]:
     """Return those of ``task_rows`` that paper A's table has, in its order, then the errors on stress inputs.
 
-    What it printed and we do not measure has a row without values. Empty without any of ours.
+    Errors that people see have a row without values until somebody has rated ours. Empty without any of ours.
     """
     rows = {row.name: row for row in found}
     if (paper := PAPER_TABLES.get(results.task)) is None or not rows:
         return []
-    nobody, unrated = dict.fromkeys(results.variants), dict.fromkeys(results.variants, "nobody has rated ours")
-    unmeasured = [
-        ComparisonRow(results.task, "", "", title, "pictures", "lower", nobody, paper=figures, reasons=unrated)
-        for title, figures in paper.unmeasured.items()
-    ]
-    measured = [rows[name] for name in (*paper.rows, *_ERRORS_ON_STRESS) if name in rows]
-    return [*unmeasured, *measured]
+    if HUMAN_ERRORS in paper.rows and HUMAN_ERRORS not in rows:
+        rows[HUMAN_ERRORS] = _human_row(results, paper)
+    return [rows[name] for name in (*paper.rows, *_ERRORS_ON_STRESS) if name in rows]
 
 
 def write_comparison(path: Path, tasks: Iterable[tuple[TaskResults, list[ComparisonRow]]], params: Params) -> Path:
@@ -189,6 +186,24 @@ def _metric_rows(results: TaskResults) -> list[ComparisonRow]:
         row = _metric_row(results.task, name, values, first["baseline"].get(name), units)
         rows.append(dataclasses.replace(row, paper=printed.get(name, NOT_PRINTED), reasons=_reasons(found, name)))
     return rows
+
+
+def _rating_rows(results: TaskResults) -> list[ComparisonRow]:
+    rated = any(result.ratings for result in results.variants.values())
+    return [_human_row(results, PAPER_TABLES.get(results.task))] if rated else []
+
+
+def _human_row(results: TaskResults, paper: PaperTable | None) -> ComparisonRow:
+    found = {variant: result.ratings or {} for variant, result in results.variants.items()}
+    values = {variant: content.get("human_errors") for variant, content in found.items()}
+    reasons = {v: found[v].get("reason", "nobody has rated ours") for v, value in values.items() if value is None}
+    counts = {content["pictures"] for content in found.values() if content}
+    unit = f"pictures of {' or '.join(map(str, sorted(counts)))}" if counts else "pictures"
+    title = "Pictures that more than 3 of 5 people judged erroneous"
+    printed = paper.rows.get(HUMAN_ERRORS, NOT_PRINTED) if paper else NOT_PRINTED
+    return ComparisonRow(
+        results.task, _PICTURES, HUMAN_ERRORS, title, unit, "lower", values, paper=printed, reasons=reasons
+    )
 
 
 def _metric_row(

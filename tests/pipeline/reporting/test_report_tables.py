@@ -13,7 +13,7 @@ from pipeline.errors import DataError
 from pipeline.kinds import KINDS
 from pipeline.metrics import METRICS, metrics_of
 from pipeline.reporting import tables
-from pipeline.reporting.paper_figures import PAPER_TABLES
+from pipeline.reporting.paper_figures import HUMAN_ERRORS, PAPER_TABLES
 from pipeline.reporting.report import build_report
 from pipeline.reporting.results import load_results
 from pipeline.reporting.rows import ComparisonRow, over_seeds, show
@@ -57,10 +57,10 @@ def test_comparison_csv_keeps_the_paper_apart(root):
 
 
 def test_paper_figures_stand_under_real_metrics():
-    assert {name for table in PAPER_TABLES.values() for name in table.rows} <= set(METRICS)
+    assert {name for table in PAPER_TABLES.values() for name in table.rows} <= {*METRICS, HUMAN_ERRORS}
     for task, table in PAPER_TABLES.items():
         kind = {1: "super_resolution", 2: "low_light"}[table.number]
-        assert set(table.rows) <= set(metrics_of(KINDS[kind].aspect)), task
+        assert set(table.rows) <= {*metrics_of(KINDS[kind].aspect), HUMAN_ERRORS}, task
     assert all(set(words.main) & set(metrics_of(KINDS[kind].aspect)) for kind, words in WORDING.items())
 
 
@@ -81,7 +81,7 @@ def test_the_papers_tables_stand_beside_ours(both):
     assert [row.name for row in paper_rows(sr, task_rows(sr))][:3] == ["errors_lr_psnr_45", "diversity", "lpips"]
     rows = {row.name or row.title: row for row in paper_rows(low_light, task_rows(low_light))}
     assert rows["psnr_draws_mean"].paper == ("20.54", "19.64", "21.01")
-    people = rows["Pictures that more than 3 of 5 people judged erroneous"]
+    people = rows[HUMAN_ERRORS]
     assert people.paper == ("5 of 15", "2 of 15", "0 of 15") and set(people.values.values()) == {None}
     assert rows["bad_pixels.bad_share_stress"].values["rq_spline"] == 40.0
     text = Page(page_of(both, make_params(tasks=BOTH))).text
