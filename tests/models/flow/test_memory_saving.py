@@ -10,15 +10,15 @@ from bijection_cases import BIJECTIONS, with_random_parameters
 from gradient_cases import gradients, holding, largest_difference, loss_of, mapped
 from torch.nn.parallel import DistributedDataParallel
 
+from models.flow import memory_saving
 from models.flow.bijection import Bijection, Chain
 from models.flow.layers.actnorm import ActNorm, initializing
 from models.flow.layers.coupling import Coupling, Injector
 from models.flow.layers.invertible_conv import InvertibleConv1x1
+from models.flow.memory_saving import MODES, Reversible, save_memory
 from models.flow.observing import observe_inverse
 from models.flow.place import Place
 from models.flow.transforms import Affine, RangedAffine
-from models.lab import memory_saving
-from models.lab.memory_saving import MODES, Reversible, save_memory
 
 ALLOWED = {torch.float64: 1e-9, torch.float32: 1e-4}
 KINDS = ["flow", "super-resolution", "low-light", "toy-plain", "toy-normalized"]

@@ -31,7 +31,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from models.flow.bijection import Bijection, Chain, Unshared, log_det_dtype
-from models.lab.recomputation import (
+from models.flow.recomputation import (
     Slot,
     exchange,
     leaves,
