@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,15 +29,25 @@ class Objective(nn.Module):
     ``step`` is the optimizer step under way; the training loop sets it, for losses that change over the training.
     ``unread``: parts of the network that this loss does not depend on; they are frozen. DistributedDataParallel
     waits for the gradient of every parameter that requires one, and dies where none comes.
+    ``terms``: what the last loss is the sum of, detached scalars by name; empty where it is of one piece.
     """
 
     step: int = 0
+    terms: Mapping[str, Tensor] = MappingProxyType({})
 
     def __init__(self, network: nn.Module, unread: Iterable[nn.Module] = ()) -> None:
         super().__init__()
         self.network = network
         for part in unread:
             part.requires_grad_(False)
+
+
+class EncodedBatch(NamedTuple):
+    """What a flow makes of a batch of pictures."""
+
+    z: Tensor  # (B, C, h, w)
+    log_det: Tensor  # (B,), nats
+    condition: Any  # as the flow's ``share`` returned it
 
 
 class NegativeLogLikelihood(Objective):
@@ -50,9 +62,17 @@ class NegativeLogLikelihood(Objective):
 
     def per_image(self, target: Tensor, seen: Tensor, *extra: Tensor) -> Tensor:
         """Return the nll of every picture, ``(B,)``, published unit."""
+        return self.of_encoded(target, self.encode(target, seen, *extra))
+
+    def encode(self, target: Tensor, seen: Tensor, *extra: Tensor) -> EncodedBatch:
+        """Return the latents of ``target``, given ``seen`` and what goes with it."""
         condition = self.network.share(seen, *extra)  # type: ignore[operator]
-        z, log_det = self.network(target, condition)
-        nats = -(standard_normal_log_prob(z) + log_det)
+        return EncodedBatch(*self.network(target, condition), condition)
+
+    @staticmethod
+    def of_encoded(target: Tensor, encoded: EncodedBatch) -> Tensor:
+        """Return the nll of every picture, ``(B,)``, published unit, where ``encode`` was called already."""
+        nats = -(standard_normal_log_prob(encoded.z) + encoded.log_det)
         return published_nll(nats, target.shape[2] * target.shape[3])
 
 
