@@ -153,7 +153,7 @@ class Reversible(Checkpoint):
 
 
 class Trusting(Reversible):
-    """Takes what the inverse gives back, however wrong: what reversible networks do elsewhere. To measure, not to train.
+    """Takes what the inverse gives back, however wrong, as reversible networks elsewhere do. To measure, not to train.
 
     A layer that has no inverse is still computed forward.
     """
