@@ -62,24 +62,28 @@ class Squared(Bijection):
         return z + self.error, z.new_zeros(len(z))
 
 
+def of_two(error):
+    """Return two such layers, the second one off by ``error`` in the first channel; the first one's input is stored."""
+    wrong = torch.tensor([error, 0.0], dtype=torch.float64).view(1, 2, 1, 1)
+    return Chain([Squared(torch.zeros_like(wrong)), Squared(wrong)])
+
+
 @pytest.mark.parametrize("error", [0.0, 0.01, 1.0])
 def test_an_inverse_that_is_off_turns_the_gradient_by_what_can_be_computed(error):
-    network = Chain([Squared(torch.tensor([error, 0.0], dtype=torch.float64).view(1, 2, 1, 1))])
-    x = torch.tensor([1.0, 1.0], dtype=torch.float64).view(1, 2, 1, 1)
-    found = gradient_angle(network, lambda: torch.sum(network(x)[1]))
+    network, x = of_two(error), torch.ones(1, 2, 1, 1, dtype=torch.float64)
+    found = gradient_angle(network, lambda: torch.sum(network(x)[1]), network.layers[1].parameters())
     assert found.radians == pytest.approx(math.atan((1 + error) ** 2) - math.pi / 4, abs=1e-12)
-    assert network.saver is None and network.layers[0].weight.grad is None
+    assert network.saver is None and network.layers[1].weight.grad is None
 
 
 def test_only_the_parameters_asked_for_count():
-    network = Chain([Squared(torch.ones(1, 2, 1, 1).double()), Squared(torch.zeros(1, 2, 1, 1).double())])
-    x = torch.tensor([1.0, 3.0], dtype=torch.float64).view(1, 2, 1, 1)
+    network, x = of_two(1.0), torch.tensor([1.0, 3.0], dtype=torch.float64).view(1, 2, 1, 1)
 
     def angle(parameters):
         return gradient_angle(network, lambda: torch.sum(network(x)[1]), parameters).radians
 
-    assert angle(network.layers[1].parameters()) < 1e-12 < 1e-3 < angle(network.layers[0].parameters())
-    assert 1e-3 < angle(None) < angle(network.layers[0].parameters())
+    first, second = (angle(layer.parameters()) for layer in network.layers)
+    assert first < 1e-12 < 1e-3 < angle(None) < second
 
 
 def test_an_inverse_that_explodes_is_told_and_no_number():
