@@ -67,7 +67,8 @@ class NegativeLogLikelihood(Objective):
     def encode(self, target: Tensor, seen: Tensor, *extra: Tensor) -> EncodedBatch:
         """Return the latents of ``target``, given ``seen`` and what goes with it."""
         condition = self.network.share(seen, *extra)  # type: ignore[operator]
-        return EncodedBatch(*self.network(target, condition), condition)
+        z, log_det = self.network(target, condition)
+        return EncodedBatch(z, log_det, condition)
 
     @staticmethod
     def of_encoded(target: Tensor, encoded: EncodedBatch) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import math
 from typing import Any, ClassVar
 
@@ -54,7 +55,7 @@ class GradientAngle(Analysis):
             angles = []
             for _, target, seen in progress(chosen, f"gradient angle, {precision}"):
                 pair = [side.to(dtype) for side in self._cropped(subject, target, seen)]
-                angles.append(gradient_angle(network, lambda objective=objective, pair=pair: objective(*pair)))
+                angles.append(gradient_angle(network, functools.partial(objective, *pair)))
             found, why = _summary(angles)
             numbers |= {f"{name}_{precision}": value for name, value in found.items()}
             reasons |= {f"{name}_{precision}": why for name, value in found.items() if value is None}
