@@ -11,9 +11,10 @@ made-up features of 16 channels that get a gradient too. One step computes -log 
 Every cell has a process of its own. After a first step, which leaves the gradients' own tensors and what libraries
 keep, the kernel's record of the peak is reset, and the peak of resident memory during the next step less what was
 resident before it is what the table shows: activations and all that is computed on the way, not parameters and
-gradients. The allocator is told to give every block of 64 kB or more back at once, so that no fragments count. Seconds
-are the median of further steps, relative to plain autograd's in the same table; the error is the norm of the difference
-to plain autograd's gradient over its norm, of all parameters and the features as one vector. Linux alone.
+gradients. The allocator is told to give every block of 64 kB or more back at once, so that no fragments count. Times
+are the processor's, the median of further steps, relative to plain autograd's in the same table; the error is the norm
+of the difference to plain autograd's gradient over its norm, of all parameters and the features as one vector. Linux
+alone.
 """
 
 from __future__ import annotations
@@ -95,9 +96,9 @@ def measure(mode: str, depth: int, size: int, rounds: int, threads: int) -> tupl
     peak = (_resident("VmHWM") - before) / 2**20
     seconds = []
     for _ in range(rounds):
-        start = time.perf_counter()
+        start = time.process_time()
         step()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     found = [tensor.grad.clone() for tensor in trained]
     save_memory(network, "plain")
     step(_through)

@@ -21,14 +21,13 @@ def write_curve(folder: Path, outcome: Outcome, loss_name: str) -> None:
 
 def write_training(folder: Path, outcome: Outcome, config: ModelConfig, parameters: int) -> dict[str, Any]:
     """Write the curves and the summary of a flow's training; return the summary. Losses are in the published unit."""
-    curve: list[dict[str, Any]] = [
-        {"step": int(one["step"]), **_nll(_nll_of(one)), **_rest(one)} for one in outcome.history
+    penalty = ["penalty"] if any("penalty" in one for one in outcome.history) else []  # the column of a regularizer
+    curve = [
+        {"step": int(one["step"]), **_nll(_nll_of(one)), **{name: one.get(name) for name in penalty}, **_rest(one)}
+        for one in outcome.history
     ]
     held_out = [{"step": int(one["step"]), **_nll(one["validation_nll"])} for one in outcome.validation]
-    penalized = [name for name in ("penalty",) if any(name in one for one in outcome.history)]
-    for row, one in zip(curve, outcome.history, strict=True):
-        row |= {name: one.get(name) for name in penalized}
-    write_csv(folder / "curve.csv", ["step", "nll", "bits_per_dim", *penalized, *_CURVE], curve)
+    write_csv(folder / "curve.csv", ["step", "nll", "bits_per_dim", *penalty, *_CURVE], curve)
     write_csv(folder / "validation.csv", ["step", "nll", "bits_per_dim"], held_out)
     summary = {
         **origin_of(config),
