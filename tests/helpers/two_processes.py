@@ -86,7 +86,7 @@ def _train(params, task, variant, rank, folder):
         "trained": len(trained),
         "without_gradient": [name for name, parameter in trained.items() if parameter.grad is None],
         "fresh": before,
-        "penalties": [row["step"] for row in outcome.history if "penalty" in row],
+        "terms": [[row["step"], row["loss"], row.get("nll"), row.get("penalty")] for row in outcome.history],
         "last": _digest(objective.network),
         "averaged": _digest(outcome.network),
     }

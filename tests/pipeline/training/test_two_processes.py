@@ -39,6 +39,7 @@ def test_ranks_that_saw_different_pictures_end_with_equal_weights(ranks, trainin
 def test_flows_are_among_them_that_save_memory_and_that_are_regularized(ranks):
     assert {memory for memory, _ in WAYS.values()} == {"plain", "checkpoint", "reversible"}
     for training, (_, regularizer) in WAYS.items():
-        for found in ranks:
-            assert found[training]["penalties"] == ([2] if regularizer else [])
+        for step, loss, nll, penalty in (row for found in ranks for row in found[training]["terms"]):
+            assert (penalty is not None) == (regularizer is not None and step == 2)
+            assert nll is None if regularizer is None else loss == pytest.approx(nll + (penalty or 0.0), rel=1e-5)
     assert any(memory == "reversible" and regularizer for memory, regularizer in WAYS.values())
