@@ -24,7 +24,7 @@ from torch import Tensor
 
 from models.flow.bijection import Bijection, standard_normal_log_prob
 from models.flow.recomputation import exchange
-from pipeline.errors import nearest
+from pipeline.errors import ConfigError, nearest
 
 Encoded = tuple[Tensor, Tensor]  # (z, log_det) of the batch
 Option = bool | int | float | str
@@ -148,7 +148,7 @@ class NormalizingFlow(Regularizer):
     For a flow that is trained by this likelihood itself, in the published unit nats / (ln 2 * H * W), ``conditions``
     "own" only multiplies that loss by 1 + weight * ln 2 * H * W. "shuffled" (ours) therefore gives every picture the
     condition of the one before it in the batch, so that it acts where the training does not look: on pairs that do
-    not belong together. It raises ValueError where there is nothing to shuffle: one picture, or no condition.
+    not belong together. It raises ConfigError where there is nothing to shuffle: one picture, or no condition.
     """
 
     name: ClassVar = "normalizing_flow"
@@ -168,7 +168,7 @@ class NormalizingFlow(Regularizer):
         if self.conditions == "shuffled":
             if condition is None or len(x) == 1:
                 lacking = "a condition" if condition is None else "more than one picture per worker and batch"
-                raise ValueError(f"{self.name}: conditions: shuffled needs {lacking}; take conditions: own")
+                raise ConfigError(f"{self.name}: conditions: shuffled needs {lacking}; take conditions: own")
             condition, encoded = exchange(condition, _once(lambda tensor: tensor.roll(1, 0))), None
         z, log_det = network(x, condition) if encoded is None else encoded
         with torch.autocast(x.device.type, enabled=False):

@@ -16,7 +16,7 @@ from models.flow.layers.actnorm import ActNorm
 from models.flow.layers.coupling import Coupling
 from models.flow.memory_saving import MODES, save_memory
 from models.flow.transforms import Affine
-from pipeline.errors import Interrupted
+from pipeline.errors import ConfigError, Interrupted
 from pipeline.seeds import generator
 from pipeline.training.checkpoints import CheckpointStore
 from pipeline.training.loop import Hooks, fit
@@ -216,9 +216,9 @@ def test_shuffled_conditions_are_those_of_the_picture_before(memory):
 
 def test_of_one_picture_or_without_a_condition_nothing_is_shuffled():
     shuffled = NormalizingFlow(weight=1.0, conditions="shuffled")
-    with pytest.raises(ValueError, match="needs a condition"):
+    with pytest.raises(ConfigError, match="needs a condition"):
         shuffled(Linear(MATRIX), pictures(), None, source())
-    with pytest.raises(ValueError, match="more than one picture"):
+    with pytest.raises(ConfigError, match="more than one picture"):
         shuffled(Linear(MATRIX), pictures(1), torch.zeros(1), source())
 
 
