@@ -69,6 +69,8 @@ _STUDY = (
     *(f"pipeline/studies/{name}.py" for name in ("contract", "lab", "running", "trial")),
     *(f"pipeline/training/{name}.py" for name in ("loop", "optimizers", "ranks", "schedule")),
     *(f"pipeline/reporting/{name}.py" for name in ("study_page", "style")),
+    "models/flow/memory_saving.py",
+    "models/flow/recomputation.py",
     "pipeline/objective.py",
     "pipeline/options.py",
     "pipeline/seeds.py",
@@ -108,7 +110,15 @@ STAGES: dict[str, Dependencies] = {
         ("profile", *_PROBLEM, "tasks.{task}.network.encoder", "tasks.{task}.pretraining"),
     ),
     "train": Dependencies(
-        (*_FLOW, *_FEED, *_TRAINING, *_HELD_OUT, "pipeline/training/train.py"),
+        (
+            *_FLOW,
+            *_FEED,
+            *_TRAINING,
+            *_HELD_OUT,
+            "pipeline/training/regularized.py",
+            "pipeline/training/regularizers.py",
+            "pipeline/training/train.py",
+        ),
         ("profile", "variants.{variant}", *_PROBLEM, "tasks.{task}.network", "tasks.{task}.training"),
     ),
     "sample": Dependencies(

@@ -22,8 +22,9 @@ def is_first() -> bool:
 
 
 def mean_over_ranks(value: torch.Tensor) -> torch.Tensor:
-    """Return the mean of ``value`` over all workers, the same on each."""
+    """Return the mean of ``value`` over all workers, the same on each; ``value`` itself is left alone."""
     if world_size() > 1:
+        value = value.clone()
         dist.all_reduce(value)
         value = value / world_size()
     return value

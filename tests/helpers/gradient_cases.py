@@ -6,8 +6,38 @@ import contextlib
 import weakref
 
 import torch
+from bijection_cases import with_random_parameters
 
-from models.lab.memory_saving import save_memory
+from models.flow.bijection import Chain
+from models.flow.layers.actnorm import ActNorm
+from models.flow.layers.coupling import Coupling, Injector
+from models.flow.layers.invertible_conv import InvertibleConv1x1
+from models.flow.memory_saving import save_memory
+from models.flow.place import Place
+from models.flow.transforms import Affine, RangedAffine
+
+ALLOWED = {torch.float64: 1e-9, torch.float32: 1e-4}  # of a gradient that was computed another way, relative
+
+
+def chain(depth, transform=None, hidden=8):
+    """Return a conditional chain of unlike layers, its features and its input, float32."""
+    torch.manual_seed(0)
+    transform = transform or Affine()
+    layers = []
+    for _ in range(depth):
+        layers += [ActNorm(4), InvertibleConv1x1(4)]
+        layers += [Injector(4, transform, 3, hidden), Coupling(4, transform, 3, hidden)]
+    network = Chain(layers)
+    with_random_parameters(network, 0.05)
+    return network, {"encoder": torch.randn(2, 3, 16, 16)}, 0.4 * torch.randn(2, 4, 16, 16)
+
+
+def collapsing(depth=6):
+    """Return a chain whose coupling number 2 multiplies by 1e-9: in float32 its inverse cannot restore x."""
+    network, features, x = chain(depth)
+    network.layers[11].transform = RangedAffine(1e-9, 1e-9)
+    network.layers[11].place = Place(0, 3, "coupling")
+    return network, features, x
 
 
 def mapped(structure, function):

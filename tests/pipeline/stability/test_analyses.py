@@ -12,6 +12,7 @@ from small_flow import small_audit, small_flow
 from pipeline.stability.analyses import ANALYSES, cheap, chosen
 from pipeline.stability.analyses.certified_bound import CertifiedBound
 from pipeline.stability.analyses.feature_variance import FeatureVariance
+from pipeline.stability.analyses.gradient_angle import GradientAngle
 from pipeline.stability.contract import COSTS, Analysis, Bars, Found, Number
 from pipeline.stability.stress import StressInput
 from pipeline.stability.subject import Subject
@@ -176,3 +177,33 @@ def test_the_table_of_variances_names_levels_and_kinds():
         "2",
     }
     assert [row["layer"] for row in rows if not row["level"]] == ["latent", "latent"]
+
+
+def angles(*pictures, **options):
+    """Return what GradientAngle finds on constant inputs of these values."""
+    held_out = [
+        (f"p{number}", torch.full((1, 3, 24, 32), 0.5), torch.full((1, 3, 6, 8), value))
+        for number, value in enumerate(pictures)
+    ]
+    return GradientAngle(**options).run(Subject(small_flow(), held_out, [], 1, 0.9, 10))
+
+
+def test_gradients_of_a_network_that_is_well_conditioned_have_hardly_an_angle():
+    found = angles(0.4, 0.5)
+    assert found.numbers["largest_float64"] < 1e-6 and found.numbers["largest_float32"] < 1e-2 and not found.reasons
+    assert found.numbers["mean_float32"] <= found.numbers["largest_float32"]
+
+
+def test_one_picture_without_an_angle_leaves_none_in_all():
+    found = angles(0.5, float("nan"))
+    assert set(found.numbers.values()) == {None}
+    assert found.reasons == dict.fromkeys(found.numbers, "the true gradient is not finite (1 of 2 pictures)")
+    assert angles(0.5, float("nan"), pictures=1).numbers["mean_float64"] is not None
+    assert set(angles().reasons.values()) == {"no picture"}
+
+
+@pytest.mark.parametrize(("size", "crop"), [(8, (8, 8)), (30, (24, 28)), (1, (4, 4)), (400, (24, 32))])
+def test_a_crop_is_of_whole_blocks(size, crop):
+    subject = Subject(small_flow(), [], [], 1, 0.9, 10)
+    target, seen = GradientAngle(size=size)._cropped(subject, torch.rand(1, 3, 24, 32), torch.rand(1, 3, 6, 8))
+    assert target.shape[2:] == crop and seen.shape[2:] == (crop[0] // 4, crop[1] // 4)

@@ -6,10 +6,11 @@ import json
 
 import pytest
 from torch.multiprocessing import spawn
-from two_processes import WORLD, name_of, train_everything, trainings
+from two_processes import WORLD, name_of, train_everything, trainings, ways
 
 from pipeline.params import load_params
 
+WAYS = {name_of(task, variant): ways(load_params())[task] for task, variant in trainings(load_params()) if variant}
 EVERY = [name_of(task, variant) for task, variant in trainings(load_params())]
 
 
@@ -33,3 +34,12 @@ def test_ranks_that_saw_different_pictures_end_with_equal_weights(ranks, trainin
     first, second = (found[training] for found in ranks)
     assert first == second
     assert first["last"] != first["fresh"] and first["averaged"] != first["last"]
+
+
+def test_flows_are_among_them_that_save_memory_and_that_are_regularized(ranks):
+    assert {memory for memory, _ in WAYS.values()} == {"plain", "checkpoint", "reversible"}
+    for training, (_, regularizer) in WAYS.items():
+        for step, loss, nll, penalty in (row for found in ranks for row in found[training]["terms"]):
+            assert (penalty is not None) == (regularizer is not None and step == 2)
+            assert nll is None if regularizer is None else loss == pytest.approx(nll + (penalty or 0.0), rel=1e-5)
+    assert any(memory == "reversible" and regularizer for memory, regularizer in WAYS.values())

@@ -7,23 +7,27 @@ import pytest
 import torch
 import torch.distributed as dist
 from bijection_cases import BIJECTIONS, with_random_parameters
-from gradient_cases import gradients, holding, largest_difference, loss_of, mapped
+from gradient_cases import ALLOWED, chain, gradients, holding, largest_difference, loss_of, mapped
 from torch.nn.parallel import DistributedDataParallel
 
+from models.flow import memory_saving
 from models.flow.bijection import Bijection, Chain
 from models.flow.layers.actnorm import ActNorm, initializing
-from models.flow.layers.coupling import Coupling, Injector
-from models.flow.layers.invertible_conv import InvertibleConv1x1
+from models.flow.memory_saving import (
+    MODES,
+    Reversible,
+    save_memory,
+)
 from models.flow.observing import observe_inverse
-from models.flow.place import Place
-from models.flow.transforms import Affine, RangedAffine
-from models.lab import memory_saving
-from models.lab.memory_saving import MODES, Reversible, save_memory
+from models.flow.transforms import TRANSFORMS, Affine
+from models.lab.classifier import InvertibleClassifier
 
-ALLOWED = {torch.float64: 1e-9, torch.float32: 1e-4}
 KINDS = ["flow", "super-resolution", "low-light", "toy-plain", "toy-normalized"]
 CASES = [f"{kind}-{name}" for kind in KINDS for name in ("affine-0", "certified_spline-0")]
-CASES += ["flow-capped", "flow-fixed", "split"]
+# every flow that a training trains, with every transform, and the laboratory's
+CASES += [f"{kind}-{name}-0" for kind in ("super-resolution", "low-light") for name in TRANSFORMS]
+CASES += [name for name in BIJECTIONS if name.startswith(("glow-", "classifier-"))]
+CASES = sorted({*CASES, "flow-capped", "flow-fixed", "split"})
 
 
 def case(name, dtype=torch.float64):
@@ -31,19 +35,6 @@ def case(name, dtype=torch.float64):
     network, features, x = BIJECTIONS[name]()
     with_random_parameters(network)
     return network.to(dtype), mapped(features, lambda tensor: tensor.to(dtype)), x.to(dtype)
-
-
-def chain(depth, transform=None, hidden=8):
-    """Return a conditional chain of unlike layers, its features and its input, float32."""
-    torch.manual_seed(0)
-    transform = transform or Affine()
-    layers = []
-    for _ in range(depth):
-        layers += [ActNorm(4), InvertibleConv1x1(4)]
-        layers += [Injector(4, transform, 3, hidden), Coupling(4, transform, 3, hidden)]
-    network = Chain(layers)
-    with_random_parameters(network, 0.05)
-    return network, {"encoder": torch.randn(2, 3, 16, 16)}, 0.4 * torch.randn(2, 4, 16, 16)
 
 
 @pytest.mark.parametrize("dtype", ALLOWED, ids=str)
@@ -120,68 +111,19 @@ def test_checkpoints_hold_less_than_plain_and_recomputation_holds_less_still():
     assert peaks["plain"] > 3 * peaks["checkpoint"] and peaks["checkpoint"] > 2 * peaks["reversible"]
 
 
-def collapsing(depth=6):
-    """Return a chain whose coupling number 2 multiplies by 1e-9: in float32 its inverse cannot restore x."""
-    network, features, x = chain(depth)
-    network.layers[11].transform = RangedAffine(1e-9, 1e-9)
-    network.layers[11].place = Place(0, 3, "coupling")
-    return network, features, x
-
-
-def test_a_layer_whose_inverse_fails_falls_back_and_says_so_once():
-    network, features, x = collapsing()
-    expected = gradients(network, x, features, "plain")
-    save_memory(network, "reversible")
-    with pytest.warns(UserWarning, match=r"step 3 coupling does not give its input back .*checkpoint") as said:
-        loss_of(network(x, network.share(features))).backward()
-    assert len(said) == 1
-    assert network.saver.stored == {(11, False)}
-    network.zero_grad()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        seen = mapped(features, lambda tensor: tensor.clone().requires_grad_())
-        leaf = x.clone().requires_grad_()
-        loss_of(network(leaf, network.share(seen))).backward()
-    found = {"x": leaf.grad, "features.encoder": seen["encoder"].grad}
-    found |= {name: parameter.grad for name, parameter in network.named_parameters()}
-    assert largest_difference(found, expected) <= ALLOWED[x.dtype]
-
-
-def test_gradients_are_true_also_in_the_pass_in_which_a_layer_falls_back():
-    network, features, x = collapsing()
-    with pytest.warns(UserWarning, match="step 3 coupling"):
-        found = gradients(network, x, features, "reversible")
-    assert largest_difference(found, gradients(network, x, features, "plain")) <= ALLOWED[x.dtype]
-
-
-def test_one_spoilt_pixel_is_seen():
-    network, features, x = chain(2)
-
-    class Spoilt(ActNorm):
-        def inverse(self, z, condition=None):
-            x, log_det = super().inverse(z, condition)
-            x[1, 2, 3, 4] += 0.01
-            return x, log_det
-
-    network.layers[4] = Spoilt(4)
-    with pytest.warns(UserWarning, match="layer 4"):
-        found = gradients(network, x, features, "reversible")
-    assert largest_difference(found, gradients(network, x, features, "plain")) <= ALLOWED[x.dtype]
-
-
-def test_a_layer_without_an_inverse_falls_back():
-    class Cube(Bijection):
-        def forward(self, x, condition=None):
-            return x**3 + x, (3 * x**2 + 1).log().flatten(1).sum(1)
-
-        def inverse(self, z, condition=None):
-            raise NotImplementedError
-
-    network = Chain([ActNorm(4), Cube(), ActNorm(4)])
-    x = torch.randn(2, 4, 4, 4)
-    with pytest.warns(UserWarning, match="Cube"):
-        found = gradients(network, x, None, "reversible")
-    assert largest_difference(found, gradients(network, x, None, "plain")) <= ALLOWED[x.dtype]
+@pytest.mark.parametrize("dtype", ALLOWED, ids=str)
+def test_a_classifiers_gradients_reach_through_its_projection(dtype):
+    torch.manual_seed(0)
+    network = InvertibleClassifier(Affine(), size=8, levels=2, steps=2, hidden=4, channels=1)
+    with_random_parameters(network)
+    network, x = network.to(dtype).train(), torch.randn(4, 1, 8, 8).to(dtype)
+    found = {}
+    for mode in ("plain", "reversible"):
+        save_memory(network, mode)
+        network.zero_grad()
+        torch.nn.functional.cross_entropy(network.classify(x).logits, torch.arange(4)).backward()
+        found[mode] = {name: parameter.grad for name, parameter in network.named_parameters()}
+    assert largest_difference(found["reversible"], found["plain"]) <= ALLOWED[dtype]
 
 
 class Noisy(Bijection):
