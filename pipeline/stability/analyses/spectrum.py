@@ -123,9 +123,8 @@ def _numbers(rows: Sequence[dict[str, Any]], with_stress: bool) -> tuple[dict[st
     for where in (IN_DISTRIBUTION, "stress"):
         for quantity, worst in _WORST.items():
             name = f"{quantity}_{where}"
-            own = [
-                r for r in rows if r["quantity"] == quantity and (r["kind"] == IN_DISTRIBUTION) == (where != "stress")
-            ]
+            inside = where == IN_DISTRIBUTION
+            own = [r for r in rows if r["quantity"] == quantity and (r["kind"] == IN_DISTRIBUTION) == inside]
             missing = [row for row in own if row["value"] is None]
             value = None if missing else worst((row["value"] for row in own), default=math.nan)
             numbers[name] = None if value is None or math.isnan(value) else value
