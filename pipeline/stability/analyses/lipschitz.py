@@ -7,11 +7,12 @@ import math
 from typing import Any, ClassVar
 
 from models.flow.bijection import described
+from models.flow.layers.coupling import Coupling
 from pipeline.console import progress
 from pipeline.stability.contract import Analysis, Found, Number
 from pipeline.stability.measure.lipschitz.layers import Bounds
 from pipeline.stability.measure.lipschitz.network import Gain, NetworkBounds, gain, network_bounds
-from pipeline.stability.measure.lipschitz.walk import Step
+from pipeline.stability.measure.lipschitz.walk import Standardization, Step
 from pipeline.stability.measure.points import Point, Points
 from pipeline.stability.measure.spectrum import extreme_singular_values
 from pipeline.stability.subject import Subject, finite_or_none
@@ -41,7 +42,9 @@ class Lipschitz(Analysis):
         "log10_paper_inverse": Number("The same by paper B's formulas, inverse", "log10"),
         "log10_measured_forward": Number("Largest singular value of the encoding, those photographs", "log10"),
         "log10_measured_inverse": Number("Largest singular value of the inverse, those photographs", "log10"),
-        "largest_share": Number("Largest share of its local bound that a layer reaches", "%", "", 100.0),
+        "largest_share": Number(
+            "Largest share of its local bound that a coupling or a split's prior reaches", "%", "", 100.0
+        ),
     }
     tables: ClassVar = {
         LAYERS_TABLE: (
@@ -67,7 +70,7 @@ class Lipschitz(Analysis):
         """Return log10 of the network's bounds and of what is measured, the largest over photographs.
 
         Global: for every input, under this condition; None where a layer has no such bound. The share is the largest
-        of any layer, in either direction.
+        of any layer with a net, in either direction; others reach theirs by construction.
         """
         points = Points(subject)
         rows: list[dict[str, Any]] = []
@@ -126,9 +129,11 @@ def _row(point: Point, index: int, step: Step, bounds: Bounds, own: Gain) -> dic
 def _largest_share(bounds: NetworkBounds, gains: list[Gain]) -> float:
     shares = [
         extreme.value / getattr(bound.local, way)
-        for bound, own in zip(bounds.layers.values(), gains, strict=True)
+        for (step, bound), own in zip(bounds.layers.items(), gains, strict=True)
         for way in _WAYS
-        if (extreme := getattr(own, way)).value is not None and math.isfinite(getattr(bound.local, way))
+        if isinstance(step.layer, Coupling | Standardization)
+        and (extreme := getattr(own, way)).value is not None
+        and math.isfinite(getattr(bound.local, way))
     ]
     return max(shares, default=math.nan)
 
