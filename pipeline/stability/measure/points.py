@@ -14,6 +14,8 @@ from pipeline.stability.measure.jacobian import float64_copy
 from pipeline.stability.stress import StressInput
 from pipeline.stability.subject import IN_DISTRIBUTION, Subject
 
+_LEAST = 16  # pixels of the picture
+
 
 @dataclasses.dataclass(frozen=True)
 class Point:
@@ -29,7 +31,8 @@ class Point:
 class Points:
     """The points of a subject, on a copy of its network in float64 that is made once.
 
-    ``size``: inputs are cut to their centre of at most so many pixels of the picture; 0: not.
+    ``size``: inputs are cut to their centre of at most so many pixels of the picture, but of 16 at least, since
+    encoders take no less; 0: they are not cut.
     """
 
     def __init__(self, subject: Subject) -> None:
@@ -73,6 +76,7 @@ class Points:
         cuts, windows = [], []
         for side in seen.shape[2:]:
             kept = min(side, size // scale) if size else side
+            kept = max(kept, min(side, _LEAST // scale))
             kept = max(multiple, kept - kept % multiple)
             first = (side - kept) // 2
             cuts.append(slice(first, first + kept))

@@ -164,7 +164,7 @@ class _Stopped(Exception):
     """Lanczos is to stop: the limit is reached, or a product is not finite."""
 
 
-class _Normal(LinearOperator):  # type: ignore[misc]
+class _Normal(LinearOperator):
     """v -> J^T J v for scipy, with a limit, progress, and the largest |J v| / |v| that was met."""
 
     def __init__(self, linearized: Linearized, x: Tensor, limit: int, what: str) -> None:
@@ -220,7 +220,8 @@ def _exact(function: Function, x: Tensor) -> Extreme:
     values = singular_values(function, x)
     if values is None:
         return Extreme(None, None, None, reason=NOT_FINITE)
-    return Extreme(*[float(values[0])] * 3)
+    largest = float(values[0])
+    return Extreme(largest, largest, largest)
 
 
 @torch.no_grad()

@@ -83,7 +83,7 @@ def _(layer: Coupling, step: Step, margin: float = 1.0) -> Bounds:
     transform, per_channel = layer.transform, layer.transform.parameters_per_channel
     with torch.no_grad():
         raw = layer.net(step.x[:, : layer.passed], step.condition)
-    net = net_constants(layer.net, per_channel, _size(step.x))
+    net = net_constants(layer.net, per_channel, _size(step.x))  # type: ignore[arg-type]
     return Bounds(
         *(
             _triangular(forward_derivatives(transform, forward), inverse_derivatives(transform, inverse), net)

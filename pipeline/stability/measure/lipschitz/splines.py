@@ -134,7 +134,7 @@ def _steepest_sigmoid(raw: Interval) -> float:
     return sigmoid(nearest) * sigmoid(-nearest)
 
 
-def _steepest_tanh(values: Interval) -> float:
+def _steepest_tanh(values: tuple[float, ...]) -> float:
     """Return the largest slope 1 - tanh^2 where tanh lies in ``values``."""
     nearest = max(values[0], min(0.0, values[1]))
     return 1.0 - nearest**2
