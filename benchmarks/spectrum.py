@@ -37,7 +37,7 @@ def main():
     parser.add_argument("--size", type=int, help="side of the picture, pixels (default: 160 with --full, else 64)")
     parser.add_argument("--spread", type=float, default=0.01, help="of the weights that start at zero (default: 0.01)")
     parser.add_argument("--products", type=int, default=300, help="with J^T J, at most (default: 300)")
-    parser.add_argument("--tolerance", type=float, default=0.01, help="half the error bar, relative (default: 0.01)")
+    parser.add_argument("--tolerance", type=float, default=1e-3, help="half the error bar, relative (default: 0.001)")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

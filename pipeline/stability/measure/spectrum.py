@@ -113,7 +113,7 @@ def extreme_singular_values(
     z: Tensor | None = None,
     seed: int = 0,
     products: int = 300,
-    tolerance: float = 0.01,
+    tolerance: float = 1e-3,
     what: str = "",
 ) -> Extremes:
     """Return the extreme singular values of ``bijection`` at ``x`` by Lanczos; arguments as below, ``z`` as above."""
@@ -132,7 +132,7 @@ def largest_singular_value(
     inverse: bool = False,
     seed: int = 0,
     products: int = 300,
-    tolerance: float = 0.01,
+    tolerance: float = 1e-3,
     what: str = "",
 ) -> Extreme:
     """Return the largest singular value of the Jacobian at ``x`` ``(1, ...)`` by Lanczos; see the module.

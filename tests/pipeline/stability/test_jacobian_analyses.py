@@ -40,6 +40,7 @@ def low_light():
     config = ModelConfig(
         "low_light", "lol", "affine", "demo", 1, network, {"name": "affine", "options": {"eps": 1e-4}}, run_key="key"
     )
+    torch.manual_seed(0)
     built = build(config)
     assert isinstance(built, LowLightFlow)
     with_random_parameters(built.flow, 0.02)
