@@ -53,7 +53,7 @@ def _(net: PointNet, parameters: int, size: Size) -> NetConstants:
 
 @net_constants.register
 def _(net: Mlp, parameters: int, size: Size) -> NetConstants:
-    weights: list[Tensor] = [layer.weight.detach() for layer in net.linear]  # type: ignore[operator, misc]
+    weights: list[Tensor] = [layer.weight.detach() for layer in net.linear]  # type: ignore[operator]
     weights[0] = weights[0][:, : net.x_channels]
     if net.norm is not None:
         weights = [scaled(weight, norm) for weight, norm in zip(weights, net.norm, strict=True)]  # type: ignore[arg-type]
