@@ -36,6 +36,18 @@ def temperature(text: str) -> float:
     return value
 
 
+def analyses(text: str) -> list[str]:
+    """Return the names of analyses, separated by commas; all of them exist."""
+    from pipeline.stability.analyses import chosen
+
+    names = [name.strip() for name in text.split(",")]
+    try:
+        chosen({name: {} for name in names})
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return names
+
+
 def port(text: str) -> int:
     """Return the number of a port."""
     value = int(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.commands.arguments import OWN_TEMPERATURE, Add, positive, temperature
+from pipeline.commands.arguments import OWN_TEMPERATURE, Add, analyses, positive, temperature
 from pipeline.console import say
 
 
@@ -39,6 +39,12 @@ def register(add: Add) -> None:
     stability.add_argument("--model", type=Path, required=True, help="a model folder")
     stability.add_argument("--out", type=Path, required=True, help="folder for the findings")
     stability.add_argument("--temperature", type=temperature, help=OWN_TEMPERATURE)
+    stability.add_argument(
+        "--analyses",
+        type=analyses,
+        metavar="A,B",
+        help="what is run; default: all that take seconds",
+    )
 
     published = add("import", _import, "turn a published checkpoint into a model folder")
     published.add_argument("--weights", type=Path, required=True, help="the .pth of a published network")
@@ -90,7 +96,7 @@ def _evaluate(arguments: argparse.Namespace, options: list[str]) -> int:
 def _stability(arguments: argparse.Namespace, options: list[str]) -> int:
     from pipeline.commands.audit import audit_model
 
-    audit_model(arguments.model, arguments.out, arguments.temperature)
+    audit_model(arguments.model, arguments.out, arguments.temperature, arguments.analyses)
     say(f"findings in {arguments.out}")
     return 0
 
