@@ -45,10 +45,10 @@ class Attack(Analysis):
     shown: ClassVar = (
         Picture(
             ATTACK_PICTURE,
-            "From left to right: a held-out picture with so many bits kept, what the network reconstructs of it, the "
-            "attacked picture, which has the same bits, and what the network reconstructs of that (Behrmann et al., "
-            f"AISTATS 2021, Fig. 11). A network that is invertible shows the same four times; {NOT_FINITE_NAME} is "
-            "not finite.",
+            "From left to right: a held-out picture at the attack's number of bits, what the network reconstructs of "
+            "it, the attacked picture, which rounds to the same bits, and what the network reconstructs of that "
+            "(Behrmann et al., AISTATS 2021, Fig. 11). An invertible network shows the same four times; "
+            f"{NOT_FINITE_NAME} is not finite.",
             "Pictures and their reconstructions, before and after the invertibility attack",
         ),
     )

@@ -49,8 +49,8 @@ STARTS: dict[str, Callable[[Box, Sequence[torch.Generator]], Tensor]] = {"centre
 def dequantization_box(pixels: Tensor, bits: int, low: float = 0.0, high: float = 1.0) -> Box:
     """Return the x that ``pixels`` (uint8, any shape) stand for when ``bits`` of their 8 are kept, float32.
 
-    ``low``, ``high``: the network's range of values. k / 255 lies in the box of k. Raises ValueError unless
-    1 <= bits <= 8.
+    ``low``, ``high``: the network's range of values. k / 255 lies in the box of k, whose upper side is the lower one of
+    the next level's. Raises ValueError unless 1 <= bits <= 8.
     """
     if not 1 <= bits <= 8:
         raise ValueError(f"bits must be 1 to 8, got {bits}")
