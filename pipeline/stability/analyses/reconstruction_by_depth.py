@@ -48,16 +48,16 @@ class ReconstructionByDepth(Analysis):
     plots: ClassVar = (
         Curves(
             name="reconstruction_by_depth",
-            caption="Largest absolute error after the first layers and back, on held-out photographs: from picture "
-            "towards latent (x to z and back, of range 1) and from latent towards picture (z to x and back, in "
-            "standard deviations). In bfloat16 all weights and the output of every layer are rounded to it.",
+            caption="Largest absolute error after some layers and back, on held-out photographs. x: from picture "
+            "towards latent and back, of range 1; z: from latent towards picture and back, in standard deviations. In "
+            "bfloat16 all weights and the output of every layer are rounded to it.",
             alt="Reconstruction error against the number of layers passed, per precision and direction",
             table=DEPTH_TABLE,
             x="index",
             y="largest",
             line="line",
             group="line",
-            x_title="layers passed before turning back",
+            x_title="layers passed",
             y_title="largest absolute error",
         ),
     )
@@ -114,7 +114,7 @@ def _row(trip: RoundTrip, precision: str, way: str) -> dict[str, Any]:
         "mean": finite_or_none(trip.mean),
         "nonfinite_values": trip.nonfinite,
         "values": trip.values,
-        "line": f"{way}, {precision}",
+        "line": f"{way[0]}, {precision}",
     }
 
 

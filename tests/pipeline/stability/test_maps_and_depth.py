@@ -99,7 +99,7 @@ def test_what_explodes_in_one_precision_is_null_with_its_count():
     assert found.numbers["latent_float64"] is not None  # e^200 is nothing to a float64
     assert found.numbers["latent_float32"] is None and found.numbers["nonfinite_float32"] > 0
     assert found.reasons["latent_float32"].endswith("of 768 values not finite")
-    way = [row for row in found.tables[DEPTH_TABLE] if row["line"] == "z to x and back, float32"]
+    way = [row for row in found.tables[DEPTH_TABLE] if row["line"] == "z, float32"]
     finite = [row["layer"] for row in way if row["largest"] is not None]
     # from the latent on, up to the layer before the one that explodes
     assert finite[-1] == "level 1 step 1 1x1" and len(finite) == len(way) - 7

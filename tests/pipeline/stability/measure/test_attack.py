@@ -7,6 +7,9 @@ from models.flow.bijection import Bijection, Chain
 from models.flow.layers.conditional_net import UnconditionalNet
 from models.flow.layers.coupling import Coupling
 from models.flow.transforms import RangedAffine
+from models.lab.glow import Glow
+from models.lab.log_det import PowerSeries
+from models.lab.residual import residual_flow
 from pipeline.seeds import generator
 from pipeline.stability.measure.attack import dequantization_box, invertibility_attack, reconstruction_error
 
@@ -34,6 +37,14 @@ class NanGradient(Bijection):
 
     def inverse(self, z, condition=None):
         return z, z.new_zeros(len(z))
+
+
+def glow():
+    return Glow(RangedAffine(least=0.0), levels=2, steps=1, hidden=4)
+
+
+def contraction():
+    return residual_flow(3, (8, 8), levels=1, blocks=1, hidden=4, log_det=PowerSeries(terms=2))
 
 
 def cliff(pixels=PIXELS, steepness=1500.0):
@@ -97,6 +108,18 @@ def test_pictures_are_attacked_in_a_batch_as_each_alone():
         alone = attack(flow, one, names=[row], start="random")
         assert all(torch.equal(single[0], every[row]) for single, every in zip(alone, together, strict=True))
     assert len({float(error) for error in together.after}) == 3
+
+
+@pytest.mark.parametrize("make", [glow, contraction])
+def test_unconditional_networks_can_be_attacked(make):
+    torch.manual_seed(0)
+    flow = make().eval()
+    pixels = torch.randint(256, (2, 3, 8, 8), dtype=torch.uint8, generator=generator("pixels"))
+    box = dequantization_box(pixels, 5, low=-0.5, high=0.5)
+    found = attack(flow, box, steps=3, start="random")
+    assert (found.after >= found.before).all() and found.steps.tolist() == [3, 3]
+    with torch.no_grad():
+        torch.testing.assert_close(reconstruction_error(flow, found.picture), found.after, rtol=1e-3, atol=1e-6)
 
 
 def test_the_start_is_the_centre_or_at_random_in_the_box():
