@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 HONG = "Hong et al., ICCV 2023"  # "paper A" in the comments of the code
+BEHRMANN = "Behrmann et al., AISTATS 2021"  # "paper B"
 REFERENCES = {
     HONG: (
         'S. Hong, I. Park, S. Y. Chun: "On the Robustness of Normalizing Flows for Inverse Problems in Imaging", '
         "ICCV 2023. The exploding inverse, the bounded scale (†) and the modified rational-quadratic spline."
+    ),
+    BEHRMANN: (
+        'J. Behrmann, P. Vicol, K.-C. Wang, R. Grosse, J.-H. Jacobsen: "Understanding and Mitigating Exploding '
+        'Inverses in Invertible Neural Networks", AISTATS 2021. Exploding inverses and the invertibility attack.'
     ),
     "SRFlow": (
         'A. Lugmayr, M. Danelljan, L. Van Gool, R. Timofte: "SRFlow: Learning the Super-Resolution Space with '

@@ -25,7 +25,7 @@ CAPS = {"prior_mean": 1.0, "prior_log_scale": 3.0}
 def audited(tmp_path_factory):
     """Return the folder and the summary of an audit by every analysis."""
     folder = tmp_path_factory.mktemp("audit")
-    return folder, small_audit(folder, small_flow(), {name: {} for name in ANALYSES})
+    return folder, small_audit(folder, small_flow(), {name: {} for name in ANALYSES} | {"attack": {"steps": 5}})
 
 
 class Example(Analysis):
@@ -167,6 +167,26 @@ def test_photographs_that_break_the_features_are_the_reason():
     found = variances([0.5, float("nan")], [0.1])
     assert found.numbers["largest_in_distribution"] is None and found.numbers["largest_stress"] is not None
     assert set(found.reasons.values()) == {"not finite on photographs"}
+
+
+def test_a_stress_input_without_a_finite_draw_goes_not_forward():
+    found = variances([0.5], [0.1, float("nan")])
+    assert found.numbers["stress_inputs_without_finite_draw"] == 1.0
+    assert {row["condition"] for row in found.tables["feature_variance_forward.csv"]} == {"in_distribution", "flat_0"}
+    assert found.numbers["forward_largest_stress"] is not None
+    found = variances([0.5], [float("nan")])
+    assert found.numbers["forward_largest_stress"] is None
+    assert found.reasons["forward_largest_stress"] == "no stress input to go by"
+
+
+def test_going_forward_the_features_of_a_draw_are_met_in_the_other_order():
+    tables = variances([0.5], [0.1]).tables
+    back, there = (
+        [row["variance"] for row in tables[file] if row["condition"] == "flat_0"]
+        for file in ("feature_variance.csv", "feature_variance_forward.csv")
+    )
+    # before the first layer the draw has the enlarged input in it, after the last layer back it has not
+    assert there[:0:-1] == pytest.approx(back[:-1], rel=1e-5)
 
 
 def test_the_table_of_variances_names_levels_and_kinds():
