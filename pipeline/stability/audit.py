@@ -15,15 +15,24 @@ from pipeline.origin import origin_of
 from pipeline.pictures.eight_bit import to_tensor, write_png
 from pipeline.stability.analyses import chosen
 from pipeline.stability.contract import COSTS, Analysis, Found
-from pipeline.stability.stress import stress_inputs
+from pipeline.stability.stress import StressInput, stress_inputs
 from pipeline.stability.subject import Subject
 
 
-def audit(flow: LoadedFlow, crops: Sequence[Crop], folder: Path, limits: StabilityConfig, seed: int) -> dict[str, Any]:
+def audit(
+    flow: LoadedFlow,
+    crops: Sequence[Crop],
+    folder: Path,
+    limits: StabilityConfig,
+    seed: int,
+    training: Sequence[Crop] = (),
+    own: Sequence[StressInput] = (),
+) -> dict[str, Any]:
     """Audit ``flow`` on held-out crops and on stress inputs; write ``folder``, return the summary.
 
-    ``crops`` as in ``pipeline.inference.restore.restore_crops``. ``limits``: how much of what is run. Raises ValueError
-    for an analysis or an option that does not exist.
+    ``crops`` as in ``pipeline.inference.restore.restore_crops``, and so are those of ``training``, which the flow has
+    seen. ``own``: inputs that somebody has, audited beside the stress inputs. ``limits``: how much of what is run.
+    Raises ValueError for an analysis or an option that does not exist.
     """
     selection = chosen(limits.analyses)
     network, kind, device = flow.network, flow.kind, flow.device
@@ -31,7 +40,7 @@ def audit(flow: LoadedFlow, crops: Sequence[Crop], folder: Path, limits: Stabili
         (name, *kind.pair([to_tensor(side).to(device) for side in sides], network.scale)) for name, sides in crops
     ]
     stress = stress_inputs(limits.stress_size, seed, [seen for _, _, seen in pictures], kind, device)
-    subject = Subject(flow, pictures, stress, limits.draws, limits.temperature, seed)
+    subject = Subject(flow, pictures, [*stress, *own], limits.draws, limits.temperature, seed, training)
     numbers: dict[str, Any] = {}
     reasons: dict[str, str] = {}
     for analysis in selection:

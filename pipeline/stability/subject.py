@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from torch import Tensor
 
 from models.restoration.flow import RestorationFlow
 from pipeline.inference.sampling import latents, pad_to_multiple
 from pipeline.model_folder import LoadedFlow
+from pipeline.pictures.eight_bit import to_tensor
 from pipeline.stability.stress import StressInput
 
 IN_DISTRIBUTION = "in_distribution"
@@ -35,6 +38,8 @@ class Subject:
     draws: int
     temperature: float
     seed: int
+    # pictures that it was trained on, where they are at hand: names, and sides (h, w, 3) uint8, the target first
+    training: Sequence[tuple[str, tuple[np.ndarray, ...]]] = ()
 
     @property
     def network(self) -> RestorationFlow:
@@ -50,6 +55,11 @@ class Subject:
         """Return the latents ``(draws, C, h, w)`` for an input; the same as ``sample`` would use."""
         shape = self.network.latent_shape(*padded.shape[2:])
         return latents(shape, range(self.draws), self.temperature, self.seed, name).to(padded.device)
+
+    def training_inputs(self) -> Iterator[Tensor]:
+        """Yield what the network sees of every training picture, ``(1, C, h, w)``; nothing where there are none."""
+        for _, sides in self.training:
+            yield self.flow.kind.pair([to_tensor(side).to(self.flow.device) for side in sides], self.network.scale)[1]
 
     def inputs(self) -> list[Input]:
         """Return every input: held-out pictures, then stress inputs."""

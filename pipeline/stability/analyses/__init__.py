@@ -6,6 +6,8 @@ from pipeline.errors import nearest
 from pipeline.stability.analyses.bad_pixels import BadPixels
 from pipeline.stability.analyses.certified_bound import CertifiedBound
 from pipeline.stability.analyses.feature_variance import FeatureVariance
+from pipeline.stability.analyses.out_of_distribution import OutOfDistribution
+from pipeline.stability.analyses.pushed_features import PushedFeatures
 from pipeline.stability.analyses.reconstruction import Reconstruction
 from pipeline.stability.contract import Analysis, Option
 
@@ -16,6 +18,8 @@ ANALYSES: dict[str, type[Analysis]] = {
         FeatureVariance,
         Reconstruction,
         CertifiedBound,
+        PushedFeatures,
+        OutOfDistribution,
     )
 }
 

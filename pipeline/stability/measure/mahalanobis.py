@@ -3,7 +3,8 @@
     d(v) = sqrt((v - mu)^T Sigma^-1 (v - mu)),   mu = E[u]
 
 ``centred`` takes Sigma = E[(u - mu)(u - mu)^T], the covariance, which makes d Mahalanobis' distance. Paper A prints
-Sigma = E[u u^T] beside the mean that is subtracted. By Sherman and Morrison, with m = mu^T C^-1 mu for the covariance C,
+Sigma = E[u u^T] beside the mean that is subtracted. By Sherman and Morrison, with m = mu^T C^-1 mu and C the
+covariance,
 
     d_printed(v)^2 = d(v)^2 - ((v - mu)^T C^-1 mu)^2 / (1 + m),
 

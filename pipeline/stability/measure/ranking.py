@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -48,7 +49,7 @@ def by_rank(scores: Sequence[float], shares: Sequence[float], bins: int) -> list
     edges = np.linspace(0, len(ranked), min(bins, len(ranked)) + 1).round().astype(int)
     return [
         (float(50.0 * (first + last) / len(ranked)), float(ranked[first:last].mean()))
-        for first, last in zip(edges, edges[1:], strict=False)
+        for first, last in itertools.pairwise(edges)
     ]
 
 
