@@ -17,6 +17,7 @@ from pipeline.stability.analyses import chosen
 from pipeline.stability.contract import COSTS, Analysis, Found
 from pipeline.stability.stress import StressInput, stress_inputs
 from pipeline.stability.subject import Subject
+from pipeline.stability.verdict import verdict, verdict_lines
 
 
 def audit(
@@ -43,6 +44,7 @@ def audit(
     subject = Subject(flow, pictures, [*stress, *own], limits.draws, limits.temperature, seed, training)
     numbers: dict[str, Any] = {}
     reasons: dict[str, str] = {}
+    tables: dict[str, list[dict[str, Any]]] = {}
     for analysis in selection:
         if analysis.cost != "seconds":
             say(f"{analysis.title}: {COSTS[analysis.cost]}")
@@ -51,9 +53,13 @@ def audit(
         if found.said:
             say(f"{flow.config.task} {flow.config.variant}: {found.said}")
         numbers[analysis.name] = found.numbers
+        tables |= found.tables
         reasons |= {f"{analysis.name}.{name}": text for name, text in found.reasons.items()}
-    summary = {**origin_of(flow.config), "analyses": numbers, "reasons": reasons}
+    judged = verdict(numbers, tables)
+    summary = {**origin_of(flow.config), "analyses": numbers, "reasons": reasons, "verdict": judged}
     write_json(folder / "summary.json", summary)
+    for line in verdict_lines(judged):
+        say(line)
     return summary
 
 
