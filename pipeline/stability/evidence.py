@@ -1,7 +1,7 @@
 """What counts as evidence that a flow explodes: a table of rules over the numbers of an audit.
 
-A rule that is ``blind`` looks at photographs, bounds and pushed features alone: had no stress input been tried, it would
-say the same, so what follows from such rules can be held against the stress inputs.
+A rule that is ``blind`` looks at photographs, bounds and pushed features alone: had no stress input been tried, it
+would say the same, so what follows from such rules can be held against the stress inputs.
 
 "Will explode" is said of values that are not finite or larger by an order of magnitude than a picture's range. Values
 that are bad by less than that, as of a network that has learned little, make a network borderline.
@@ -193,7 +193,7 @@ class Evidence:
 def evidence(analyses: Analyses, blind: bool = False) -> list[Evidence]:
     """Return what speaks against a network, in the order of RULES; ``blind``: by rules that are, alone.
 
-    Analyses that have not run say nothing, but for those that look at draws: that none did is itself a reason for doubt.
+    Analyses that have not run say nothing, but for those that look at draws: that none did is a reason for doubt.
     """
     found = [item for rule in RULES if rule.blind or not blind for item in _applying(rule, analyses)]
     if _NEEDED[blind] not in analyses:
