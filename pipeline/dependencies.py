@@ -52,6 +52,7 @@ _REPORT = (
     "rows",
     "tables",
     "tracked",
+    "verdicts",
     "view",
     "wording",
 )
@@ -112,7 +113,7 @@ STAGES: dict[str, Dependencies] = {
             "pipeline/reporting/sections",
             "pipeline/stability/analyses",
             "pipeline/stability/measure",
-            *(f"pipeline/stability/{name}.py" for name in ("contract", "stress", "subject")),
+            *(f"pipeline/stability/{name}.py" for name in ("contract", "evidence", "stress", "subject")),
         ),
         ("profile", "seeds", "tasks", "variants"),
     ),

@@ -24,6 +24,7 @@ def main() -> None:
     summary = audit(flow, crops, folder / "stability", limits, experiment.seed, training)
     with open_experiment(root, experiment, flow.config.run_key, "stability") as run:
         run.metrics(tracked_numbers(summary))
+        run.note({"steadyflow.verdict": summary["verdict"]["level"]})
         run.artifact(folder / "stability", "stability")
     say(f"{experiment.name}: {', '.join(summary['analyses'])} in {(folder / 'stability').relative_to(root)}")
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+_COUPLINGS = (
+    "couplings: take a transform whose inverse keeps far values (rational_quadratic_spline, certified_spline); a scale "
+    "bounded below (affine with eps: 0.1) delays the explosion and does not end it; or train with training.regularizer "
+    "finite_differences; without training anew: a lower temperature"
+)
 # Causes that are roles of layers (models/flow/place.py) come first.
 ADVICE: dict[str, str] = {
-    "coupling": (
-        "couplings: take a transform whose inverse keeps far values (rational_quadratic_spline, certified_spline); a "
-        "scale bounded below (affine with eps: 0.1) delays the explosion and does not end it; or train with "
-        "training.regularizer finite_differences; without training anew: a lower temperature"
-    ),
-    "noise coupling": "noise couplings: as for couplings; network.noise_steps: [0, ...] leaves them out",
+    "coupling": _COUPLINGS,
+    "noise coupling": _COUPLINGS,
     "injector": (
         "injectors: the encoder's features alone set their scale; take one of the spline transforms, and screen inputs "
         "by the analysis out_of_distribution"

@@ -116,7 +116,7 @@ RULES: tuple[Rule, ...] = (
         ONE_SIGMA,
         EXPLODES,
         "a latent comes back {value:.3g} sigma off, stress inputs",
-        "round trip",
+        "unlike inputs",
         missing="a latent comes back with values that are not finite, stress inputs",
     ),
     Rule(
