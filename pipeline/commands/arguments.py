@@ -36,6 +36,14 @@ def temperature(text: str) -> float:
     return value
 
 
+def names(text: str) -> list[str]:
+    """Return names that commas separate."""
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise argparse.ArgumentTypeError("names are expected, separated by commas")
+    return found
+
+
 def port(text: str) -> int:
     """Return the number of a port."""
     value = int(text)

@@ -83,6 +83,7 @@ def test_help_lists_every_command():
         (["sample", "--model", "m", "--input", "i", "--temperature", "nan"], "--temperature"),
         (["evaluate", "--model", "m", "--out", "o"], "--reference"),
         (["stability", "--model", "m"], "--out"),
+        (["stability", "--model", "m", "--out", "o", "--analyses", " ,"], "--analyses"),
         (["study"], "NAME"),
         (["study", "toy3d", "--out", "o"], "'toy3d'"),
         (["study", "toy2d"], "--out"),
@@ -147,7 +148,13 @@ def test_check_names_a_missing_source(tmp_path):
             ["stability", "--model", "m", "--out", "o"],
             "pipeline.commands.audit",
             "audit_model",
-            (Path("m"), Path("o"), None),
+            (Path("m"), Path("o"), None, None, None),
+        ),
+        (
+            ["stability", "--model", "m", "--out", "o", "--analyses", "bad_pixels, growth", "--inputs", "mine"],
+            "pipeline.commands.audit",
+            "audit_model",
+            (Path("m"), Path("o"), None, ["bad_pixels", "growth"], Path("mine")),
         ),
         (
             ["evaluate", "--model", "m", "--reference", "r", "--input", "i", "--out", "o", "--draws", "3"],
