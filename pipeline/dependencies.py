@@ -61,6 +61,7 @@ _REPORT = (
     "style",
     "tables",
     "tracked",
+    "verdicts",
     "view",
     "wording",
 )
@@ -158,7 +159,7 @@ STAGES: dict[str, Dependencies] = {
             "pipeline/reporting/sections",
             "pipeline/stability/analyses",
             "pipeline/stability/measure",
-            *(f"pipeline/stability/{name}.py" for name in ("contract", "drawing", "stress", "subject")),
+            *(f"pipeline/stability/{name}.py" for name in ("contract", "drawing", "evidence", "stress", "subject")),
         ),
         ("profile", "seeds", "tasks", "variants", "studies"),
     ),

@@ -8,6 +8,7 @@ from pipeline.inference.held_out import held_out_crops
 from pipeline.layout import variant_folder
 from pipeline.model_folder import load_flow
 from pipeline.stability.audit import audit, tracked_numbers
+from pipeline.stability.training_pictures import training_crops
 from pipeline.tracking.experiments import open_experiment
 from stages.arguments import chosen
 
@@ -19,9 +20,11 @@ def main() -> None:
     folder = variant_folder(root, task, variant, experiment.seed)
     flow = load_flow(folder / "model", choose_device(experiment.runtime), {"task": task, "variant": variant})
     crops = held_out_crops(root, experiment, limit=limits.pictures)
-    summary = audit(flow, crops, folder / "stability", limits, experiment.seed)
+    training = training_crops(root, experiment)
+    summary = audit(flow, crops, folder / "stability", limits, experiment.seed, training)
     with open_experiment(root, experiment, flow.config.run_key, "stability") as run:
         run.metrics(tracked_numbers(summary))
+        run.note({"steadyflow.verdict": summary["verdict"]["level"]})
         run.artifact(folder / "stability", "stability")
     say(f"{experiment.name}: {', '.join(summary['analyses'])} in {(folder / 'stability').relative_to(root)}")
 

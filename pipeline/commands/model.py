@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.commands.arguments import OWN_TEMPERATURE, Add, analyses, positive, temperature
+from pipeline.commands.arguments import OWN_TEMPERATURE, Add, names, positive, temperature
 from pipeline.console import say
 
 
@@ -40,10 +40,13 @@ def register(add: Add) -> None:
     stability.add_argument("--out", type=Path, required=True, help="folder for the findings")
     stability.add_argument("--temperature", type=temperature, help=OWN_TEMPERATURE)
     stability.add_argument(
-        "--analyses",
-        type=analyses,
-        metavar="A,B",
-        help="what is run; default: all that take seconds",
+        "--analyses", type=names, metavar="A,B,C", help="what is run: names, or all (default: all that take seconds)"
+    )
+    stability.add_argument(
+        "--inputs",
+        type=Path,
+        metavar="FOLDER",
+        help="degraded pictures of your own, audited beside the stress inputs; the centre, 96 pixels, of larger ones",
     )
 
     published = add("import", _import, "turn a published checkpoint into a model folder")
@@ -96,8 +99,8 @@ def _evaluate(arguments: argparse.Namespace, options: list[str]) -> int:
 def _stability(arguments: argparse.Namespace, options: list[str]) -> int:
     from pipeline.commands.audit import audit_model
 
-    audit_model(arguments.model, arguments.out, arguments.temperature, arguments.analyses)
-    say(f"findings in {arguments.out}")
+    audit_model(arguments.model, arguments.out, arguments.temperature, arguments.analyses, arguments.inputs)
+    say(f"findings in {arguments.out} (summary.json, tables, a draw of every stress input)")
     return 0
 
 

@@ -80,8 +80,8 @@ def reference_pairs(reference: Path, degraded: Path | None, kind: Kind, scale: i
     """
     if degraded is None and scale == 1:
         raise DataError("a low-light picture cannot be made from its reference; give the dark pictures with --input")
-    targets = _pictures(reference, "--reference")
-    inputs = _pictures(degraded, "--input") if degraded else {}
+    targets = named_pictures(reference, "--reference")
+    inputs = named_pictures(degraded, "--input") if degraded else {}
     if degraded and reference.is_file() and degraded.is_file():
         inputs = dict(zip(targets, inputs.values(), strict=True))
     partners = {stem: _partner(stem, inputs, scale) for stem in targets} if degraded else dict.fromkeys(targets)
@@ -95,8 +95,11 @@ def reference_pairs(reference: Path, degraded: Path | None, kind: Kind, scale: i
     return found
 
 
-def _pictures(place: Path, option: str) -> dict[str, Path]:
-    """Return the pictures of a folder, or the one file, by name without suffix."""
+def named_pictures(place: Path, option: str) -> dict[str, Path]:
+    """Return the pictures of a folder, or the one file, by name without suffix.
+
+    DataError, which names ``option``, for a place that is not there, holds no picture, or two of one name.
+    """
     if place.is_file():
         return {place.stem: place}
     if not place.is_dir():

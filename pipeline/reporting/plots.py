@@ -52,7 +52,8 @@ def _draw_curves(plot: Curves, results: TaskResults, title: str) -> Drawn | None
     tables = {variant: result.tables[plot.table] for variant, result in results.variants.items()}
     filled = {variant: rows for variant, rows in tables.items() if rows}
     reference = f"Black: {plot.reference_title}. " if plot.reference else ""
-    return Drawn(to_png(curves(plot, filled, title)), reading=reference + _READING) if filled else None
+    reading = reference + (_READING if plot.log else "")
+    return Drawn(to_png(curves(plot, filled, title)), reading=reading) if filled else None
 
 
 def _draw_bars(plot: Bars, results: TaskResults, title: str) -> Drawn | None:
@@ -67,8 +68,8 @@ _DRAWN: dict[type, Callable[[Any, TaskResults, str], Drawn | None]] = {Curves: _
 def curves(plot: Curves, tables: Mapping[str, Rows], title: str = "") -> Figure:
     """Draw ``plot`` of the rows of each variant, one panel per variant.
 
-    The axis ends at ``_HIGHEST``; in the band above it every group has a line of its own, where a triangle marks a
-    value above the axis and a cross one that is not finite.
+    A linear axis holds all values. A logarithmic one ends at ``_HIGHEST``; in the band above it every group has a line
+    of its own, where a triangle marks a value above the axis and a cross one that is not finite.
     """
     figure, axes = subplots(1, len(tables), (max(4.8, 3.3 * len(tables)), 4.2), sharey=True)
     groups = {row[plot.line]: row[plot.group] for table in tables.values() for row in table}
@@ -78,6 +79,9 @@ def curves(plot: Curves, tables: Mapping[str, Rows], title: str = "") -> Figure:
         for line, group in groups.items():
             style = styles[group]
             x, y = columns([row for row in table if row[plot.line] == line], plot.x, plot.y)
+            if not plot.log:
+                axis.plot(x, y, **style)
+                continue
             above = np.isfinite(y) & (y > _HIGHEST)
             shown = np.where(np.isfinite(y) & (y > 0) & ~above, y, np.nan)
             axis.plot(x, shown, **style)
@@ -85,11 +89,12 @@ def curves(plot: Curves, tables: Mapping[str, Rows], title: str = "") -> Figure:
             height = 0.98 - (1 - _BAND) * 0.9 * list(styles).index(group) / len(styles)
             for places, marker in ((x[above], "^"), (x[~np.isfinite(y)], "x")):
                 _mark(axis, places, height, marker, style["color"])
-        axis.set(title=variant, yscale="log", xlabel=plot.x_title)
+        axis.set(title=variant, yscale="log" if plot.log else "linear", xlabel=plot.x_title)
         first = next(iter(groups))
         _name_stretches(axis, plot, [row for row in table if row[plot.line] == first])
-    _end_axis(axes, drawn)
-    axes[0].set_ylabel(f"{plot.y_title} (log scale)")
+    if plot.log:
+        _end_axis(axes, drawn)
+    axes[0].set_ylabel(f"{plot.y_title} (log scale)" if plot.log else plot.y_title)
     handles = [axes[0].plot([], [], **style)[0] for style in styles.values()]
     names = [plot.reference_title if group == plot.reference else group.replace("_", " ") for group in styles]
     figure.legend(handles, names, loc="outside lower center", ncols=min(5, max(1, len(names))))

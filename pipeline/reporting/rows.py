@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -36,6 +37,7 @@ class ComparisonRow:
     reasons: dict[str, str] = field(default_factory=dict)
     says_why: bool = False  # whether the reason stands in the cell of a missing value; else a dash
     spread: dict[str, float] = field(default_factory=dict)  # standard deviation over seeds, where there are several
+    words: dict[str, str] = field(default_factory=dict)  # of a variant whose finding is a word, not a number
 
     @property
     def arrow(self) -> str:
@@ -45,6 +47,8 @@ class ComparisonRow:
     def text(self, variant: str) -> str:
         """Return the value of a variant, and its spread over seeds, as people read it."""
         value = self.values[variant]
+        if variant in self.words:
+            return self.words[variant]
         if value is None:
             return (self.says_why and self.reasons.get(variant)) or show(None)
         spread = self.spread.get(variant)
@@ -92,7 +96,7 @@ def over_seeds(seeds: Iterable[list[ComparisonRow]]) -> list[ComparisonRow]:
     """Return the rows of all seeds as one table: per variant the mean and the standard deviation over the seeds.
 
     A seed at which a stage has not run yet is left out. A value that could not be computed at one seed, which has a
-    reason, has no mean.
+    reason, has no mean. Of words every one is told, with how many seeds say so.
     """
     same: dict[tuple[str, str], list[ComparisonRow]] = {}
     for rows in seeds:
@@ -110,7 +114,17 @@ def _mean(rows: list[ComparisonRow]) -> ComparisonRow:
         values[variant] = statistics.fmean(found) if found and variant not in reasons else None
         if len(found) > 1 and values[variant] is not None and all(map(math.isfinite, found)):
             spread[variant] = statistics.stdev(found)
-    return dataclasses.replace(rows[0], values=values, reasons=reasons, spread=spread)
+    words = _tally([row.words for row in rows])
+    return dataclasses.replace(rows[0], values=values, reasons=reasons, spread=spread, words=words)
+
+
+def _tally(words: list[dict[str, str]]) -> dict[str, str]:
+    """Return each variant's word, or where seeds differ all of them, the most frequent first."""
+    found = {variant: Counter(of[variant] for of in words if variant in of) for of in words for variant in of}
+    return {
+        variant: next(iter(said)) if len(said) == 1 else ", ".join(f"{word} ({n})" for word, n in said.most_common())
+        for variant, said in found.items()
+    }
 
 
 def _of_how_many(words: list[dict[str, str]]) -> dict[str, str]:

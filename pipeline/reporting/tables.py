@@ -14,6 +14,7 @@ from pipeline.files import write_csv
 from pipeline.reporting.paper_figures import HUMAN_ERRORS, PAPER_TABLES, PaperTable
 from pipeline.reporting.results import Rows, TaskResults, crops_and_photographs, load_results, number
 from pipeline.reporting.rows import NOT_PRINTED, ComparisonRow, over_seeds
+from pipeline.reporting.verdicts import agreement
 from pipeline.reporting.wording import Wording, wording_of
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def write_comparison(path: Path, tasks: Iterable[tuple[TaskResults, list[Compari
             "unit": row.unit,
             "better": row.better,
             "baseline": row.baseline,
-            **row.values,
+            **{**row.values, **row.words},
             **{f"{variant} sd": row.spread.get(variant) for variant in variants},
             **dict(zip(PAPER_COLUMNS, row.paper, strict=True)),
         }
@@ -116,7 +117,8 @@ def write_comparison(path: Path, tasks: Iterable[tuple[TaskResults, list[Compari
 
 def print_summary(root: Path, params: Params) -> None:
     """Print the variants' main figures per task, where the report is, and what to type next."""
-    for results in load_results(root, params):
+    every = load_results(root, params)
+    for results in every:
         rows = [row for row in task_rows(results) if row.name in wording_of(results.kind).main]
         if not rows:
             say(f"{results.task}: not yet run; `make repro` runs it")
@@ -124,6 +126,8 @@ def print_summary(root: Path, params: Params) -> None:
         seeds = f"mean ± sd of {len(params.seeds)} seeds" if results.repeats else ""
         title = ", ".join(part for part in (results.task, f"{params.profile} profile", results.demo, seeds) if part)
         _print_main(title, rows, wording_of(results.kind))
+    if agreed := agreement(every):
+        say(f"verdicts:  {agreed.sentence}")
     report = root / REPORT_FILE
     if report.is_file():
         say(f"report:    {report}")
@@ -224,13 +228,21 @@ def _pictures_unit(results: TaskResults, evaluated: int) -> str:
 def _audit_rows(results: TaskResults) -> list[ComparisonRow]:
     summaries = {variant: result.stability or {} for variant, result in results.variants.items()}
     found = {variant: summary.get("analyses", {}) for variant, summary in summaries.items()}
-    rows = []
+    rows = [*_verdict_row(results.task, summaries)]
     for analysis, name, said in _audit_numbers(found):
         full = f"{analysis}.{name}"
         values = {v: _scaled(numbers.get(analysis, {}).get(name), said.factor) for v, numbers in found.items()}
         row = ComparisonRow(results.task, _STABILITY, full, said.title, said.unit, said.better, values)
         rows.append(dataclasses.replace(row, reasons=_reasons(summaries, full), says_why=True))
     return rows
+
+
+def _verdict_row(task: str, summaries: dict[str, dict[str, Any]]) -> Iterator[ComparisonRow]:
+    """Yield the row of the audits' verdicts, if any of them has one."""
+    levels = {v: summary["verdict"]["level"] for v, summary in summaries.items() if "verdict" in summary}
+    if levels:
+        nothing = dict.fromkeys(summaries)
+        yield ComparisonRow(task, _STABILITY, "verdict.level", "Verdict", "", "", nothing, words=levels)
 
 
 def _audit_numbers(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[tuple[str, str, Number]]:

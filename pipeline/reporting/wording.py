@@ -21,6 +21,7 @@ class Wording:
 
 
 _AUDIT_AND_TRAINING = {
+    "verdict.level": "verdict",
     "bad_pixels.bad_share_stress": "bad values, stress",
     "certified_bound.value": "certified bound",
     "validation_bits_per_dim": "NLL, held out",

@@ -15,15 +15,25 @@ from pipeline.origin import origin_of
 from pipeline.pictures.eight_bit import to_tensor, write_png
 from pipeline.stability.analyses import chosen
 from pipeline.stability.contract import COSTS, Analysis, Found
-from pipeline.stability.stress import stress_inputs
+from pipeline.stability.stress import StressInput, stress_inputs
 from pipeline.stability.subject import Subject
+from pipeline.stability.verdict import verdict, verdict_lines
 
 
-def audit(flow: LoadedFlow, crops: Sequence[Crop], folder: Path, limits: StabilityConfig, seed: int) -> dict[str, Any]:
+def audit(
+    flow: LoadedFlow,
+    crops: Sequence[Crop],
+    folder: Path,
+    limits: StabilityConfig,
+    seed: int,
+    training: Sequence[Crop] = (),
+    own: Sequence[StressInput] = (),
+) -> dict[str, Any]:
     """Audit ``flow`` on held-out crops and on stress inputs; write ``folder``, return the summary.
 
-    ``crops`` as in ``pipeline.inference.restore.restore_crops``. ``limits``: how much of what is run. Raises ValueError
-    for an analysis or an option that does not exist.
+    ``crops`` as in ``pipeline.inference.restore.restore_crops``, and so are those of ``training``, which the flow has
+    seen. ``own``: inputs that somebody has, audited beside the stress inputs. ``limits``: how much of what is run.
+    Raises ValueError for an analysis or an option that does not exist.
     """
     selection = chosen(limits.analyses)
     network, kind, device = flow.network, flow.kind, flow.device
@@ -31,9 +41,10 @@ def audit(flow: LoadedFlow, crops: Sequence[Crop], folder: Path, limits: Stabili
         (name, *kind.pair([to_tensor(side).to(device) for side in sides], network.scale)) for name, sides in crops
     ]
     stress = stress_inputs(limits.stress_size, seed, [seen for _, _, seen in pictures], kind, device)
-    subject = Subject(flow, pictures, stress, limits.draws, limits.temperature, seed)
+    subject = Subject(flow, pictures, [*stress, *own], limits.draws, limits.temperature, seed, training)
     numbers: dict[str, Any] = {}
     reasons: dict[str, str] = {}
+    tables: dict[str, list[dict[str, Any]]] = {}
     for analysis in selection:
         if analysis.cost != "seconds":
             say(f"{analysis.title}: {COSTS[analysis.cost]}")
@@ -42,9 +53,13 @@ def audit(flow: LoadedFlow, crops: Sequence[Crop], folder: Path, limits: Stabili
         if found.said:
             say(f"{flow.config.task} {flow.config.variant}: {found.said}")
         numbers[analysis.name] = found.numbers
+        tables |= found.tables
         reasons |= {f"{analysis.name}.{name}": text for name, text in found.reasons.items()}
-    summary = {**origin_of(flow.config), "analyses": numbers, "reasons": reasons}
+    judged = verdict(numbers, tables)
+    summary = {**origin_of(flow.config), "analyses": numbers, "reasons": reasons, "verdict": judged}
     write_json(folder / "summary.json", summary)
+    for line in verdict_lines(judged):
+        say(line)
     return summary
 
 

@@ -38,7 +38,7 @@ class Number:
 
 @dataclasses.dataclass(frozen=True)
 class Curves:
-    """A line of ``y`` (logarithmic axis) against ``x`` for every value of ``line``, one panel per variant.
+    """A line of ``y`` against ``x`` for every value of ``line``, one panel per variant.
 
     ``x``, ``y``, ``line``, ``group`` and ``stretch`` are columns of ``table``. Lines of one group look alike; those of
     the group ``reference`` are black.
@@ -57,6 +57,7 @@ class Curves:
     stretch: str = ""  # a column whose equal values are named together below the axis; empty: x is numbered
     reference: str = ""
     reference_title: str = ""
+    log: bool = True  # the axis of y; values of 0 or below do not show on a logarithmic one
 
 
 @dataclasses.dataclass(frozen=True)

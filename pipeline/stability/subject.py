@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from models.restoration.flow import RestorationFlow
 from pipeline.inference.sampling import latents, pad_to_multiple
 from pipeline.model_folder import LoadedFlow
+from pipeline.pictures.eight_bit import to_tensor
 from pipeline.stability.stress import StressInput
 
 IN_DISTRIBUTION = "in_distribution"
@@ -36,6 +39,8 @@ class Subject:
     draws: int
     temperature: float
     seed: int
+    # pictures that it was trained on, where they are at hand: names, and sides (h, w, 3) uint8, the target first
+    training: Sequence[tuple[str, tuple[np.ndarray, ...]]] = ()
 
     @property
     def network(self) -> RestorationFlow:
@@ -66,6 +71,11 @@ class Subject:
         targets = [_middle(target, side, unit) for _, target, _ in chosen]
         seen = [_middle(seen, side // scale, self.network.multiple) for _, _, seen in chosen]
         return [name for name, _, _ in chosen], torch.cat(targets), torch.cat(seen)
+
+    def training_inputs(self) -> Iterator[Tensor]:
+        """Yield what the network sees of every training picture, ``(1, C, h, w)``; nothing where there are none."""
+        for _, sides in self.training:
+            yield self.flow.kind.pair([to_tensor(side).to(self.flow.device) for side in sides], self.network.scale)[1]
 
     def inputs(self) -> list[Input]:
         """Return every input: held-out pictures, then stress inputs."""

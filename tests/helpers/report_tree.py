@@ -135,6 +135,9 @@ def write_stability(folder, head, strength):
         for i, name in enumerate(names)
     ]
     write_csv(folder / "stress.csv", columns, stress)
+    lines = {"photographs": 0.0, "photographs and stress inputs": 0.3 * strength, "mean": 0.1 * strength}
+    ranked = [{"inputs": n, "rank": r, "bad_share": s * (1 - r / 100)} for n, s in lines.items() for r in (0.0, 100.0)]
+    write_csv(folder / "out_of_distribution_curve.csv", list(ranked[0]), ranked)
     for name in names:
         write_png(folder / "stress" / f"{name}.png", np.full((40, 80, 3), 100, np.uint8))
     analyses = {

@@ -6,6 +6,7 @@ from pipeline.reporting.paper_figures import PAPER_TABLES
 from pipeline.reporting.rows import ComparisonRow
 from pipeline.reporting.sections.contract import Shown, TaskSection
 from pipeline.reporting.tables import group_headings
+from pipeline.reporting.verdicts import agreement
 from pipeline.reporting.view import TaskView
 from pipeline.reporting.wording import wording_of
 
@@ -21,6 +22,7 @@ def _show(task: TaskView) -> Shown | None:
         "headings": group_headings(task.results),
         "baseline": wording_of(task.results.kind).baseline,
         "paper": PAPER_TABLES.get(task.name),
+        "agreement": agreement([task.results]),
         "reasons": [(row.title, variant, reason) for row in task.rows for variant, reason in row.reasons.items()],
     }
 

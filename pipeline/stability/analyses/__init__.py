@@ -10,6 +10,8 @@ from pipeline.stability.analyses.feature_maps import FeatureMaps
 from pipeline.stability.analyses.feature_variance import FeatureVariance
 from pipeline.stability.analyses.gradient_angle import GradientAngle
 from pipeline.stability.analyses.lipschitz import Lipschitz
+from pipeline.stability.analyses.out_of_distribution import OutOfDistribution
+from pipeline.stability.analyses.pushed_features import PushedFeatures
 from pipeline.stability.analyses.reconstruction import Reconstruction
 from pipeline.stability.analyses.reconstruction_by_depth import ReconstructionByDepth
 from pipeline.stability.analyses.spectrum import Spectrum
@@ -28,6 +30,8 @@ ANALYSES: dict[str, type[Analysis]] = {
         GradientAngle,
         Lipschitz,
         Spectrum,
+        PushedFeatures,
+        OutOfDistribution,
     )
 }
 

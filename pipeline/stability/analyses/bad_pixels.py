@@ -30,6 +30,8 @@ class BadPixels(Analysis):
         "bad_share_stress": Number("Bad values on stress inputs", "%", factor=PERCENT),
         "nonfinite_share_in_distribution": Number("NaN or infinite values on photographs", "%", factor=PERCENT),
         "nonfinite_share_stress": Number("NaN or infinite values on stress inputs", "%", factor=PERCENT),
+        "largest_in_distribution": Number("Largest finite magnitude of a value, photographs", "of range 1"),
+        "largest_stress": Number("Largest finite magnitude of a value, stress inputs", "of range 1"),
         "inputs_with_bad_pixels_in_distribution": Number("Photographs with bad values", "inputs"),
         "inputs_with_bad_pixels_stress": Number("Stress inputs with bad values", "inputs"),
     }
@@ -56,18 +58,21 @@ class BadPixels(Analysis):
         rows: list[dict[str, Any]] = []
         pictures: dict[str, np.ndarray] = {}
         totals = {where: {"bad": 0, "nonfinite": 0, "values": 0, "inputs": 0} for where in (IN_DISTRIBUTION, "stress")}
+        largest: dict[str, list[float]] = {where: [] for where in totals}
         for condition, kind, name, seen in progress(subject.inputs(), "bad pixels"):
             padded, shared = subject.condition(seen)
             images, _ = subject.network.inverse(subject.latents(padded, name), shared)
             counts = value_statistics(images)
             bad = counts["outside_values"] + counts["nonfinite_values"]
-            total = totals[IN_DISTRIBUTION if condition == IN_DISTRIBUTION else "stress"]
+            where = IN_DISTRIBUTION if condition == IN_DISTRIBUTION else "stress"
+            total = totals[where]
             total["bad"] += bad
             total["nonfinite"] += counts["nonfinite_values"]
             total["values"] += counts["values"]
             total["inputs"] += bad > 0
+            extremes = [abs(value) for value in (counts["minimum"], counts["maximum"]) if value is not None]
+            largest[where] += extremes
             if condition != IN_DISTRIBUTION:
-                extremes = [abs(value) for value in (counts["minimum"], counts["maximum"]) if value is not None]
                 rows.append(
                     {
                         "name": name,
@@ -82,11 +87,14 @@ class BadPixels(Analysis):
                     subject.flow.kind.shown(padded), images[0], subject.network.scale
                 )
         numbers: dict[str, float | None] = {}
+        reasons: dict[str, str] = {}
         for where, total in totals.items():
             numbers[f"bad_share_{where}"] = total["bad"] / total["values"] if total["values"] else None
             numbers[f"nonfinite_share_{where}"] = total["nonfinite"] / total["values"] if total["values"] else None
             numbers[f"inputs_with_bad_pixels_{where}"] = float(total["inputs"])
-        reasons = {name: "no such input" for name, value in numbers.items() if value is None}
+            numbers[f"largest_{where}"] = max(largest[where], default=None)
+            why = "no value is finite" if total["values"] else "no such input"
+            reasons |= {name: why for name in numbers if name.endswith(where) and numbers[name] is None}
         return Found(numbers, reasons, {STRESS_TABLE: rows}, pictures, _said(totals))
 
 

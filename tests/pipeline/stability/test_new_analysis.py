@@ -89,9 +89,10 @@ def test_the_audit_takes_it(audited, capsys):
 
 def test_the_audit_says_what_it_costs_and_what_it_found(root, brightness, capsys):
     small_audit(root / "audit", small_flow(), {"brightness": {}})
-    assert capsys.readouterr().out.splitlines() == [
+    assert capsys.readouterr().out.splitlines()[:3] == [
         "Brightness of draws: some minutes",
         "df2k_x4 affine: looked at draws",
+        "verdict: borderline",
     ]
 
 
