@@ -110,6 +110,13 @@ class PretrainingConfig(Strict):
     ema_decay: float = pydantic.Field(ge=0.0, lt=1.0)  # 0: no averaging
 
 
+class RegularizerConfig(Strict):
+    """A penalty that is added to the flow's loss, and its options."""
+
+    name: str  # a key of pipeline.training.regularizers.REGULARIZERS
+    options: dict[str, bool | int | float | str] = {}
+
+
 class TrainingConfig(Strict):
     """Maximum-likelihood training of the flow."""
 
@@ -126,6 +133,8 @@ class TrainingConfig(Strict):
     ema_decay: float = pydantic.Field(ge=0.0, lt=1.0)  # 0: no averaging
     nonfinite_limit: pydantic.NonNegativeInt  # skipped steps after which the run ends with an error
     validation_every: pydantic.PositiveInt
+    memory: Literal["plain", "checkpoint", "reversible"] = "plain"  # how gradients are computed (docs/memory.md)
+    regularizer: RegularizerConfig | None = None
 
 
 class SamplingConfig(Strict):

@@ -108,7 +108,15 @@ STAGES: dict[str, Dependencies] = {
         ("profile", *_PROBLEM, "tasks.{task}.network.encoder", "tasks.{task}.pretraining"),
     ),
     "train": Dependencies(
-        (*_FLOW, *_FEED, *_TRAINING, *_HELD_OUT, "pipeline/training/train.py"),
+        (
+            *_FLOW,
+            *_FEED,
+            *_TRAINING,
+            *_HELD_OUT,
+            "pipeline/training/regularized.py",
+            "pipeline/training/regularizers.py",
+            "pipeline/training/train.py",
+        ),
         ("profile", "variants.{variant}", *_PROBLEM, "tasks.{task}.network", "tasks.{task}.training"),
     ),
     "sample": Dependencies(

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from models.flow.caps import Caps
+from models.flow.memory_saving import save_memory
 from models.flow.transforms import TRANSFORMS
 from models.restoration.flow import RestorationFlow
 from pipeline.errors import CheckpointError, nearest
@@ -64,15 +65,20 @@ class LoadedEncoder:
     config: ModelConfig
 
 
-def build(config: ModelConfig) -> Any:
-    """Return a freshly initialized network. Raises CheckpointError for a kind that does not exist."""
+def build(config: ModelConfig, memory: str = "plain") -> Any:
+    """Return a freshly initialized network that backpropagates in the mode ``memory`` (models/flow/memory_saving.py).
+
+    Raises CheckpointError for a kind that does not exist, ValueError for a mode that does not.
+    """
     name = config.kind.removesuffix(ENCODER)
     if name not in KINDS:
         raise CheckpointError(f"model kind '{config.kind}' does not exist; {nearest(config.kind, KINDS)}")
     if config.kind.endswith(ENCODER):
         return KINDS[name].encoder(config.network, config.scale)
     transform = TRANSFORMS[config.transform["name"]](**config.transform["options"])
-    return KINDS[name].network(config.network, config.scale, transform=transform, caps=Caps(**config.caps))
+    network = KINDS[name].network(config.network, config.scale, transform=transform, caps=Caps(**config.caps))
+    save_memory(network, memory)
+    return network
 
 
 def save_model(folder: Path, network: nn.Module, config: ModelConfig) -> Path:

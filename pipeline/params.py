@@ -38,6 +38,7 @@ def _check_references(params: Params, path: Path) -> None:
     from models.flow.transforms import TRANSFORMS  # torch: only when a file is really read
     from pipeline.kinds import KINDS
     from pipeline.stability.analyses import chosen
+    from pipeline.training.regularizers import regularizer_of
 
     for name, variant in params.variants.items():
         if variant.transform not in TRANSFORMS:
@@ -64,6 +65,11 @@ def _check_references(params: Params, path: Path) -> None:
                 chosen(settings.stability.analyses)
             except ValueError as error:
                 raise ConfigError(f"{path}: profiles.{profile}.{name}.stability.analyses: {error}") from None
+            if (regularizer := settings.training.regularizer) is not None:
+                try:
+                    regularizer_of(regularizer.name, regularizer.options)
+                except ValueError as error:
+                    raise ConfigError(f"{path}: profiles.{profile}.{name}.training.regularizer: {error}") from None
     for name, task in params.tasks.items():
         if task.kind not in KINDS:
             raise ConfigError(f"{path}: tasks.{name}.kind '{task.kind}' does not exist; {nearest(task.kind, KINDS)}")

@@ -146,6 +146,7 @@ def stale_after(touched):
         ("pipeline/studies/toy2d/study.py", {"study_toy2d"}),
         ("pipeline/datasets/sets/svhn.py", {"prepare"}),
         ("pipeline/stability/measure/bounds.py", {"stability", "report"}),
+        ("pipeline/training/regularizers.py", {"train"}),
         ("pipeline/metrics/diversity.py", {"evaluate", "report"}),
         ("pipeline/config.py", {"settings"}),
         ("stages/train.py", set()),

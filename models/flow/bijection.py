@@ -49,7 +49,7 @@ class Unshared(NamedTuple):
 
 
 class MemorySaver(Protocol):
-    """How a chain computes where gradients are asked for and memory is short; see models/lab/memory_saving.py."""
+    """How a chain computes where gradients are asked for and memory is short; see models/flow/memory_saving.py."""
 
     def postpone(self, layers: Sequence[Bijection], features: Any) -> list[Any]:
         """Return one condition per layer."""

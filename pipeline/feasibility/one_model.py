@@ -21,13 +21,11 @@ from pipeline.experiment import Experiment
 from pipeline.feed.sides import Pairs
 from pipeline.inference.sampling import draw_images
 from pipeline.kinds import KINDS, Kind
-from pipeline.model_folder import build
 from pipeline.pictures.eight_bit import to_tensor
 from pipeline.training.batches import batches_of
 from pipeline.training.jobs import seeded_device
 from pipeline.training.loop import Trainer
-from pipeline.training.model_configs import flow_config
-from pipeline.training.train import flow_plan
+from pipeline.training.train import flow_objective, flow_plan
 
 # A net's last convolution starts at zero and hides the net and the encoder behind it: their first gradient is 0.
 STEPS = 2
@@ -51,8 +49,9 @@ def try_model(experiment: Experiment, batch: int) -> Trial:
     settings, scale, seed = experiment.settings, experiment.problem.scale, experiment.seed
     kind = KINDS[experiment.problem.kind]
     device = seeded_device(experiment, "flow")
-    network = build(flow_config(experiment))
-    trainer = Trainer(kind.objective(network), flow_plan(experiment), device)
+    objective = flow_objective(experiment)
+    network = objective.network
+    trainer = Trainer(objective, flow_plan(experiment), device)
     trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     reached, broken = _watch_gradients(trained)
 

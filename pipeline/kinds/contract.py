@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from models.restoration.flow import RestorationFlow
 from pipeline.config import TrainingConfig
+from pipeline.kinds.objectives import NegativeLogLikelihood
 from pipeline.objective import Objective
 
 
@@ -47,7 +48,7 @@ class Kind(ABC):
         """Return a fresh encoder alone."""
 
     @abstractmethod
-    def objective(self, network: nn.Module) -> Objective:
+    def objective(self, network: nn.Module) -> NegativeLogLikelihood:
         """Return the flow's nll, which takes what ``batch`` or ``pair`` returns; the batch's mean, a scalar."""
 
     @abstractmethod

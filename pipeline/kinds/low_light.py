@@ -39,7 +39,7 @@ class LowLight(Kind):
         """Return a fresh LLFlow encoder."""
         return LowLightEncoder(**encoder)
 
-    def objective(self, network: nn.Module) -> Objective:
+    def objective(self, network: nn.Module) -> NegativeLogLikelihood:
         """Return the nll in the published unit."""
         return NegativeLogLikelihood(network)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,14 @@ def published_nll(nats: Tensor, pixels: int) -> Tensor:
     return nats / (math.log(2.0) * pixels)
 
 
+class EncodedBatch(NamedTuple):
+    """What a flow makes of a batch of pictures."""
+
+    z: Tensor  # (B, C, h, w)
+    log_det: Tensor  # (B,), nats
+    condition: Any  # as the flow's ``share`` returned it
+
+
 class NegativeLogLikelihood(Objective):
     """Mean nll of pictures under a flow, in the published unit."""
 
@@ -33,9 +42,17 @@ class NegativeLogLikelihood(Objective):
 
     def per_image(self, target: Tensor, seen: Tensor, *extra: Tensor) -> Tensor:
         """Return the nll of every picture, ``(B,)``, published unit."""
+        return self.of_encoded(target, self.encode(target, seen, *extra))
+
+    def encode(self, target: Tensor, seen: Tensor, *extra: Tensor) -> EncodedBatch:
+        """Return the latents of ``target``, given ``seen`` and what goes with it."""
         condition = self.network.share(seen, *extra)  # type: ignore[operator]
-        z, log_det = self.network(target, condition)
-        nats = -(standard_normal_log_prob(z) + log_det)
+        return EncodedBatch(*self.network(target, condition), condition)
+
+    @staticmethod
+    def of_encoded(target: Tensor, encoded: EncodedBatch) -> Tensor:
+        """Return the nll of every picture, ``(B,)``, published unit, where ``encode`` was called already."""
+        nats = -(standard_normal_log_prob(encoded.z) + encoded.log_det)
         return published_nll(nats, target.shape[2] * target.shape[3])
 
 

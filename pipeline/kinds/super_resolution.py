@@ -34,7 +34,7 @@ class SuperResolution(Kind):
         """Return a fresh RRDB encoder."""
         return RRDBEncoder(**encoder, scale=scale)
 
-    def objective(self, network: nn.Module) -> Objective:
+    def objective(self, network: nn.Module) -> NegativeLogLikelihood:
         """Return the nll in the published unit."""
         return NegativeLogLikelihood(network)
 

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from models.flow.layers.actnorm import initializing
+from models.flow.memory_saving import load_stored_layers, stored_layers
 from pipeline.config import RuntimeConfig
 from pipeline.console import progress
 from pipeline.errors import DivergenceError, Interrupted
@@ -100,8 +101,10 @@ class Trainer:
             self.average.load_state_dict(state["average"])  # type: ignore[union-attr]
         self.step, self.skipped, self.seconds = state["step"], state["skipped"], state["seconds"]
         self.history, self.validation = state["history"], state["validation"]
-        if len(state["rng"]) == world_size():
-            torch.set_rng_state(state["rng"][rank()].cpu())
+        if len(state["ranks"]) == world_size():
+            own = state["ranks"][rank()]
+            torch.set_rng_state(own["rng"].cpu())
+            load_stored_layers(self.objective, own["stored_layers"])
         return True
 
     def start(self, batch: Sequence[Tensor | None]) -> None:
@@ -120,11 +123,12 @@ class Trainer:
         torch._foreach_lerp_(averaged, current, 1.0 - min(self.plan.ema_decay, (1 + n) / (10 + n)))
 
     def save(self, store: CheckpointStore) -> None:
-        """Write a checkpoint to ``store`` (rank 0; all ranks hand in their random state)."""
-        rng: list[Any] = [torch.get_rng_state()]
+        """Write a checkpoint to ``store`` (rank 0; all ranks hand in what is their own)."""
+        own = {"rng": torch.get_rng_state(), "stored_layers": stored_layers(self.objective)}
+        ranks: list[Any] = [own]
         if world_size() > 1:
-            rng = [None] * world_size()
-            dist.all_gather_object(rng, torch.get_rng_state())
+            ranks = [None] * world_size()
+            dist.all_gather_object(ranks, own)
         if is_first():
             store.save(
                 {
@@ -136,7 +140,7 @@ class Trainer:
                     "seconds": self.seconds,
                     "history": self.history,
                     "validation": self.validation,
-                    "rng": rng,
+                    "ranks": ranks,
                 }
             )
 
@@ -208,6 +212,7 @@ def fit(
             rate = trainer.optimizer.param_groups[0]["lr"]
             row = {"step": trainer.step, "loss": loss, "learning_rate": rate, "gradient_norm": norm}
             row |= {"seconds": round(trainer.seconds, 2), "skipped_steps": trainer.skipped}
+            row |= {name: float(mean_over_ranks(term.float())) for name, term in trainer.objective.terms.items()}
             trainer.history.append(row)
             if is_first():
                 hooks.log(trainer.step, row)

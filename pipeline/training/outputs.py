@@ -21,9 +21,12 @@ def write_curve(folder: Path, outcome: Outcome, loss_name: str) -> None:
 
 def write_training(folder: Path, outcome: Outcome, config: ModelConfig, parameters: int) -> dict[str, Any]:
     """Write the curves and the summary of a flow's training; return the summary. Losses are in the published unit."""
-    curve = [{"step": int(one["step"]), **_nll(one["loss"]), **_rest(one)} for one in outcome.history]
+    curve = [{"step": int(one["step"]), **_nll(_nll_of(one)), **_rest(one)} for one in outcome.history]
     held_out = [{"step": int(one["step"]), **_nll(one["validation_nll"])} for one in outcome.validation]
-    write_csv(folder / "curve.csv", ["step", "nll", "bits_per_dim", *_CURVE], curve)
+    penalized = [name for name in ("penalty",) if any(name in one for one in outcome.history)]
+    for row, one in zip(curve, outcome.history, strict=True):
+        row |= {name: one.get(name) for name in penalized}
+    write_csv(folder / "curve.csv", ["step", "nll", "bits_per_dim", *penalized, *_CURVE], curve)
     write_csv(folder / "validation.csv", ["step", "nll", "bits_per_dim"], held_out)
     summary = {
         **origin_of(config),
@@ -31,7 +34,7 @@ def write_training(folder: Path, outcome: Outcome, config: ModelConfig, paramete
         "minutes": round(outcome.seconds / 60.0, 2),
         "parameters": parameters,
         "skipped_steps": outcome.skipped_steps,
-        **_nll(outcome.history[-1]["loss"]),
+        **_nll(_nll_of(outcome.history[-1])),
         **{f"validation_{name}": value for name, value in _nll(outcome.validation[-1]["validation_nll"]).items()},
     }
     write_json(folder / "summary.json", summary)
@@ -45,6 +48,10 @@ def summary_line(folder: Path) -> str:
         f"{summary['validation_bits_per_dim']:.3f} bits per dim on held-out pictures after {summary['steps']} steps, "
         f"{summary['minutes']} min, {summary['skipped_steps']} skipped"
     )
+
+
+def _nll_of(logged: Values) -> float:
+    return logged.get("nll", logged["loss"])
 
 
 def _nll(published: float) -> Values:

@@ -15,6 +15,7 @@ from pipeline.inference.held_out import Crop, held_out_crops
 from pipeline.kinds import KINDS
 from pipeline.layout import encoder_folder
 from pipeline.model_folder import build, load_encoder, save_model
+from pipeline.objective import Objective
 from pipeline.pictures.eight_bit import to_tensor
 from pipeline.tracking.experiments import open_experiment
 from pipeline.training import ranks
@@ -23,11 +24,12 @@ from pipeline.training.jobs import Job, Report, seeded_device
 from pipeline.training.loop import Hooks, Outcome, Plan, Values, fit
 from pipeline.training.model_configs import flow_config
 from pipeline.training.outputs import write_training
+from pipeline.training.regularized import Regularized
+from pipeline.training.regularizers import regularizer_of
 from pipeline.training.stopping import stop_requests
 
-_NOT_OF_THE_SCHEDULE = {"batch", "noise_std", "ratio_probability"}
+_NOT_OF_THE_SCHEDULE = {"batch", "noise_std", "ratio_probability", "memory", "regularizer"}
 _LOGGED = {
-    "loss": "train/nll",
     "validation_nll": "validation/nll",
     "validation_bits_per_dim": "validation/bits_per_dim",
 }
@@ -37,6 +39,17 @@ def flow_plan(experiment: Experiment) -> Plan:
     """Return the schedule by which the flow is trained."""
     schedule = experiment.settings.training.model_dump(exclude=_NOT_OF_THE_SCHEDULE)
     return Plan(what=f"train {experiment.name}", **schedule).at_run_time(experiment.runtime)
+
+
+def flow_objective(experiment: Experiment) -> Objective:
+    """Return what a fresh flow is trained by, its regularizer and how it saves memory included."""
+    training = experiment.settings.training
+    network = build(flow_config(experiment), training.memory)
+    likelihood = KINDS[experiment.problem.kind].objective(network)
+    if training.regularizer is None:
+        return likelihood
+    regularizer = regularizer_of(training.regularizer.name, training.regularizer.options)
+    return Regularized(likelihood, regularizer, experiment.seed)
 
 
 def train(job: Job, report: Report, own: torch.device) -> None:
@@ -53,9 +66,9 @@ def train(job: Job, report: Report, own: torch.device) -> None:
         raise DataError(f"{weights} is missing; run `steadyflow repro pretrain@{chosen.task}-{chosen.seed}` first")
     key = job.key([weights])
     device = seeded_device(chosen, "flow", own)
-    network = build(config)
+    objective = flow_objective(chosen)
+    network: Any = objective.network
     network.encoder.load_state_dict(load_encoder(encoder, {"task": chosen.task}).network.state_dict())
-    objective = KINDS[chosen.problem.kind].objective(network)
     validate = _validator(chosen, held_out_crops(job.root, chosen, side=chosen.settings.data.crop * 2), device)
     batches = batches_of(training_pairs(chosen, job.root), chosen, device, chosen.settings.training.batch)
     store = job.store(key)
@@ -102,4 +115,5 @@ def _described(experiment: Experiment) -> dict[str, Any]:
 
 
 def _named(values: Values) -> Values:
-    return {_LOGGED.get(name, f"train/{name}"): value for name, value in values.items() if name != "step"}
+    names = _LOGGED if "nll" in values else {**_LOGGED, "loss": "train/nll"}  # a loss of one piece is the nll itself
+    return {names.get(name, f"train/{name}"): value for name, value in values.items() if name != "step"}

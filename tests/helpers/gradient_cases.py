@@ -7,7 +7,7 @@ import weakref
 
 import torch
 
-from models.lab.memory_saving import save_memory
+from models.flow.memory_saving import save_memory
 
 
 def mapped(structure, function):

@@ -7,25 +7,34 @@ import hashlib
 import itertools
 import json
 
-import numpy as np
 import torch
 import torch.distributed as dist
+from made_up_training import made_up_sides
 
+from pipeline.experiment import Experiment
 from pipeline.kinds import KINDS
 from pipeline.kinds.contract import Drawing
-from pipeline.model_folder import ModelConfig, build
+from pipeline.model_folder import build
 from pipeline.params import load_params
-from pipeline.pictures.eight_bit import to_tensor
 from pipeline.training.checkpoints import CheckpointStore
 from pipeline.training.loop import Hooks, Plan, fit
+from pipeline.training.model_configs import encoder_config
+from pipeline.training.train import flow_objective
 
 WORLD, STEPS, SEED, PATIENCE = 2, 3, 7, datetime.timedelta(seconds=60)
+_PENALTY = {"name": "finite_differences", "options": {"weight": 0.01, "every": 2}}  # in the second of three steps
+_MEMORY, _REGULARIZERS = ("reversible", "plain", "checkpoint"), (_PENALTY, None)  # flows have them in turn
 
 
 def trainings(params):
     """Return (task, variant) per training: each task's pretraining (variant None) and flow, with a variant in turn."""
     flows = list(zip(params.tasks, itertools.cycle(params.variants), strict=False))
     return [(task, None) for task in params.tasks] + flows
+
+
+def ways(params):
+    """Return (how memory is saved, regularizer) per task, for its flow."""
+    return dict(zip(params.tasks, zip(itertools.cycle(_MEMORY), itertools.cycle(_REGULARIZERS)), strict=False))
 
 
 def name_of(task, variant):
@@ -39,7 +48,7 @@ def train_everything(rank, folder):
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=WORLD, timeout=PATIENCE
     )
-    params, found = load_params(), {}
+    params, found = load_params().model_copy(update={"profile": "smoke"}), {}
     for task, variant in trainings(params):
         try:
             found[name_of(task, variant)] = _train(params, task, variant, rank, folder)
@@ -51,29 +60,25 @@ def train_everything(rank, folder):
 
 
 def _train(params, task, variant, rank, folder):
-    described, settings = params.task(task), params.profiles["smoke"][task]
+    experiment = Experiment.of(params, task, params.seeds[0], variant)
+    described, settings = experiment.problem, experiment.settings
     kind = KINDS[described.kind]
     torch.manual_seed(SEED)
     if variant is None:
-        sizes = settings.network.encoder.model_dump()
-        network = build(ModelConfig(f"{described.kind}_encoder", task, "encoder", "smoke", described.scale, sizes, {}))
-        objective, training = kind.pretraining(network), None
+        objective, training = kind.pretraining(build(encoder_config(experiment))), None
     else:
-        chosen, sizes = params.variant(variant), settings.network.model_dump()
-        transform = {"name": chosen.transform, "options": dict(chosen.options)}
-        network = build(
-            ModelConfig(described.kind, task, variant, "smoke", described.scale, sizes, transform, dict(chosen.caps))
-        )
-        objective, training = kind.objective(network), settings.training
-    before = _digest(network)
+        memory, regularizer = ways(params)[task]
+        changes = {"settings.training.memory": memory, "settings.training.regularizer": regularizer}
+        objective, training = flow_objective(experiment.vary(changes)), settings.training
+    before = _digest(objective.network)
 
     def batches(start, stop):
         for step in range(start, stop):
             drawing = Drawing(SEED, step, range(step * WORLD + rank, (step + 1) * WORLD, WORLD))
-            sides = _sides(kind, drawing.samples, settings.data.crop)
+            sides = made_up_sides(kind, drawing.samples, settings.data.crop)
             yield kind.batch(sides, described.scale, _coin_lands(training, step), drawing)
 
-    plan = Plan(what=name_of(task, variant), steps=STEPS, learning_rate=1e-3, ema_decay=0.9)
+    plan = Plan(what=name_of(task, variant), steps=STEPS, learning_rate=1e-3, ema_decay=0.9, log_every=1)
     store = CheckpointStore(folder / name_of(task, variant))
     outcome = fit(objective, plan, batches, store, torch.device("cpu"), Hooks())
     trained = {name: parameter for name, parameter in objective.named_parameters() if parameter.requires_grad}
@@ -81,7 +86,8 @@ def _train(params, task, variant, rank, folder):
         "trained": len(trained),
         "without_gradient": [name for name, parameter in trained.items() if parameter.grad is None],
         "fresh": before,
-        "last": _digest(network),
+        "penalties": [row["step"] for row in outcome.history if "penalty" in row],
+        "last": _digest(objective.network),
         "averaged": _digest(outcome.network),
     }
 
@@ -89,15 +95,6 @@ def _train(params, task, variant, rank, folder):
 def _coin_lands(training, step):
     """Return the settings with LLFlow's coin landing on both sides in turn: both must leave gradients everywhere."""
     return training and training.model_copy(update={"ratio_probability": float(step % 2)})
-
-
-def _sides(kind, samples, size):
-    """Return made-up pictures, different for every sample."""
-    each = []
-    for sample in samples:
-        pixels = np.random.default_rng(sample).integers(0, 256, (size, size, 3), dtype=np.uint8)
-        each.append(kind.sides_of(pixels, str(sample)))
-    return [torch.cat([to_tensor(side) for side in sides]) for sides in zip(*each, strict=True)]
 
 
 def _digest(network):

@@ -105,6 +105,21 @@ def test_unknown_key_names_the_nearest(tmp_path, keys, meant):
         (["profiles", "demo", "df2k_x4", "training", "steps"], 0, "profiles.demo.df2k_x4.training.steps"),
         (["profiles", "demo", "df2k_x4", "training", "ema_decay"], 1.0, "training.ema_decay"),
         (["profiles", "demo", "df2k_x4", "sampling", "quantization"], "ceil", "sampling.quantization"),
+        (
+            ["profiles", "demo", "df2k_x4", "training", "memory"],
+            "revesible",
+            "or 'reversible' (got 'revesible')",
+        ),
+        (
+            ["profiles", "demo", "lol", "training", "regularizer"],
+            {"name": "finite_diferences"},
+            "training.regularizer: regularizer 'finite_diferences' does not exist; did you mean 'finite_diff",
+        ),
+        (
+            ["profiles", "demo", "lol", "training", "regularizer"],
+            {"name": "finite_differences", "options": {"weigth": 1.0}},
+            "profiles.demo.lol.training.regularizer: option 'weigth' does not exist; did you mean 'weight'?",
+        ),
         (["runtime", "workers"], -1, "runtime.workers"),
     ],
 )
@@ -161,6 +176,15 @@ def test_sizes_of_its_own_go_before_those_of_the_task_it_is_like(tmp_path):
 )
 def test_a_task_that_is_like_nothing_useful_is_told_why(tmp_path, tasks, said):
     assert said in fault(with_tasks(tmp_path, **tasks))
+
+
+def test_the_modes_of_memory_are_those_that_there_are():
+    from typing import get_args
+
+    from models.flow.memory_saving import MODES
+    from pipeline.config import TrainingConfig
+
+    assert list(get_args(TrainingConfig.model_fields["memory"].annotation)) == list(MODES)
 
 
 def test_a_number_among_the_options_of_a_data_set_is_text(tmp_path):

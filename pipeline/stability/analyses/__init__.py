@@ -6,6 +6,7 @@ from pipeline.errors import nearest
 from pipeline.stability.analyses.bad_pixels import BadPixels
 from pipeline.stability.analyses.certified_bound import CertifiedBound
 from pipeline.stability.analyses.feature_variance import FeatureVariance
+from pipeline.stability.analyses.gradient_angle import GradientAngle
 from pipeline.stability.analyses.reconstruction import Reconstruction
 from pipeline.stability.contract import Analysis, Option
 
@@ -16,6 +17,7 @@ ANALYSES: dict[str, type[Analysis]] = {
         FeatureVariance,
         Reconstruction,
         CertifiedBound,
+        GradientAngle,
     )
 }
 

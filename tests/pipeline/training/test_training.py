@@ -18,6 +18,7 @@ from models.flow.layers.actnorm import ActNorm
 from pipeline import files
 from pipeline.errors import CheckpointError, DivergenceError, Interrupted
 from pipeline.model_folder import ModelConfig, save_model
+from pipeline.objective import Objective
 from pipeline.training import checkpoints
 from pipeline.training.checkpoints import CheckpointStore
 from pipeline.training.loop import Hooks, Plan, fit
@@ -29,12 +30,11 @@ CPU = torch.device("cpu")
 PLAN = Plan("toy", steps=20, learning_rate=0.05, milestones=(0.5, 0.75), ema_decay=0.9, log_every=1)
 
 
-class Toy(nn.Module):
+class Toy(Objective):
     """Fit a 1x1 convolution behind an ActNorm to a fixed map."""
 
     def __init__(self):
-        super().__init__()
-        self.network = nn.Sequential()
+        super().__init__(nn.Sequential())
         self.network.norm = ActNorm(2)
         self.network.conv = nn.Conv2d(2, 2, 1)
 

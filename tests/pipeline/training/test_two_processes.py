@@ -6,10 +6,11 @@ import json
 
 import pytest
 from torch.multiprocessing import spawn
-from two_processes import WORLD, name_of, train_everything, trainings
+from two_processes import WORLD, name_of, train_everything, trainings, ways
 
 from pipeline.params import load_params
 
+WAYS = {name_of(task, variant): ways(load_params())[task] for task, variant in trainings(load_params()) if variant}
 EVERY = [name_of(task, variant) for task, variant in trainings(load_params())]
 
 
@@ -33,3 +34,11 @@ def test_ranks_that_saw_different_pictures_end_with_equal_weights(ranks, trainin
     first, second = (found[training] for found in ranks)
     assert first == second
     assert first["last"] != first["fresh"] and first["averaged"] != first["last"]
+
+
+def test_flows_are_among_them_that_save_memory_and_that_are_regularized(ranks):
+    assert {memory for memory, _ in WAYS.values()} == {"plain", "checkpoint", "reversible"}
+    for training, (_, regularizer) in WAYS.items():
+        for found in ranks:
+            assert found[training]["penalties"] == ([2] if regularizer else [])
+    assert any(memory == "reversible" and regularizer for memory, regularizer in WAYS.values())

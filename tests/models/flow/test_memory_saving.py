@@ -10,20 +10,32 @@ from bijection_cases import BIJECTIONS, with_random_parameters
 from gradient_cases import gradients, holding, largest_difference, loss_of, mapped
 from torch.nn.parallel import DistributedDataParallel
 
+from models.flow import memory_saving
 from models.flow.bijection import Bijection, Chain
 from models.flow.layers.actnorm import ActNorm, initializing
 from models.flow.layers.coupling import Coupling, Injector
 from models.flow.layers.invertible_conv import InvertibleConv1x1
+from models.flow.memory_saving import (
+    MODES,
+    Reversible,
+    Trusting,
+    backpropagating,
+    load_stored_layers,
+    save_memory,
+    stored_layers,
+)
 from models.flow.observing import observe_inverse
 from models.flow.place import Place
-from models.flow.transforms import Affine, RangedAffine
-from models.lab import memory_saving
-from models.lab.memory_saving import MODES, Reversible, save_memory
+from models.flow.transforms import TRANSFORMS, Affine, RangedAffine
+from models.lab.classifier import InvertibleClassifier
 
 ALLOWED = {torch.float64: 1e-9, torch.float32: 1e-4}
 KINDS = ["flow", "super-resolution", "low-light", "toy-plain", "toy-normalized"]
 CASES = [f"{kind}-{name}" for kind in KINDS for name in ("affine-0", "certified_spline-0")]
-CASES += ["flow-capped", "flow-fixed", "split"]
+# every flow that a training trains, with every transform, and the laboratory's
+CASES += [f"{kind}-{name}-0" for kind in ("super-resolution", "low-light") for name in TRANSFORMS]
+CASES += [name for name in BIJECTIONS if name.startswith(("glow-", "classifier-"))]
+CASES = sorted({*CASES, "flow-capped", "flow-fixed", "split"})
 
 
 def case(name, dtype=torch.float64):
@@ -152,6 +164,48 @@ def test_gradients_are_true_also_in_the_pass_in_which_a_layer_falls_back():
     with pytest.warns(UserWarning, match="step 3 coupling"):
         found = gradients(network, x, features, "reversible")
     assert largest_difference(found, gradients(network, x, features, "plain")) <= ALLOWED[x.dtype]
+
+
+def test_layers_that_fell_back_are_told_to_another_network_which_then_says_nothing():
+    network, features, x = collapsing()
+    with pytest.warns(UserWarning, match="step 3 coupling"):
+        expected = gradients(network, x, features, "reversible")
+    told = stored_layers(network)
+    assert told == {"": [(11, False)]}
+    other, features, x = collapsing()
+    save_memory(other, "reversible")
+    load_stored_layers(other, told)
+    leaf = x.clone().requires_grad_()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loss_of(other(leaf, other.share(features))).backward()
+    assert torch.equal(leaf.grad, expected["x"])
+
+
+def test_who_trusts_the_inverse_gets_other_gradients_where_it_fails_and_no_warning():
+    network, features, x = collapsing()
+    leaf = x.clone().requires_grad_()
+    with warnings.catch_warnings(), backpropagating(network, Trusting):
+        warnings.simplefilter("error")
+        loss_of(network(leaf, network.share(features))).backward()
+    assert network.saver is None
+    expected = gradients(network, x, features, "plain")["x"]
+    assert (leaf.grad - expected).norm() > 10 * ALLOWED[x.dtype] * expected.norm()
+
+
+@pytest.mark.parametrize("dtype", ALLOWED, ids=str)
+def test_a_classifiers_gradients_reach_through_its_projection(dtype):
+    torch.manual_seed(0)
+    network = InvertibleClassifier(Affine(), size=8, levels=2, steps=2, hidden=4, channels=1)
+    with_random_parameters(network)
+    network, x = network.to(dtype).train(), torch.randn(4, 1, 8, 8).to(dtype)
+    found = {}
+    for mode in ("plain", "reversible"):
+        save_memory(network, mode)
+        network.zero_grad()
+        torch.nn.functional.cross_entropy(network.classify(x).logits, torch.arange(4)).backward()
+        found[mode] = {name: parameter.grad for name, parameter in network.named_parameters()}
+    assert largest_difference(found["reversible"], found["plain"]) <= ALLOWED[dtype]
 
 
 def test_one_spoilt_pixel_is_seen():

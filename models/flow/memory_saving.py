@@ -21,7 +21,8 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -31,7 +32,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from models.flow.bijection import Bijection, Chain, Unshared, log_det_dtype
-from models.lab.recomputation import (
+from models.flow.recomputation import (
     Slot,
     exchange,
     leaves,
@@ -151,6 +152,17 @@ class Reversible(Checkpoint):
         return False
 
 
+class Trusting(Reversible):
+    """Takes what the inverse gives back, however wrong, as reversible networks elsewhere do. To measure, not to train.
+
+    A layer that has no inverse is still computed forward.
+    """
+
+    def gives_back(self, step: _Step, error: float, dtype: torch.dtype) -> bool:
+        """Return True."""
+        return True
+
+
 MODES: dict[str, Callable[[], Checkpoint | None]] = {
     "plain": lambda: None,
     "checkpoint": Checkpoint,
@@ -165,9 +177,48 @@ def save_memory(network: nn.Module, mode: str) -> None:
     """
     if mode not in MODES:
         raise ValueError(f"memory: unknown mode '{mode}'; known are {', '.join(MODES)}")
-    for module in network.modules():
-        if isinstance(module, Chain):
-            module.saver = MODES[mode]()
+    for chain in _chains(network).values():
+        chain.saver = MODES[mode]()
+
+
+@contextmanager
+def backpropagating(network: nn.Module, make: Callable[[], Checkpoint | None]) -> Iterator[None]:
+    """Let every chain of ``network`` have a saver of its own from ``make`` in this block, and after it the one before.
+
+    Backward passes belong into the block as well.
+    """
+    chains = list(_chains(network).values())
+    before = [chain.saver for chain in chains]
+    try:
+        for chain in chains:
+            chain.saver = make()
+        yield
+    finally:
+        for chain, saver in zip(chains, before, strict=True):
+            chain.saver = saver
+
+
+def _chains(network: nn.Module) -> dict[str, Chain]:
+    return {name: module for name, module in network.named_modules() if isinstance(module, Chain)}
+
+
+def stored_layers(network: nn.Module) -> dict[str, list[tuple[int, bool]]]:
+    """Return per ``reversible`` chain, by name, the layers whose inputs are stored: (place, whether in the inverse).
+
+    A training that goes on from a checkpoint needs it: whether an input is stored or recomputed changes rounding.
+    """
+    return {name: sorted(saver.stored) for name, saver in _reversible(network).items()}
+
+
+def load_stored_layers(network: nn.Module, stored: Mapping[str, Sequence[tuple[int, bool]]]) -> None:
+    """Let the ``reversible`` chains of ``network`` store what ``stored_layers`` told."""
+    for name, saver in _reversible(network).items():
+        saver.stored = {(place, inverse) for place, inverse in stored.get(name, ())}
+
+
+def _reversible(network: nn.Module) -> dict[str, Reversible]:
+    found = {name: chain.saver for name, chain in _chains(network).items()}
+    return {name: saver for name, saver in found.items() if isinstance(saver, Reversible)}
 
 
 class _Reversible(torch.autograd.Function):
@@ -249,14 +300,15 @@ def _input_of(ctx: Any, position: int, z: Tensor, stored: dict[int, Tensor], inp
     """Return the input of the layer at ``position``, given its output and what is stored."""
     if position in stored:
         return stored[position]
-    step = ctx.steps[position].filled(inputs)
+    step, error = ctx.steps[position].filled(inputs), math.inf
+    x: Tensor | None = None
     try:
         with replaying(ctx.randomness[position], z.device):
             x = step.undo(z)
         error = relative_error(x, ctx.prints[position])
     except NotImplementedError:
-        error = math.inf
-    if ctx.saver.gives_back(step, error, ctx.dtype):
+        pass
+    if ctx.saver.gives_back(step, error, ctx.dtype) and x is not None:
         return x
     start = max(earlier for earlier in stored if earlier < position)
     x = stored[start]
