@@ -7,7 +7,9 @@ from pipeline.stability.analyses.bad_pixels import BadPixels
 from pipeline.stability.analyses.certified_bound import CertifiedBound
 from pipeline.stability.analyses.feature_variance import FeatureVariance
 from pipeline.stability.analyses.gradient_angle import GradientAngle
+from pipeline.stability.analyses.lipschitz import Lipschitz
 from pipeline.stability.analyses.reconstruction import Reconstruction
+from pipeline.stability.analyses.spectrum import Spectrum
 from pipeline.stability.contract import Analysis, Option
 
 ANALYSES: dict[str, type[Analysis]] = {
@@ -18,6 +20,8 @@ ANALYSES: dict[str, type[Analysis]] = {
         Reconstruction,
         CertifiedBound,
         GradientAngle,
+        Lipschitz,
+        Spectrum,
     )
 }
 
