@@ -69,6 +69,8 @@ _STUDY = (
     *(f"pipeline/studies/{name}.py" for name in ("contract", "lab", "running", "trial")),
     *(f"pipeline/training/{name}.py" for name in ("loop", "optimizers", "ranks", "schedule")),
     *(f"pipeline/reporting/{name}.py" for name in ("study_page", "style")),
+    "models/flow/memory_saving.py",
+    "models/flow/recomputation.py",
     "pipeline/objective.py",
     "pipeline/options.py",
     "pipeline/seeds.py",
