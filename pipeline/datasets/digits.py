@@ -1,4 +1,4 @@
-"""The scanned digits inside scikit-learn (UCI, E. Alpaydin and C. Kaynak; CC BY 4.0): 1,797 pictures of 8 x 8 pixels."""
+"""The scanned digits inside scikit-learn (UCI, E. Alpaydin and C. Kaynak; CC BY 4.0): 1,797 pictures, 8 x 8."""
 
 from __future__ import annotations
 
