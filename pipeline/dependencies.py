@@ -65,6 +65,17 @@ _REPORT = (
     "view",
     "wording",
 )
+# How pictures of a data set get into shards.
+_PREPARING = (
+    "pipeline/datasets",
+    "pipeline/feed/darkening.py",
+    "pipeline/feed/manifest.py",
+    "pipeline/feed/shards.py",
+    "pipeline/pictures/__init__.py",
+    "pipeline/pictures/decode.py",
+    "pipeline/pictures/folders.py",
+    "pipeline/safe_pickle.py",
+)
 # What every study is made with: trials, the training loop, the page.
 _STUDY = (
     *(f"pipeline/studies/{name}.py" for name in ("contract", "lab", "running", "trial")),
@@ -93,17 +104,7 @@ def _study(name: str, *code: str) -> Dependencies:
 
 STAGES: dict[str, Dependencies] = {
     "prepare": Dependencies(
-        (
-            "pipeline/datasets",
-            "pipeline/feed/darkening.py",
-            "pipeline/feed/manifest.py",
-            "pipeline/feed/shards.py",
-            "pipeline/pictures/__init__.py",
-            "pipeline/pictures/decode.py",
-            "pipeline/pictures/folders.py",
-            "pipeline/safe_pickle.py",
-            "pipeline/seeds.py",
-        ),
+        (*_PREPARING, "pipeline/seeds.py"),
         ("tasks.{task}.problem", "tasks.{task}.source", "tasks.{task}.data.crop"),
     ),
     "pretrain": Dependencies(
@@ -145,6 +146,16 @@ STAGES: dict[str, Dependencies] = {
         (*_PROBLEM, "tasks.{task}.network.levels", "tasks.{task}.stability"),
     ),
     "study_toy2d": _study("toy2d", *_POINTS, "models/lab/toy.py"),
+    "study_classifier": _study(
+        "classifier",
+        *_PREPARING,
+        "models/flow",
+        "models/lab/classifier.py",
+        "pipeline/stability/measure/gradient_angle.py",
+        "pipeline/stability/measure/jacobian.py",
+        "pipeline/stability/measure/spectrum.py",
+        "pipeline/training/regularizers.py",
+    ),
     "report": Dependencies(
         (
             *_FLOW,

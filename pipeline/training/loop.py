@@ -40,6 +40,7 @@ class Plan:
     learning_rate: float
     betas: tuple[float, float] = (0.9, 0.999)
     milestones: Sequence[float] = ()
+    decay: float = 0.5  # of the learning rate at each milestone
     warmup: int = 0
     clip_norm: float | None = None
     ema_decay: float = 0.0
@@ -156,7 +157,7 @@ class Trainer:
         limit it raises DivergenceError.
         """
         plan = self.plan
-        rate = learning_rate_at(self.step, plan.steps, plan.learning_rate, plan.milestones, plan.warmup)
+        rate = learning_rate_at(self.step, plan.steps, plan.learning_rate, plan.milestones, plan.warmup, plan.decay)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)

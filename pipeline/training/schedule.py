@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def learning_rate_at(step: int, steps: int, base: float, milestones: Sequence[float], warmup: int = 0) -> float:
-    """Return ``base`` halved at each passed milestone (fractions of ``steps``; SRFlow and paper A, A.3).
+def learning_rate_at(
+    step: int, steps: int, base: float, milestones: Sequence[float], warmup: int = 0, decay: float = 0.5
+) -> float:
+    """Return ``base`` times ``decay`` at each passed milestone (fractions of ``steps``).
 
-    Over the first ``warmup`` steps it rises linearly (LLFlow).
+    Halved by default, as in SRFlow and paper A, A.3. Over the first ``warmup`` steps it rises linearly (LLFlow).
     """
     rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
-    return rise * base * 0.5 ** sum(step >= fraction * steps for fraction in milestones)
+    return rise * base * decay ** sum(step >= fraction * steps for fraction in milestones)

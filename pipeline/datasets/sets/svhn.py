@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.datasets.contract import DataSet, Listing, PictureSource, Wanted
-from pipeline.datasets.photographs import package_folder
+from pipeline.datasets.digits import BRIGHTEST, ORIGIN, scanned_digits
 from pipeline.feed.manifest import Split
 from pipeline.pictures.decode import Unreadable
 
@@ -43,17 +42,12 @@ class SVHN(DataSet):
 
     def demo(self) -> Listing:
         """Return scanned digits that stand in for house numbers."""
-        origin = "datasets/data/digits.csv.gz"
         listing = Listing(notes=["demo: scikit-learn's scanned 8 x 8 digits enlarged to 32 x 32, not SVHN"])
-        with gzip.open(package_folder("sklearn") / origin, "rt") as file:
-            rows = np.loadtxt(file, delimiter=",", max_rows=_DEMO).astype(np.int64)
-        for number, row in enumerate(rows):
-            grey = (row[:-1].reshape(8, 8) * 255 // 16).astype(np.uint8)  # published values are 0 ... 16
+        for number, (values, label) in enumerate(zip(*scanned_digits(_DEMO), strict=True)):
+            grey = (values * 255 // BRIGHTEST).astype(np.uint8)
             pixels = np.repeat(grey.repeat(_ENLARGED, 0).repeat(_ENLARGED, 1)[..., None], 3, axis=2)
-            place = f"sklearn/{origin}[{number}]"
-            listing.pictures.append(
-                PictureSource(f"digit-{number:05d}", "validation", place, pixels, label=int(row[-1]))
-            )
+            place = f"sklearn/{ORIGIN}[{number}]"
+            listing.pictures.append(PictureSource(f"digit-{number:05d}", "validation", place, pixels, label=int(label)))
         return listing
 
     def folder(self, path: Path, wanted: Wanted) -> Listing:

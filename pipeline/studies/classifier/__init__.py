@@ -1,0 +1,1 @@
+"""Paper B's invertible classifiers (section 4.2, appendix G)."""
