@@ -13,7 +13,7 @@ from pipeline.studies.catalogue import STUDIES
 
 
 def register(add: Add) -> None:
-    """Add ``study`` with one sub-command per entry of STUDIES; a field of a study is an option."""
+    """Add ``study`` with one sub-command per entry of STUDIES, whose fields are its options, and ``papers``."""
     study = add("study", _study, "run one of the papers' stand-alone experiments")
     chosen = study.add_subparsers(metavar="NAME", required=True, parser_class=Parser)
     for name, kind in STUDIES.items():
@@ -27,6 +27,21 @@ def register(add: Add) -> None:
             is_bool = isinstance(field.default, bool)
             how: dict[str, Any] = {"action": BooleanOptionalAction} if is_bool else {"type": type(field.default)}
             experiment.add_argument(flag, default=field.default, help=text, **how)
+    add("papers", _papers, "print the papers' figures beside those that the studies of the last run found")
+
+
+def _papers(arguments: argparse.Namespace, options: list[str]) -> int:
+    from pipeline.console import say
+    from pipeline.errors import DataError
+    from pipeline.layout import study_folder
+    from pipeline.params import load_params
+    from pipeline.reporting.study_page import markdown, read_page
+
+    pages = [read_page(study_folder(Path.cwd(), name)) for name in load_params().studies_of_profile]
+    if not any(pages):
+        raise DataError("no study has run yet; `make repro` runs them")
+    say(markdown([page for page in pages if page is not None]))
+    return 0
 
 
 def _study(arguments: argparse.Namespace, options: list[str]) -> int:

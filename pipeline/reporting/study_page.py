@@ -88,5 +88,15 @@ def read_page(folder: Path) -> StudyPage | None:
         raise DataError(f"{path} cannot be read ({error}); run the study again") from None
 
 
+def markdown(pages: Sequence[StudyPage]) -> str:
+    """Return the comparisons of all pages as a Markdown table, as docs/papers.md has it."""
+    lines = ["| where | what | paper | ours | agrees |", "|---|---|---|---|---|"]
+    for page in pages:
+        for one in page.comparisons:
+            cells = (one.source, " ".join(filter(None, (one.what, one.note))), one.paper, one.ours, one.agrees)
+            lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(lines)
+
+
 def _read(value: Any, kind: type | None) -> Any:
     return [kind(**one) for one in value] if kind is not None else value

@@ -65,6 +65,8 @@ def test_help_lists_every_command():
         "stability",
         "study",
         "import",
+        "papers",
+        "ratings",
     ]
     for command in commands:
         assert command in done.stdout

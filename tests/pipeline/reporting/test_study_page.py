@@ -8,7 +8,7 @@ from report_tree import build_root, make_params
 from pipeline.errors import DataError
 from pipeline.layout import study_folder
 from pipeline.reporting.report import build_report
-from pipeline.reporting.study_page import Comparison, PageFigure, PageTable, StudyPage, read_page, write_page
+from pipeline.reporting.study_page import Comparison, PageFigure, PageTable, StudyPage, markdown, read_page, write_page
 
 PAGE = StudyPage(
     "toy",
@@ -53,6 +53,12 @@ def test_a_damaged_page_is_one_line(tmp_path, content):
     (tmp_path / "page.json").write_text(content)
     with pytest.raises(DataError, match="run the study again"):
         read_page(tmp_path)
+
+
+def test_comparisons_are_a_markdown_table():
+    *head, row = markdown([PAGE]).splitlines()
+    assert len(head) == 2
+    assert row == "| B, Fig. 9 | dots why | 1 | 2 | no |"
 
 
 def test_the_report_shows_it(tmp_path):
