@@ -62,8 +62,8 @@ def test_the_coin_of_low_light_hides_nothing():
 
 
 def spoilt(spoil):
-    def built(config):
-        network = build(config)
+    def built(config, memory):
+        network = build(config, memory)
         spoil(network)
         return network
 
@@ -102,7 +102,7 @@ def blind(network):
     ],
 )
 def test_faults_are_told(spoil, said, monkeypatch):
-    monkeypatch.setattr(one_model, "build", spoilt(spoil))
+    monkeypatch.setattr("pipeline.training.train.build", spoilt(spoil))
     faults = one_model.try_model(experiment(SMOKE, "df2k_x4", "affine"), 1).faults
     for text in said:
         assert any(fault.startswith(text) for fault in faults), faults
