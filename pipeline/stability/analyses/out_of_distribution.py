@@ -114,7 +114,7 @@ class OutOfDistribution(Analysis):
         reasons: dict[str, str] = {}
         try:
             reference = self._score(every, training)
-            numbers |= {"fitted_patches": float(reference.count), "shrinkage": reference.shrinkage}
+            numbers |= {"fitted_patches": float(reference.patches), "shrinkage": reference.shrinkage}
         except ValueError as reason:
             reasons |= dict.fromkeys(("fitted_patches", "shrinkage"), str(reason))
         for where, some in _sides(every).items():

@@ -84,9 +84,7 @@ def test_a_broken_picture_or_a_missing_folder_is_one_line(tmp_path, capsys):
 
 
 def test_an_unknown_analysis_is_told_before_anything_is_read(tmp_path):
-    with pytest.raises(
-        ConfigError, match="'bad_pixel' does not exist; did you mean 'bad_pixels'"
-    ):
+    with pytest.raises(ConfigError, match="'bad_pixel' does not exist; did you mean 'bad_pixels'"):
         audit_model(tmp_path / "no model", tmp_path / "out", None, ["bad_pixel"])
     assert not (tmp_path / "out").exists()
 
