@@ -66,10 +66,10 @@ class OutOfDistribution(Analysis):
         "score_stress": Number("Out-of-distribution score of patches, median, stress inputs", better=""),
         "artifacts_in_distribution": Number("Patches with bad values, photographs", "%", factor=PERCENT),
         "artifacts_stress": Number("Patches with bad values, stress inputs", "%", factor=PERCENT),
-        "auc": Number("Out-of-distribution score against patches with bad values, AUC", better=""),
-        "auc_in_distribution": Number("The same, photographs alone", better=""),
+        "auc": Number("AUC of the out-of-distribution score for patches with bad values", better=""),
+        "auc_in_distribution": Number("AUC of that score, photographs alone", better=""),
         "rank_correlation": Number("Rank correlation of that score with the share of bad values", better=""),
-        "rank_correlation_in_distribution": Number("The same, photographs alone", better=""),
+        "rank_correlation_in_distribution": Number("Rank correlation of that score, photographs alone", better=""),
         "rank_correlation_lr_error": Number(
             "Rank correlation of that score with the LR error, inputs without NaN", better=""
         ),
