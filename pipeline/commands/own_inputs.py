@@ -14,9 +14,8 @@ from pipeline.kinds import Kind
 from pipeline.pictures.decode import Unreadable, decode
 from pipeline.pictures.eight_bit import to_tensor
 from pipeline.pictures.folders import safe_id, shown
-from pipeline.stability.stress import StressInput
+from pipeline.stability.stress import OWN, StressInput
 
-OWN = "own"  # their kind
 LARGEST = 96  # pixels of a side; larger pictures are cropped to it in their centre
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 _COUPLINGS = (
-    "couplings: take a transform whose inverse keeps far values (rational_quadratic_spline, certified_spline); a scale "
-    "bounded below (affine with eps: 0.1) delays the explosion and does not end it; or train with training.regularizer "
-    "finite_differences; without training anew: a lower temperature"
+    "couplings: certified_spline bounds what each may do; rational_quadratic_spline keeps far values, yet its shift is "
+    "free; a scale bounded below (affine with eps: 0.1) delays the explosion and does not end it; or train with "
+    "training.regularizer finite_differences; without training anew: a lower temperature"
 )
 # Causes that are roles of layers (models/flow/place.py) come first.
 ADVICE: dict[str, str] = {

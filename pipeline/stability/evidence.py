@@ -23,8 +23,8 @@ LEVELS = (SAFE, BORDERLINE, EXPLODES)
 
 # Of a value whose range is 1. Pictures that are merely wrong end near 3; explosions pass 10 on their way to 1e36.
 LARGE = 10.0
-# Of the standard deviation over all layers of a kind. Trained splines stay below 3 on every stress input; 100 is more
-# than what any later layer takes back.
+# Of the standard deviation over all layers of a kind: twice what the demo's certified splines reach on any stress
+# input, and the square of LARGE, which no later layer takes back.
 NOTED_GROWTH, GROWTH = 3.0, 100.0
 HALF_THE_RANGE = 0.5  # a picture that comes back so wrong is another picture
 ONE_SIGMA = 1.0  # a latent that comes back so wrong is another latent

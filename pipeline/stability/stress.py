@@ -12,6 +12,7 @@ from torch import Tensor
 from pipeline.kinds import Kind
 from pipeline.seeds import generator
 
+OWN = "own"  # the kind of inputs that somebody has, audited beside these
 _TEXTURES = ("brick", "grass", "gravel")  # grey photographs inside scikit-image
 
 

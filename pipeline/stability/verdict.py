@@ -10,6 +10,7 @@ from pipeline.stability.analyses.bad_pixels import STRESS_TABLE
 from pipeline.stability.analyses.feature_variance import VARIANCE_TABLE
 from pipeline.stability.evidence import Analyses, Evidence, evidence, worst
 from pipeline.stability.measure.growth import LayerGrowth, growth_by_layer
+from pipeline.stability.stress import OWN
 from pipeline.stability.subject import IN_DISTRIBUTION
 
 Rows = Sequence[Mapping[str, Any]]
@@ -60,10 +61,13 @@ def worst_layers(rows: Rows) -> list[LayerGrowth]:
 
 
 def worst_inputs(rows: Rows) -> list[dict[str, Any]]:
-    """Return the inputs with bad values, from the rows of stress.csv: those with the largest share of them first."""
+    """Return the worst inputs with bad values, from the rows of stress.csv, and of somebody's own all that have any.
+
+    Those with the largest share come first.
+    """
     bad = sorted((row for row in rows if row["bad_share"] > 0), key=lambda row: -row["bad_share"])
     names = ("name", "kind", "bad_share", "nonfinite_values", "largest")
-    return [{name: row[name] for name in names} for row in bad[:_SHOWN]]
+    return [{name: row[name] for name in names} for i, row in enumerate(bad) if i < _SHOWN or row["kind"] == OWN]
 
 
 def advice(found: Sequence[Evidence], layers: Sequence[LayerGrowth], bounded: bool) -> list[str]:

@@ -17,7 +17,8 @@ from smoke_project import TASK, command, curve, edit_params, fail, make_project,
 def test_every_stage_runs_and_says_where_its_results_are(trained):
     assert "2 draws in artifacts" in succeed(trained, "sample")
     assert "lr_psnr_worst" in succeed(trained, "evaluate")
-    assert "on stress inputs" in succeed(trained, "stability")
+    audited = succeed(trained, "stability")
+    assert "on stress inputs" in audited and "patches of training pictures" in audited and "\nverdict: " in audited
     done = subprocess.run(
         [sys.executable, "-m", "stages.report"], cwd=trained, capture_output=True, text=True, check=True
     )
@@ -26,19 +27,29 @@ def test_every_stage_runs_and_says_where_its_results_are(trained):
     samples = json.loads((folder / "samples" / "samples.json").read_text())
     assert [len(picture["draws"]) for picture in samples["pictures"]] == [2, 2, 2]
     assert json.loads((folder / "evaluation" / "metrics.json").read_text())["metrics"]["lr_psnr_mean"] > 0
-    audit = json.loads((folder / "stability" / "summary.json").read_text())["analyses"]
+    judged = json.loads((folder / "stability" / "summary.json").read_text())
+    audit = judged["analyses"]
+    assert mlflow_run(trained).data.tags["steadyflow.verdict"] == judged["verdict"]["level"]
     assert audit["reconstruction"]["image_max_abs"] < 1e-3
     assert audit["feature_variance"]["largest_in_distribution"] > 0
     summary = json.loads((folder / "training" / "summary.json").read_text())
     assert summary["steps"] == 12 and summary["skipped_steps"] == 0
 
 
+def mlflow_run(project):
+    """Return the affine flow's run."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    runs = [run for e in client.search_experiments() for run in client.search_runs([e.experiment_id])]
+    (flow,) = [run for run in runs if run.data.tags["steadyflow.variant"] == "affine"]
+    return flow
+
+
 def test_one_run_in_mlflow_holds_all_stages(trained):
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{trained / 'mlflow.db'}")
-    runs = [run for e in client.search_experiments() for run in client.search_runs([e.experiment_id])]
-    (flow,) = [run for run in runs if run.data.tags["steadyflow.variant"] == "affine"]
+    client, flow = MlflowClient(f"sqlite:///{trained / 'mlflow.db'}"), mlflow_run(trained)
     assert flow.info.status == "FINISHED"
     assert len(client.get_metric_history(flow.info.run_id, "train/nll")) == 12
 

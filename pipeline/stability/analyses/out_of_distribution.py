@@ -66,10 +66,10 @@ class OutOfDistribution(Analysis):
         "score_stress": Number("Out-of-distribution score of patches, median, stress inputs", better=""),
         "artifacts_in_distribution": Number("Patches with bad values, photographs", "%", factor=PERCENT),
         "artifacts_stress": Number("Patches with bad values, stress inputs", "%", factor=PERCENT),
-        "auc": Number("Out-of-distribution score against patches with bad values, AUC", better=""),
-        "auc_in_distribution": Number("The same, photographs alone", better=""),
+        "auc": Number("AUC of the out-of-distribution score for patches with bad values", better=""),
+        "auc_in_distribution": Number("AUC of that score, photographs alone", better=""),
         "rank_correlation": Number("Rank correlation of that score with the share of bad values", better=""),
-        "rank_correlation_in_distribution": Number("The same, photographs alone", better=""),
+        "rank_correlation_in_distribution": Number("Rank correlation of that score, photographs alone", better=""),
         "rank_correlation_lr_error": Number(
             "Rank correlation of that score with the LR error, inputs without NaN", better=""
         ),
@@ -114,7 +114,7 @@ class OutOfDistribution(Analysis):
         reasons: dict[str, str] = {}
         try:
             reference = self._score(every, training)
-            numbers |= {"fitted_patches": float(reference.count), "shrinkage": reference.shrinkage}
+            numbers |= {"fitted_patches": float(reference.patches), "shrinkage": reference.shrinkage}
         except ValueError as reason:
             reasons |= dict.fromkeys(("fitted_patches", "shrinkage"), str(reason))
         for where, some in _sides(every).items():

@@ -27,12 +27,12 @@ Vectors = NDArray[np.float64]
 
 
 class Reference(NamedTuple):
-    """What distances are measured from: D features of ``count`` in-distribution inputs."""
+    """What distances are measured from: D features of ``patches`` in-distribution inputs."""
 
     mean: Vectors  # (D,)
     precision: Vectors  # (D, D), the inverse of Sigma
     shrinkage: float  # share in [0, 1] of Sigma that is a multiple of the identity
-    count: int
+    patches: int
 
     def distances(self, features: Vectors) -> Vectors:
         """Return d of each of ``features``, ``(N, D)``, as ``(N,)``; NaN where a feature is not finite."""

@@ -149,6 +149,8 @@ def test_the_worst_inputs_come_first():
         for n, s in (("a", 0.1), ("b", 0.0), ("c", 0.9), ("d", 0.5), ("e", 0.05))
     ]
     assert [entry["name"] for entry in worst_inputs(rows)] == ["c", "d", "a"] and worst_inputs([]) == []
+    rows[-1]["kind"] = "own"
+    assert [entry["name"] for entry in worst_inputs(rows)] == ["c", "d", "a", "e"]
 
 
 def test_the_verdict_is_written_and_said(tmp_path, capsys):

@@ -40,7 +40,7 @@ def test_the_printed_form_is_the_centred_one_less_its_part_along_the_mean():
 def test_fewer_vectors_than_features_are_shrunk_and_rank_what_is_far():
     inside = features(10, 30)
     reference = fit(inside)
-    assert 0 < reference.shrinkage <= 1 and reference.count == 10
+    assert 0 < reference.shrinkage <= 1 and reference.patches == 10
     near, far = reference.distances(np.stack([inside.mean(0), inside.mean(0) + 50.0]))
     assert near == 0.0 and far > 10
 
