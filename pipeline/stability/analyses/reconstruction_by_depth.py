@@ -18,6 +18,7 @@ from pipeline.stability.measure.unrolled import unrolled
 from pipeline.stability.subject import Subject, finite_or_none
 
 DEPTH_TABLE = "reconstruction_by_depth.csv"
+_MEMBERS = {name: name for name in PRECISIONS}
 _WAYS = {"picture": "x to z and back", "latent": "z to x and back"}  # which of the two is sent round
 
 
@@ -32,15 +33,9 @@ class ReconstructionByDepth(Analysis):
     title: ClassVar = "Reconstruction error by depth"
     cost: ClassVar = "seconds"
     numbers: ClassVar = {
-        "picture_<precision>": Number(
-            "Reconstruction error of pictures, largest, {}", "of range 1", members={name: name for name in PRECISIONS}
-        ),
-        "latent_<precision>": Number(
-            "Round trip of latents, largest, {}", "sigma", members={name: name for name in PRECISIONS}
-        ),
-        "nonfinite_<precision>": Number(
-            "Not finite after a round trip, {}", "values", members={name: name for name in PRECISIONS}
-        ),
+        "picture_<precision>": Number("Reconstruction error of crops, largest, {}", "of range 1", members=_MEMBERS),
+        "latent_<precision>": Number("Round trip of the latents of crops, largest, {}", "sigma", members=_MEMBERS),
+        "nonfinite_<precision>": Number("Not finite after a round trip, {}", "values", members=_MEMBERS),
     }
     tables: ClassVar = {
         DEPTH_TABLE: ("index", "layer", "dtype", "direction", "largest", "mean", "nonfinite_values", "values", "line")

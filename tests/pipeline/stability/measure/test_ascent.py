@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from small_flow import small_flow
 
 from pipeline.seeds import generator
 from pipeline.stability.measure.ascent import Box, ascend
@@ -117,3 +118,20 @@ def test_each_problem_goes_the_same_way_alone_as_in_a_batch():
 def test_a_problem_without_a_generator_is_refused():
     with pytest.raises(ValueError, match="2 problems need a generator each, got 1"):
         ascend(lambda x: x.sum(1), torch.zeros(2, 1), BOX, 1, 0.1, [generator("one")])
+
+
+def test_a_latent_within_3_sigma_is_found_that_no_draw_comes_near():
+    """The same core with another box and another objective: how large a flow's picture gets."""
+    network = small_flow().network
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    condition = network.share(torch.rand(1, 3, 4, 4, generator=generator("seen")))
+    shape = network.latent_shape(4, 4)
+
+    def size(z):
+        return network.inverse(z, condition)[0].flatten(1).norm(dim=1)
+
+    start = torch.randn(2, *shape, generator=generator("latent"))
+    found = climb(size, start, Box(torch.tensor(-3.0), torch.tensor(3.0)), steps=15, size=0.5)
+    draws = 6.0 * torch.rand(300, *shape, generator=generator("draws")) - 3.0
+    assert found.point.abs().max() <= 3.0 and (found.after > 1.2 * size(draws).max()).all()
