@@ -152,22 +152,22 @@ def test_accuracy_and_reconstruction_of_a_map_that_is_known():
 
 
 def test_gradients_of_a_lost_inverse_turn_away(data):
-    def angle(raw_scale):
+    def angle(bias):
         torch.manual_seed(0)
         network = Setting(depth=2, width=8).network(data)
         for parameter in network.head.parameters():
             nn.init.normal_(parameter)
         for coupling in (module for module in network.modules() if isinstance(module, Coupling)):
             nn.init.normal_(coupling.net.first.weight)
-            nn.init.normal_(coupling.net.out.weight, std=0.1)
-            nn.init.constant_(coupling.net.out.bias[coupling.transformed :], raw_scale)
+            nn.init.normal_(coupling.net.out.conv.weight, std=0.1)
+            nn.init.constant_(coupling.net.out.conv.bias, bias)
         values, _ = gradient_angles(network, list(data.batches(0, 16, 0, 1)))
         return values["angle_float32"], values["angle_float64"]
 
-    single, double = angle(raw_scale=0.0)
+    single, double = angle(bias=0.0)
     assert 0 <= single < 1e-4
     assert 0 <= double < 1e-11
-    lost, _ = angle(raw_scale=-40.0)  # scales of e^-38: nothing of what they multiply is left beside the shift
+    lost, _ = angle(bias=-40.0)  # scales of e^-38: after a 1x1 convolution nothing is left of what they multiply
     assert lost is None or lost > 0.1
 
 
