@@ -14,10 +14,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.config import DatasetConfig
-from pipeline.datasets import DATASETS
 from pipeline.datasets.check import Source
 from pipeline.datasets.digits import BRIGHTEST, scanned_digits
 from pipeline.datasets.prepare import prepare_source
+from pipeline.datasets.sets.cifar10 import CIFAR10
+from pipeline.errors import ConfigError
 from pipeline.feed.shards import Pictures
 from pipeline.layout import manifest_path
 from pipeline.seeds import generator, seed_of
@@ -51,7 +52,7 @@ class Labelled:
     @property
     def classes(self) -> int:
         """Return how many classes there are."""
-        return int(self.train.labels.max()) + 1
+        return int(max(self.train.labels.max(), self.test.labels.max())) + 1
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -124,10 +125,23 @@ def digits(root: Path) -> Labelled:
     return labelled(Split(pictures[:first], classes[:first]), Split(pictures[first:], classes[first:]), augmented=False)
 
 
+class _Folder(Source):
+    """A source that an option names, not params.yaml's ``datasets``."""
+
+    @property
+    def key(self) -> str:
+        """The source as the option has it."""
+        return f"--source '{self.settings.source}'"
+
+
 def prepare_cifar10(root: Path, source: str, allow_partial: bool) -> None:
-    """Check the folder ``source`` and store its pictures under ``root``; DataError lists all of its faults."""
-    chosen = Source(DATASETS["cifar10"], DatasetConfig(source=source, allow_partial=allow_partial))
-    prepare_source(PREPARED, chosen, root)
+    """Check the folder ``source`` and store its pictures under ``root``.
+
+    Raises ConfigError if there is no such folder, DataError with all faults of its pictures.
+    """
+    if not (root / Path(source).expanduser()).is_dir():
+        raise ConfigError(f"--source: there is no folder '{source}'; give CIFAR-10's, unpacked (docs/data.md)")
+    prepare_source(PREPARED, _Folder(CIFAR10(), DatasetConfig(source=source, allow_partial=allow_partial)), root)
 
 
 def cifar10(root: Path) -> Labelled:

@@ -83,6 +83,11 @@ def test_the_schedule_halves_at_the_milestones():
     assert rates == [1, 1, 0.5, 0.5, 0.25, 0.125, 0.0625, 0.0625]
 
 
+def test_the_schedule_decays_by_what_it_is_told():
+    rates = [learning_rate_at(step, 10, 1.0, (0.3, 0.6), decay=0.1) for step in (2, 3, 6)]
+    assert rates == pytest.approx([1, 0.1, 0.01])
+
+
 def test_the_average_follows_the_weights(tmp_path):
     averaged = run(tmp_path / "a").network.state_dict()["conv.weight"]
     last = run(tmp_path / "b", Plan(**{**PLAN.__dict__, "ema_decay": 0.0})).network.state_dict()["conv.weight"]
