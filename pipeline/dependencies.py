@@ -83,6 +83,7 @@ _TOY = (*_POINTS, "models/flow/layers/invertible_conv.py", "models/lab/toy.py")
 _POINTS_OF_B = (*_POINTS, "models/lab/lipschitz.py", "models/lab/points.py")
 # Singular values of any map.
 _SPECTRUM = tuple(f"pipeline/stability/measure/{name}.py" for name in ("jacobian", "spectrum"))
+_PLANE = ("pipeline/studies/plane.py", "pipeline/stability/measure/jacobian.py")
 
 
 def _study(name: str, *code: str) -> Dependencies:
@@ -136,6 +137,14 @@ STAGES: dict[str, Dependencies] = {
     ),
     "study_toy2d": _study("toy2d", *_TOY),
     "study_depth_error": _study("depth_error", *_POINTS_OF_B, *_SPECTRUM),
+    "study_checkerboard": _study(
+        "checkerboard",
+        *_POINTS_OF_B,
+        "models/flow/layers/squeeze.py",
+        *(f"models/lab/{name}.py" for name in ("log_det", "logit", "residual")),
+        *_PLANE,
+    ),
+    "study_regression": _study("regression", *_POINTS_OF_B, *_PLANE),
     "report": Dependencies(
         (
             *_FLOW,
