@@ -32,11 +32,11 @@ class Checkerboard(Study):
     title: ClassVar[str] = "paper B's checkerboard: densities, and where their flows stop being invertible"
 
     seeds: int = option(3, "flows per variant")
-    iterations: int = option(300, "steps of Adam")
+    iterations: int = option(250, "steps of Adam")
     batch: int = option(250, "points per step")
     learning_rate: float = option(5e-3, "of every step")
     weight_decay: float = option(1e-5, "of Adam; 0: as the released code acts")
-    blocks: int = option(10, "of a flow: two couplings each, or one residual block")
+    blocks: int = option(8, "of a flow: two couplings each, or one residual block")
     width: int = option(32, "of the four hidden layers of every net")
     coefficient: float = option(0.8, "bound of every norm in the residual flow; 0.7: the released code's default")
     grid: int = option(96, "points of the grid along a side of [-8, 8)")

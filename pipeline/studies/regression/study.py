@@ -33,14 +33,14 @@ class Regression(Study):
     title: ClassVar[str] = "paper B's regression onto a line: does the flow's loss keep its inverse alive?"
 
     seeds: int = option(3, "models per coefficient")
-    iterations: int = option(1500, "steps of Adam, each on all points")
+    iterations: int = option(800, "steps of Adam, each on all points")
     points: int = option(500, "pairs to learn from")
     learning_rate: float = option(1e-3, "of every step")
     steps: int = option(8, "of the flow: ActNorm, reverse, coupling; 24 in the released code, the paper gives none")
     width: int = option(32, "of the two hidden layers of every net; 128 in the paper, 10 in the released code")
     scale: str = option("paper", "of the couplings: paper, or released (1e-6 larger)")
-    coefficients: str = option("0,1e-8", "of the normalizing flow's loss, separated by commas; 0: without it")
-    measured: int = option(15, "how often errors and singular values are taken along a training")
+    coefficients: str = option("0,1e-8,1e-3", "of the normalizing flow's loss, separated by commas; 0: without it")
+    measured: int = option(10, "how often errors and singular values are taken along a training")
 
     def check(self) -> None:
         """Raise ConfigError for a wrong option."""
