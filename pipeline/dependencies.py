@@ -87,15 +87,17 @@ _STUDY = (
     "pipeline/options.py",
     "pipeline/seeds.py",
 )
-# What flows of points are made of.
+# What flows of points are made of: paper B's, and paper A's toy.
 _POINTS = (
     "models/flow/transforms",
     *(f"models/flow/{name}.py" for name in ("bijection", "caps", "observing", "place")),
-    *(
-        f"models/flow/layers/{name}.py"
-        for name in ("actnorm", "conditional_net", "coupling", "invertible_conv", "permutation")
-    ),
+    *(f"models/flow/layers/{name}.py" for name in ("actnorm", "conditional_net", "coupling", "permutation")),
 )
+_TOY = (*_POINTS, "models/flow/layers/invertible_conv.py", "models/lab/toy.py")
+_POINTS_OF_B = (*_POINTS, "models/lab/lipschitz.py", "models/lab/points.py")
+# Singular values of any map.
+_SPECTRUM = tuple(f"pipeline/stability/measure/{name}.py" for name in ("jacobian", "spectrum"))
+_PLANE = ("pipeline/studies/plane.py", "pipeline/stability/measure/jacobian.py")
 
 
 def _study(name: str, *code: str) -> Dependencies:
@@ -145,7 +147,16 @@ STAGES: dict[str, Dependencies] = {
         (*_FLOW, *_FEED, *_HELD_OUT, "pipeline/inference/sampling.py", "pipeline/options.py", "pipeline/stability"),
         (*_PROBLEM, "tasks.{task}.network.levels", "tasks.{task}.stability"),
     ),
-    "study_toy2d": _study("toy2d", *_POINTS, "models/lab/toy.py"),
+    "study_toy2d": _study("toy2d", *_TOY),
+    "study_depth_error": _study("depth_error", *_POINTS_OF_B, *_SPECTRUM),
+    "study_checkerboard": _study(
+        "checkerboard",
+        *_POINTS_OF_B,
+        "models/flow/layers/squeeze.py",
+        *(f"models/lab/{name}.py" for name in ("log_det", "logit", "residual")),
+        *_PLANE,
+    ),
+    "study_regression": _study("regression", *_POINTS_OF_B, *_PLANE),
     "study_classifier": _study(
         "classifier",
         *_PREPARING,

@@ -1,4 +1,4 @@
-"""The toy experiment's two plots: samples per variant (paper A, Fig. 2), and nll against L and the bound of t."""
+"""The toy experiment's plots: samples (paper A, Fig. 2), how often flows explode, nll against L and the bound of t."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pipeline.reporting.style import variant_colours
+from pipeline.reporting.style import styled, subplots, variant_colours
+from pipeline.studies.toy2d.problem import shifted
+from pipeline.studies.toy2d.shifts import SIZES
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _POINTS = 1500  # per cloud: more only cover each other
-_PER_ROW = 5
 _TRUE, _UNUSUAL = "#0072B2", "#D55E00"
+_MARKERS = ("o", "s", "^", "D")
 
 
 def as_lists(clouds: Sequence[Tensor]) -> list[list[list[float | None]]]:
@@ -36,41 +39,76 @@ def clouds_of(lists: Sequence[Sequence[Sequence[float | None]]]) -> tuple[Tensor
     return known, unknown
 
 
-def samples(clouds: Mapping[str, tuple[Tensor, Tensor]], x: Tensor) -> Figure:
-    """Plot per variant the samples for true and for shifted conditions; those outside stand on the edge, as in Fig. 2.
+@styled
+def samples(clouds: Mapping[tuple[str, str], tuple[Tensor, Tensor]], x: Tensor, y: Tensor) -> Figure:
+    """Plot samples for true conditions and, below, for shifted ones; those outside stand on the edge, as in Fig. 2.
 
-    ``clouds[variant]``: both, ``(B, 2, 1, 1)``; infinite points lie on the edge, NaN is left out. ``x``: the data.
+    ``clouds[net, variant]``: both, ``(B, 2, 1, 1)``; infinite points lie on the edge, NaN is left out. ``x`` and ``y``:
+    the data and the true conditions, in the first column.
     """
-    from matplotlib.figure import Figure
-
-    rows = math.ceil((len(clouds) + 1) / _PER_ROW)
-    figure = Figure(figsize=(2.1 * _PER_ROW, 2.3 * rows), layout="constrained")
-    axes = figure.subplots(rows, _PER_ROW, squeeze=False, sharex=True, sharey=True).ravel()
-    drawn: dict[str, Sequence[tuple[Tensor, str, str]]] = {"data": [(x, "#555555", "data")]}
-    for name, (known, unknown) in clouds.items():
-        drawn[name] = [(known, _TRUE, "samples for true conditions"), (unknown, _UNUSUAL, "for shifted conditions")]
-    for axis, (name, pairs) in zip(axes, drawn.items(), strict=False):
-        for points, colour, label in pairs:
-            across, up = points[:_POINTS].flatten(1).clamp(-1, 1).T.numpy()
-            axis.scatter(across, up, s=1.5, color=colour, linewidths=0, label=label, clip_on=False)
-        axis.set(title=name, xlim=(-1, 1), ylim=(-1, 1), xticks=[-1, 0, 1], yticks=[-1, 0, 1], aspect="equal")
-        axis.title.set_fontsize(8)
-    for axis in axes[len(drawn) :]:
-        axis.set_visible(False)
-    handles, labels = axes[min(1, len(drawn) - 1)].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, markerscale=6, frameon=False)
+    nets, variants = (list(dict.fromkeys(key[place] for key in clouds)) for place in (0, 1))
+    columns = len(variants) + 1
+    size = (1.75 * columns + 0.3, 3.7 * len(nets) + 0.2)
+    figure, axes = subplots(2 * len(nets), columns, size, sharex=True, sharey=True)
+    for row, net in enumerate(nets):
+        top, bottom = axes[2 * row * columns :][:columns], axes[(2 * row + 1) * columns :][:columns]
+        _cloud(top[0], x, "#555555", "data x")
+        _cloud(bottom[0], y, "#555555", "conditions y: true, shifted")
+        _cloud(bottom[0], shifted(y), _UNUSUAL, "conditions y: true, shifted")
+        for place, variant in enumerate(variants, 1):
+            for axis, index, colour in ((top[place], 0, _TRUE), (bottom[place], 1, _UNUSUAL)):
+                if (net, variant) in clouds:
+                    _cloud(axis, clouds[net, variant][index], colour, variant)
+                else:
+                    axis.set_visible(False)
+        top[0].set_ylabel(f"{net} nets,\ntrue conditions")
+        bottom[0].set_ylabel(f"{net} nets,\nshifted")
     return figure
 
 
+def _cloud(axis: Axes, points: Tensor, colour: str, title: str) -> None:
+    across, up = points[:_POINTS].flatten(1).clamp(-1, 1).T.numpy()
+    axis.scatter(across, up, s=1.5, color=colour, linewidths=0, clip_on=False)
+    axis.set(xlim=(-1, 1), ylim=(-1, 1), xticks=[-1, 0, 1], yticks=[-1, 0, 1], aspect="equal")
+    axis.set_title(title, fontsize=7.5)
+
+
+@styled
+def explosions(often: Sequence[Mapping[str, Any]]) -> Figure:
+    """Plot the shares that exploded (above) and left the box (below) against the size of the shift, a panel per net.
+
+    ``often``: rows of ``shifts.frequencies``.
+    """
+    nets, variants = (list(dict.fromkeys(line[key] for line in often)) for key in ("net", "variant"))
+    colours = variant_colours(variants)
+    figure, axes = subplots(2, len(nets), (4.2 * len(nets), 5.6), sharex=True, sharey=True)
+    for place, (name, title) in enumerate((("exploded", "exploded"), ("left", "left the box"))):
+        for column, net in enumerate(nets):
+            axis = axes[place * len(nets) + column]
+            for number, variant in enumerate(variants):
+                own = [line for line in often if (line["net"], line["variant"]) == (net, variant)]
+                sizes, shares = [line["size"] for line in own], [100 * line[name] for line in own]
+                marker = _MARKERS[number % len(_MARKERS)]
+                axis.plot(sizes, shares, color=colours[variant], marker=marker, markersize=5, label=variant)
+            axis.set(title=f"{title}, {net} nets", xscale="log", ylim=(-3, 103))
+            axis.set_xticks(SIZES, [f"{size:g}" for size in SIZES])
+            axis.minorticks_off()
+            if place:
+                axis.set_xlabel("size of the shift, 1: the paper's")
+            if not column:
+                axis.set_ylabel("% of seeds and directions")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(variants))
+    return figure
+
+
+@styled
 def price(found: Sequence[Mapping[str, Any]], exact: float) -> Figure:
     """Plot the median nll against L, a line per bound of t, bars from the least to the most over seeds.
 
     ``found``: rows of ``toy2d.summary``. Variants without L are levels; ``exact`` is the true posterior's nll.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-    axis = figure.subplots()
+    figure, (axis,) = subplots(1, 1, (6.4, 4.0))
     finite = [line for line in found if line["nll_most"] is not None]
     others = [line for line in finite if "lipschitz" not in line]
     for line, colour in zip(others, variant_colours([line["variant"] for line in others]).values(), strict=True):
@@ -93,5 +131,5 @@ def price(found: Sequence[Mapping[str, Any]], exact: float) -> Figure:
     axis.set(xlabel="L, the bound of every coupling's slope", ylabel="nll on held-out points (nats)", xscale="log")
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.minorticks_off()
-    figure.legend(loc="outside right center", frameon=False, fontsize=8)
+    figure.legend(loc="outside right center")
     return figure

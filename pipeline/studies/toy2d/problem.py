@@ -36,9 +36,9 @@ def held_out(count: int) -> tuple[Tensor, Tensor]:
     return draw(count, named("toy2d", "held out"))
 
 
-def shifted(y: Tensor) -> Tensor:
+def shifted(y: Tensor, shift: tuple[float, float] = SHIFT) -> Tensor:
     """Return the out-of-distribution conditions for ``y`` ``(B, 2, 1, 1)``."""
-    return y + y.new_tensor(SHIFT)[:, None, None]
+    return y + y.new_tensor(shift)[:, None, None]
 
 
 def exact_nll(x: Tensor, y: Tensor) -> float:

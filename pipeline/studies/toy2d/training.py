@@ -46,8 +46,10 @@ def learning_rates(first: float, schedule: str, iterations: int) -> list[float]:
 def train(make: Callable[[], ToyFlow], seeds: Sequence[int], batch: int, rates: Iterable[float]) -> list[ToyFlow]:
     """Return one trained flow per seed, after a step of Adam (betas 0.9 and 0.999) for each learning rate.
 
-    A seed decides the start and the batches, so variants see equal points for equal seeds. The flows are computed
-    side by side by vmap, twice as fast as one by one; none can spoil another.
+    A seed decides the start and the batches, so variants see equal points for equal seeds. This is no trial per seed
+    in the one loop of all trainings (``pipeline.training.loop``), which trains one network: nearly all the time of such
+    small layers goes into starting them, and vmap starts each once for all seeds, twice as fast as one by one. A loss
+    that is not finite spoils its own seed alone; an interrupted study goes on at the next variant, seconds later.
     """
     x, y = draw(TRAINING_POINTS, generator("toy2d", "training points"))
     streams = [generator("toy2d", "batches", seed) for seed in seeds]
@@ -87,9 +89,9 @@ def latents(count: int) -> Tensor:
 
 
 @torch.no_grad()
-def sample(flow: ToyFlow, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the samples for conditions y and for shifted ones, each ``(B, 2, 1, 1)``."""
-    return flow.inverse(z, flow.share(y))[0], flow.inverse(z, flow.share(shifted(y)))[0]
+def sample_at(flow: ToyFlow, y: Tensor, z: Tensor) -> Tensor:
+    """Return the samples for conditions y, ``(B, 2, 1, 1)``."""
+    return flow.inverse(z, flow.share(y))[0]
 
 
 @torch.no_grad()
@@ -102,24 +104,31 @@ def measure(flow: ToyFlow, x: Tensor, y: Tensor, z: Tensor) -> dict[str, float |
     z -> x -> z on shifted conditions, float32.
     """
     known, unknown = flow.share(y), flow.share(shifted(y))
-    inside, elsewhere = sample(flow, y, z)
+    inside, elsewhere = sample_at(flow, y, z), sample_at(flow, shifted(y), z)
     return {
         "nll": _finite(-log_likelihood(flow, x, y).double().mean()),
-        "variance_ratio": _finite(_variance(elsewhere) / _variance(inside)),
-        "outside_in_distribution": _outside(inside),
-        "outside": _outside(elsewhere),
-        "nonfinite": float((~elsewhere.isfinite()).any(1).double().mean()),
+        "variance_ratio": variance_ratio(elsewhere, inside),
+        "outside_in_distribution": outside(inside),
+        "outside": outside(elsewhere),
+        "nonfinite": nonfinite(elsewhere),
         "reconstruction": _finite((flow.inverse(flow(x, known)[0], known)[0] - x).abs().max()),
         "latent_round_trip": _finite((flow(elsewhere, unknown)[0] - z).abs().max()),
     }
 
 
-def _variance(points: Tensor) -> Tensor:
-    return points.double().var(0).sum()
+def variance_ratio(unusual: Tensor, known: Tensor) -> float | None:
+    """Return the variance of points over that of others, both summed over the coordinates; None: not finite."""
+    return _finite(unusual.double().var(0).sum() / known.double().var(0).sum())
 
 
-def _outside(points: Tensor) -> float:
+def outside(points: Tensor) -> float:
+    """Return the share of points outside of [-1, 1]^2, non-finite ones included."""
     return float((~(points.abs() <= 1).all(1)).double().mean())
+
+
+def nonfinite(points: Tensor) -> float:
+    """Return the share of points that are not finite."""
+    return float((~points.isfinite()).any(1).double().mean())
 
 
 def _finite(value: Tensor) -> float | None:

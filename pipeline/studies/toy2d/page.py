@@ -1,0 +1,146 @@
+"""The toy's page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pipeline.reporting.study_page import Agreement, Comparison, PageFigure, PageTable, StudyPage
+from pipeline.studies.toy2d.shifts import DIRECTIONS, EXPLODED, LEFT, SIZES, exploded, left
+
+if TYPE_CHECKING:
+    from pipeline.studies.toy2d.study import Toy2d
+
+Row = Mapping[str, Any]
+
+
+def page(study: Toy2d, found: Sequence[Row], exact: float, often: Sequence[Row], runs: Sequence[Row]) -> StudyPage:
+    """Return the page of the study.
+
+    ``found``: rows of ``study.summary``; ``often``: of ``shifts.frequencies``; ``runs``: per variant, net and seed what
+    ``training.measure`` returns, of the variants that were trained with both nets.
+    """
+    return StudyPage(
+        name=study.name,
+        title="A 2D toy: what couplings do with conditions that nobody has seen",
+        question="Paper A, section 4.1: points of a parallelogram, restored from noisy observations and from shifted "
+        "ones. Which couplings let samples leave the box, and how often?",
+        scale=f"{study.seeds} seeds of {study.iterations:,} steps at batch {study.batch}; {len(SIZES)} sizes x "
+        f"{DIRECTIONS} directions of the shift; the paper: one flow of 8,000 steps at batch 1,000, one shift",
+        found=[f"The exact posterior has nll {exact:.3f} nats per point.", *_frequencies_in_words(often)],
+        tables=[_table(found, study.net), _frequency_table(often)],
+        figures=[
+            PageFigure(
+                "samples.png",
+                "Paper A, Fig. 2: data and conditions (left), and samples for true and for shifted conditions, per "
+                "variant and net; points outside of [-1, 1]² stand on the edge. Of each variant the seed that leaves "
+                "the box the most.",
+                "Clouds of points per variant, net and kind of condition",
+            ),
+            PageFigure(
+                "explosions.png",
+                f"How often the variance of the samples grew more than {EXPLODED:g}-fold (above), and how often more "
+                f"than {LEFT:.0%} of the samples left [-1, 1]² (below), over seeds and directions of the shift, by its "
+                "size in lengths of the paper's (0.8, -0.8).",
+                "Shares of seeds and directions against the size of the shift, a line per variant",
+            ),
+            PageFigure(
+                "nll.png",
+                "What L and the bound of the shift cost.",
+                "Median nll against L, a line per bound of the shift",
+            ),
+        ],
+        comparisons=_comparisons(runs),
+    )
+
+
+def _table(found: Sequence[Row], net: str) -> PageTable:
+    columns = (
+        "variant",
+        "nll",
+        "nll, least",
+        "nll, most",
+        "variance ratio",
+        "variance ratio, most",
+        "% outside",
+        "% outside, most",
+        "seeds exploded",
+        "seeds left",
+    )
+    rows = [
+        (
+            line["variant"],
+            *(line[f"nll_{kind}"] for kind in ("median", "least", "most")),
+            *(line[f"variance_ratio_{kind}"] for kind in ("median", "most")),
+            *(100 * line[f"outside_{kind}"] for kind in ("median", "most")),
+            line["exploded"],
+            line["left"],
+        )
+        for line in found
+    ]
+    note = (
+        f"Medians over seeds, {net} nets, the paper's shift. Exploded: variance ratio above {EXPLODED:g} or not "
+        f"finite; left: more than {LEFT:.0%} of the samples outside."
+    )
+    return PageTable("Per variant, over seeds", columns, rows, note)
+
+
+def _frequency_table(often: Sequence[Row]) -> PageTable:
+    columns = ["variant", "net"]
+    for name in ("exploded", "left"):
+        columns += [f"% {name} at {size:g}x" for size in SIZES]
+    rows = []
+    for variant, net in dict.fromkeys((line["variant"], line["net"]) for line in often):
+        own = {line["size"]: line for line in often if (line["variant"], line["net"]) == (variant, net)}
+        shares = [100 * own[size][name] for name in ("exploded", "left") for size in SIZES]
+        rows.append((variant, net, *shares))
+    note = f"Of all seeds and {DIRECTIONS} directions; sizes in lengths of the paper's shift (0.8, -0.8)."
+    return PageTable("How often, by the size of the shift", columns, rows, note)
+
+
+def _frequencies_in_words(often: Sequence[Row]) -> list[str]:
+    found = []
+    for net in dict.fromkeys(line["net"] for line in often):
+        own = [line for line in often if line["net"] == net]
+        shares = {
+            variant: max(line["exploded"] for line in own if line["variant"] == variant)
+            for variant in dict.fromkeys(line["variant"] for line in own)
+        }
+        told = ", ".join(f"{variant} {share:.0%}" for variant, share in shares.items())
+        found.append(f"Exploded, {net} nets, at the worst size of the shift: {told} of seeds and directions.")
+    return found
+
+
+def _comparisons(runs: Sequence[Row]) -> list[Comparison]:
+    cases = [
+        ("affine", "A, 3.1.1 and Fig. 2, left", "samples lie outside of [-1, 1]²", left, True),
+        ("affine", "A, 3.1.1 and Fig. 3c", "the variance explodes, more than 10,000-fold at one layer", exploded, True),
+        ("rq_spline", "A, 4.1 and Fig. 2, right", "all samples lie inside of [-1, 1]²", _any_outside, False),
+        ("rq_spline", "A, 4.1 and supplement, Fig. 2", "the variance does not explode", exploded, False),
+    ]
+    found = []
+    for variant, source, paper, happened, expected in cases:
+        for net in dict.fromkeys(run["net"] for run in runs):
+            own = [run for run in runs if (run["variant"], run["net"]) == (variant, net)]
+            if not own:
+                continue
+            count = sum(map(happened, own))
+            agreeing = count if expected else len(own) - count
+            agrees: Agreement = "yes" if agreeing == len(own) else "partly" if agreeing else "no"
+            ratios = [run["variance_ratio"] for run in own]
+            largest = "not finite" if None in ratios else f"{max(ratios):.3g}"
+            outside = 100 * max(run["outside"] for run in own)
+            ours = (
+                f"{_WORDS[happened]} in {count} of {len(own)} seeds (largest variance ratio {largest}, "
+                f"largest share outside {outside:.3g} %)"
+            )
+            what = f"{variant}, {net} nets, the paper's shift"
+            found.append(Comparison(source, what, paper, ours, agrees))
+    return found
+
+
+def _any_outside(run: Row) -> bool:
+    return bool(run["outside"] > 0)
+
+
+_WORDS = {left: f"more than {LEFT:.0%} outside", exploded: "exploded", _any_outside: "some outside"}
