@@ -6,7 +6,9 @@ from pipeline.errors import nearest
 from pipeline.stability.analyses.bad_pixels import BadPixels
 from pipeline.stability.analyses.certified_bound import CertifiedBound
 from pipeline.stability.analyses.feature_variance import FeatureVariance
+from pipeline.stability.analyses.lipschitz import Lipschitz
 from pipeline.stability.analyses.reconstruction import Reconstruction
+from pipeline.stability.analyses.spectrum import Spectrum
 from pipeline.stability.contract import Analysis, Option
 
 ANALYSES: dict[str, type[Analysis]] = {
@@ -16,6 +18,8 @@ ANALYSES: dict[str, type[Analysis]] = {
         FeatureVariance,
         Reconstruction,
         CertifiedBound,
+        Lipschitz,
+        Spectrum,
     )
 }
 
