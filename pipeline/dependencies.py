@@ -147,7 +147,7 @@ STAGES: dict[str, Dependencies] = {
             "pipeline/reporting/sections",
             "pipeline/stability/analyses",
             "pipeline/stability/measure",
-            *(f"pipeline/stability/{name}.py" for name in ("contract", "stress", "subject")),
+            *(f"pipeline/stability/{name}.py" for name in ("contract", "drawing", "stress", "subject")),
         ),
         ("profile", "seeds", "tasks", "variants", "studies"),
     ),

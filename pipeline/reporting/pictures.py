@@ -13,6 +13,7 @@ from pipeline.reporting.pixels import centre, data_uri, enlarge, jpeg
 from pipeline.reporting.results import TaskResults, VariantResults, number
 from pipeline.reporting.wording import Wording, wording_of
 from pipeline.stability.analyses.bad_pixels import STRESS_TABLE
+from pipeline.stability.contract import Picture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,6 +90,24 @@ def stress_pictures(results: TaskResults, limit: int) -> tuple[dict[str, dict[st
             break
         shown[name] = pictures
     return shown, len(worst)
+
+
+def audit_pictures(results: TaskResults, picture: Picture, limit: int) -> tuple[dict[str, Shown], int]:
+    """Return, per variant, the picture that its audit left, and how many there are.
+
+    As many as fit into ``limit`` bytes, the smallest first and one at least.
+    """
+    found = {
+        variant: _shown(read_picture(result.folder / "stability", picture.file), variant)
+        for variant, result in results.variants.items()
+        if (result.folder / "stability" / picture.file).is_file()
+    }
+    kept: set[str] = set()
+    for variant in sorted(found, key=lambda variant: len(found[variant].uri)):
+        limit -= len(found[variant].uri)
+        if not kept or limit >= 0:
+            kept.add(variant)
+    return {variant: shown for variant, shown in found.items() if variant in kept}, len(found)
 
 
 def _stress(result: VariantResults, name: str, share: float) -> Shown:

@@ -82,6 +82,15 @@ class Bars:
 Plot = Curves | Bars
 
 
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A picture that the analysis leaves of every network, as it is; the report shows it for every variant."""
+
+    file: str  # a key of ``Found.pictures``
+    caption: str
+    alt: str
+
+
 @dataclasses.dataclass
 class Found:
     """What an analysis found. A number that is None has its reason: a few words that stand in its cell."""
@@ -107,6 +116,7 @@ class Analysis(ABC):
     numbers: ClassVar[Mapping[str, Number]]  # all that ``run`` can return, in the order in which they are shown
     tables: ClassVar[Mapping[str, Sequence[str]]] = {}  # file name -> columns
     plots: ClassVar[Sequence[Plot]] = ()
+    shown: ClassVar[Sequence[Picture]] = ()  # of the pictures that ``run`` returns, those that the report shows
 
     @abstractmethod
     def run(self, subject: Subject) -> Found:

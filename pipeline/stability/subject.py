@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from models.restoration.flow import RestorationFlow
@@ -51,10 +52,31 @@ class Subject:
         shape = self.network.latent_shape(*padded.shape[2:])
         return latents(shape, range(self.draws), self.temperature, self.seed, name).to(padded.device)
 
+    def crops(self, count: int, side: int) -> tuple[list[str], Tensor, Tensor]:
+        """Return the middles of the first ``count`` held-out pictures as one batch: their names, targets
+        ``(B, 3, H, W)`` in [0, 1], and what the network sees of them.
+
+        They are square, ``side`` pixels at most, less where a picture is smaller, and a multiple of what the network
+        can take.
+        """
+        chosen, scale = self.pictures[:count], self.network.scale
+        unit = self.network.multiple * scale
+        least = min(min(target.shape[2:]) for _, target, _ in chosen)
+        side = max(unit, min(side, least) // unit * unit)
+        targets = [_middle(target, side, unit) for _, target, _ in chosen]
+        seen = [_middle(seen, side // scale, self.network.multiple) for _, _, seen in chosen]
+        return [name for name, _, _ in chosen], torch.cat(targets), torch.cat(seen)
+
     def inputs(self) -> list[Input]:
         """Return every input: held-out pictures, then stress inputs."""
         held_out = [Input(IN_DISTRIBUTION, IN_DISTRIBUTION, name, seen) for name, _, seen in self.pictures]
         return held_out + [Input(stress.name, stress.kind, stress.name, stress.seen) for stress in self.stress]
+
+
+def _middle(image: Tensor, side: int, unit: int) -> Tensor:
+    """Return the middle ``(B, C, side, side)``; it begins at multiples of ``unit``, as an input's pixels do."""
+    top, left = ((length - side) // 2 // unit * unit for length in image.shape[2:])
+    return image[:, :, top : top + side, left : left + side]
 
 
 def finite_or_none(value: float) -> float | None:

@@ -1,15 +1,17 @@
-"""The plots of every analysis that has no section of its own."""
+"""The plots and the pictures of every analysis that has no section of its own."""
 
 from __future__ import annotations
 
 import functools
 
+from pipeline.reporting.pictures import audit_pictures
 from pipeline.reporting.sections.contract import Shown, TaskSection
 from pipeline.reporting.view import TaskView
 from pipeline.stability.analyses import ANALYSES
 from pipeline.stability.analyses.bad_pixels import BadPixels
 from pipeline.stability.contract import Analysis
 
+_BYTES = 2_000_000  # of one picture of an analysis, over all tasks and variants
 _ELSEWHERE = (BadPixels,)  # in the section on stress inputs
 
 
@@ -30,4 +32,6 @@ def plot_sections() -> list[TaskSection]:
 
 def _show(analysis: type[Analysis], task: TaskView) -> Shown | None:
     drawn = [(plot, task.plots[plot.name]) for plot in analysis.plots if plot.name in task.plots]
-    return {"plots": drawn} if drawn else None
+    left = [(said, *audit_pictures(task.results, said, _BYTES // task.tasks)) for said in analysis.shown]
+    pictures = [(said, shown, in_all) for said, shown, in_all in left if shown]
+    return {"plots": drawn, "pictures": pictures} if drawn or pictures else None

@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 
 from pipeline.errors import nearest
+from pipeline.stability.analyses.attack import Attack
 from pipeline.stability.analyses.bad_pixels import BadPixels
 from pipeline.stability.analyses.certified_bound import CertifiedBound
+from pipeline.stability.analyses.feature_maps import FeatureMaps
 from pipeline.stability.analyses.feature_variance import FeatureVariance
 from pipeline.stability.analyses.lipschitz import Lipschitz
 from pipeline.stability.analyses.reconstruction import Reconstruction
+from pipeline.stability.analyses.reconstruction_by_depth import ReconstructionByDepth
 from pipeline.stability.analyses.spectrum import Spectrum
 from pipeline.stability.contract import Analysis, Option
 
@@ -16,7 +19,10 @@ ANALYSES: dict[str, type[Analysis]] = {
     for analysis in (
         BadPixels,
         FeatureVariance,
+        FeatureMaps,
         Reconstruction,
+        ReconstructionByDepth,
+        Attack,
         CertifiedBound,
         Lipschitz,
         Spectrum,
