@@ -82,6 +82,25 @@ _POINTS = (
         for name in ("actnorm", "conditional_net", "coupling", "invertible_conv", "permutation")
     ),
 )
+# What flows of pictures are made of, and the small pictures that studies train them on.
+_PICTURES = (
+    *_POINTS,
+    "models/flow/layers/split.py",
+    "models/flow/layers/squeeze.py",
+    "models/flow/multiscale.py",
+    "pipeline/datasets/__init__.py",
+    "pipeline/datasets/contract.py",
+    "pipeline/datasets/photographs.py",
+    "pipeline/datasets/sets",
+    "pipeline/feed/darkening.py",
+    "pipeline/feed/manifest.py",
+    "pipeline/pictures",
+    "pipeline/safe_pickle.py",
+    "pipeline/stability/drawing.py",
+    "pipeline/stability/measure/jacobian.py",
+    "pipeline/stability/measure/spectrum.py",
+    "pipeline/studies/small_pictures.py",
+)
 
 
 def _study(name: str, *code: str) -> Dependencies:
@@ -132,6 +151,13 @@ STAGES: dict[str, Dependencies] = {
     "stability": Dependencies(
         (*_FLOW, *_FEED, *_HELD_OUT, "pipeline/inference/sampling.py", "pipeline/options.py", "pipeline/stability"),
         (*_PROBLEM, "tasks.{task}.network.levels", "tasks.{task}.stability"),
+    ),
+    "study_density": _study(
+        "density",
+        *_PICTURES,
+        *(f"models/lab/{name}.py" for name in ("glow", "lipschitz", "log_det", "logit", "residual")),
+        "pipeline/stability/measure/ascent.py",
+        "pipeline/stability/measure/attack.py",
     ),
     "study_toy2d": _study("toy2d", *_POINTS, "models/lab/toy.py"),
     "report": Dependencies(

@@ -1,8 +1,9 @@
 """All studies; to add one: its folder, its line in STUDIES, its stage. Loads nothing heavy."""
 
 from pipeline.studies.contract import Study
+from pipeline.studies.density.study import Density
 from pipeline.studies.toy2d.study import Toy2d
 
-STUDIES: dict[str, type[Study]] = {study.name: study for study in (Toy2d,)}
+STUDIES: dict[str, type[Study]] = {study.name: study for study in (Toy2d, Density)}
 
 __all__ = ["STUDIES", "Study"]

@@ -4,8 +4,8 @@ Where paper B's text and its released code differ, the text is followed:
 
 | | text | code, as |
 |---|---|---|
-| scale of the affine coupling | sigmoid, in (0, 1), then + t (eq. 4) | sigmoid + 0.01 after the shift: ``affine_released`` |
-| scale of the modified one | in (0.5, 1) | not released for Glow |
+| affine coupling | x * sigmoid + t (eq. 4): ``affine`` | (x + t) * (sigmoid + 0.01): ``affine_released`` |
+| its modified scale | in (0.5, 1) | not released for Glow |
 | gradients that are not finite | not told | set to 0; here the step is left out, and counted |
 """
 
@@ -95,9 +95,7 @@ def _adamax(weight_decay: float) -> OptimizerFactory:
 def _plan_of_glow(study: Density, what: str) -> Plan:
     optimizer = _adamax(study.weight_decay)
     limit = int(_LEFT_OUT * study.steps)
-    return Plan(
-        what, study.steps, study.learning_rate, warmup=study.warmup, nonfinite_limit=limit, optimizer=optimizer
-    )
+    return Plan(what, study.steps, study.learning_rate, warmup=study.warmup, nonfinite_limit=limit, optimizer=optimizer)
 
 
 def _plan_of_residual(study: Density, what: str) -> Plan:
@@ -128,7 +126,7 @@ VARIANTS: dict[str, Kind] = {
 
 
 def batches(
-    pictures: Pictures, batch: int, seed: int, augment: bool
+    pictures: Pictures, batch: int, seed: int, augment: bool, device: torch.device
 ) -> Callable[[int, int], Iterator[tuple[Tensor]]]:
     """Return (start, stop) -> the batches of these steps, ``(batch, C, H, W)`` in [0, 1); a step decides its own.
 
@@ -142,7 +140,7 @@ def batches(
             chosen = pictures.train[torch.randint(len(pictures.train), (batch,), generator=source)]
             if augment:
                 chosen = torch.stack([_moved(picture, source) for picture in chosen])
-            yield (dequantize(chosen, pictures.levels, source),)
+            yield (dequantize(chosen, pictures.levels, source).to(device),)
 
     return of
 
