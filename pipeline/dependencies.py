@@ -101,6 +101,12 @@ _PICTURES = (
     "pipeline/stability/measure/spectrum.py",
     "pipeline/studies/small_pictures.py",
 )
+_DENSITY = (
+    *_PICTURES,
+    *(f"models/lab/{name}.py" for name in ("glow", "lipschitz", "log_det", "logit", "residual")),
+    "pipeline/stability/measure/ascent.py",
+    "pipeline/stability/measure/attack.py",
+)
 
 
 def _study(name: str, *code: str) -> Dependencies:
@@ -152,13 +158,9 @@ STAGES: dict[str, Dependencies] = {
         (*_FLOW, *_FEED, *_HELD_OUT, "pipeline/inference/sampling.py", "pipeline/options.py", "pipeline/stability"),
         (*_PROBLEM, "tasks.{task}.network.levels", "tasks.{task}.stability"),
     ),
-    "study_density": _study(
-        "density",
-        *_PICTURES,
-        *(f"models/lab/{name}.py" for name in ("glow", "lipschitz", "log_det", "logit", "residual")),
-        "pipeline/stability/measure/ascent.py",
-        "pipeline/stability/measure/attack.py",
-    ),
+    "study_density": _study("density", *_DENSITY),
+    # it builds its flows and measures them as the densities' study does
+    "study_flow_gan": _study("flow_gan", "pipeline/studies/density", *_DENSITY),
     "study_toy2d": _study("toy2d", *_POINTS, "models/lab/toy.py"),
     "report": Dependencies(
         (

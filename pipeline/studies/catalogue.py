@@ -2,8 +2,9 @@
 
 from pipeline.studies.contract import Study
 from pipeline.studies.density.study import Density
+from pipeline.studies.flow_gan.study import FlowGan
 from pipeline.studies.toy2d.study import Toy2d
 
-STUDIES: dict[str, type[Study]] = {study.name: study for study in (Toy2d, Density)}
+STUDIES: dict[str, type[Study]] = {study.name: study for study in (Toy2d, Density, FlowGan)}
 
 __all__ = ["STUDIES", "Study"]

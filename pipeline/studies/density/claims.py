@@ -52,7 +52,7 @@ def comparisons(found: ByVariant, digits: bool) -> list[Comparison]:
                 "affine couplings explain held-out pictures better than additive ones",
                 "3.51 against 3.55 bits per dimension",
                 f"{spread(bits['affine'])} against {spread(bits['additive'])}",
-                "cannot be told" if not gaps else _verdict(sum(gap > 0 for gap in gaps), len(gaps)),
+                "cannot be told" if not gaps else verdict(sum(gap > 0 for gap in gaps), len(gaps)),
                 note if digits else "",
             )
         )
@@ -65,7 +65,7 @@ def comparisons(found: ByVariant, digits: bool) -> list[Comparison]:
                 "a scale in (0.5, 1) costs nothing",
                 "3.50 against 3.51 bits per dimension",
                 f"{spread(bits['modified_affine'])} against {spread(bits['affine'])}",
-                "cannot be told" if not closer else _verdict(sum(closer), len(closer)),
+                "cannot be told" if not closer else verdict(sum(closer), len(closer)),
                 f"taken as agreeing within 0.1 bits per dimension; {note}" if digits else "",
             )
         )
@@ -88,7 +88,7 @@ def _samples_as_told(variant: str, own: Trials) -> Comparison:
         f"{variant}: samples with reliable bits per dimension and no visible reconstruction error",
         "no" if fails else "yes",
         f"{sum(not fault for fault in faults)} of {len(faults)} seeds",
-        _verdict(sum(fault == fails for fault in faults), len(faults)),
+        verdict(sum(fault == fails for fault in faults), len(faults)),
         "" if fails else "over the samples drawn; rare ones may be missed",
     )
 
@@ -102,9 +102,9 @@ def _unfamiliar(variant: str, own: Trials) -> Comparison:
         for value, one in zip(sizes, own, strict=True)
     ]
     familiar = most(of_sets(own, "largest", (TEST,)))
-    verdict = _verdict(sum(bad == fails for bad in unstable), len(unstable))
-    if fails and verdict == "yes" and broken < 1:
-        verdict = "partly"
+    agrees = verdict(sum(bad == fails for bad in unstable), len(unstable))
+    if fails and agrees == "yes" and broken < 1:
+        agrees = "partly"
     return Comparison(
         "B, Fig. 4",
         f"{variant}: inputs unlike the data",
@@ -114,7 +114,7 @@ def _unfamiliar(variant: str, own: Trials) -> Comparison:
         f"{broken:.1%} of noise not finite; largest errors per seed: "
         + ", ".join("none finite" if value is None else f"{value:.1e}" for value in sizes)
         + f"; held-out pictures {'not finite' if familiar is None else format(familiar, '.1e')}",
-        verdict,
+        agrees,
         f"an error above {_STABLE:g} is taken as unstable; couplings here are far fewer" if fails else "",
     )
 
@@ -134,10 +134,11 @@ def _attack(variant: str, own: Trials) -> Comparison:
         "reconstructions become NaN" if fails else "stays stable",
         f"{broken:.0%} not finite; largest errors {spread(after)}, at the start "
         f"{'not finite' if before is None else format(before, '.1e')}",
-        _verdict(sum(bad == fails for bad in unstable), len(unstable)),
+        verdict(sum(bad == fails for bad in unstable), len(unstable)),
         "CelebA at 64 x 64 and 16 blocks at each of 4 scales there",
     )
 
 
-def _verdict(agreeing: int, seeds: int) -> Agreement:
+def verdict(agreeing: int, seeds: int) -> Agreement:
+    """Return "yes" if all seeds agree, "no" if none does, else "partly"."""
     return "yes" if agreeing == seeds else "no" if not agreeing else "partly"

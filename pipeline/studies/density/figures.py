@@ -88,16 +88,18 @@ def _dot(axis: Axes, across: float, up: float, colour: str, marker: str) -> None
 
 
 @styled
-def watched(found: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], what: Mapping[str, str]) -> Figure:
+def watched(
+    found: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], what: Mapping[str, str], linear: Sequence[str]
+) -> Figure:
     """Plot values along the training, a line per seed: ``found[variant][seed]`` are rows with "step".
 
-    ``what``: key of a row -> label; all but bits per dimension have an axis of powers of ten. A value that is not
-    finite is a cross on the upper edge.
+    ``what``: key of a row -> label; all but those named ``linear`` have an axis of powers of ten. A value that is not
+    finite, None, is a cross on the upper edge.
     """
     figure, axes = subplots(1, len(what), (2.6 * len(what), 3.0))
     colours = variant_colours(list(found))
     for axis, (key, label) in zip(axes, what.items(), strict=True):
-        axis.set(xlabel="update", title=label, yscale="linear" if key == "bits_per_dim" else "log")
+        axis.set(xlabel="update", title=label, yscale="linear" if key in linear else "log")
         for variant, seeds in found.items():
             for rows in seeds:
                 known = [(row["step"], row[key]) for row in rows if row[key] is not None]

@@ -121,13 +121,14 @@ def sample(
 class AtPoint(NamedTuple):
     """Of the whole Jacobian at one picture, in float64; None where an entry is not finite.
 
-    ``log_det_error``: |numeric - analytic| log-determinant, nats; of a flow whose own is random, of its mean over
-    ``_ESTIMATES`` and so with a ``standard_error`` (else 0).
+    ``log_det``: numeric, nats, from the singular values. ``log_det_error``: how far the analytic one is from it; of a
+    flow whose own is random, its mean over ``_ESTIMATES``, and so with a ``standard_error`` (else 0).
     """
 
     condition_number: float | None
     smallest: float | None
     largest: float | None
+    log_det: float | None
     log_det_error: float | None
     standard_error: float
 
@@ -142,7 +143,7 @@ def at_point(flow: Bijection, x: Tensor, low: float, random_log_det: bool) -> At
     error = float(said.std() / math.sqrt(len(said))) if random_log_det else 0.0
     values = singular_values(exact, point)
     if values is None or not bool(said.isfinite().all()):
-        return AtPoint(None, None, None, None, 0.0)
+        return AtPoint(None, None, None, None, None, 0.0)
     largest, smallest = float(values[0]), float(values[-1])
     numeric = sum(math.log(value) if value > 0 else -math.inf for value in values.tolist())
     difference = abs(numeric - float(said.mean()))
@@ -150,6 +151,7 @@ def at_point(flow: Bijection, x: Tensor, low: float, random_log_det: bool) -> At
         largest / smallest if smallest > 0 else None,
         smallest,
         largest,
+        numeric if math.isfinite(numeric) else None,
         difference if math.isfinite(difference) else None,
         error,
     )

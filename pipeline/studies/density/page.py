@@ -72,6 +72,7 @@ def write_results(study: Density, out: Path, trials: Trials) -> StudyPage:
                 "error_uniform": "largest error, uniform noise",
                 "condition_number": "condition number, held out",
             },
+            linear=("bits_per_dim",),
         ),
     }  # fmt: skip
     for name, figure in drawn.items():

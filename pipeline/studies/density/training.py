@@ -111,16 +111,15 @@ def _plan_of_residual(study: Density, what: str) -> Plan:
     )
 
 
+# Glow's couplings
+GLOWS: dict[str, Transform] = {
+    "additive": Additive(),  # eq. 3
+    "affine": RangedAffine(least=0.0),  # eq. 4
+    "modified_affine": RangedAffine(),
+    "affine_released": RangedAffine(least=0.01, most=1.01, shift_first=True),
+}
 VARIANTS: dict[str, Kind] = {
-    **{
-        name: Kind(-0.5, functools.partial(_glow, transform), _plan_of_glow)
-        for name, transform in {
-            "additive": Additive(),  # eq. 3
-            "affine": RangedAffine(least=0.0),  # eq. 4
-            "modified_affine": RangedAffine(),
-            "affine_released": RangedAffine(least=0.01, most=1.01, shift_first=True),
-        }.items()
-    },
+    **{name: Kind(-0.5, functools.partial(_glow, transform), _plan_of_glow) for name, transform in GLOWS.items()},
     "residual": Kind(0.0, _residual, _plan_of_residual),
 }
 
