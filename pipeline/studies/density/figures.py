@@ -79,6 +79,7 @@ def errors(found: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> Fi
         axis.plot([], [], "o", color=colours[variant], label=variant)
     axis.set_xticks(range(len(names)), names, rotation=20)
     axis.set(yscale="log", ylabel="largest error of a picture (L2)")
+    axis.set_ylim(top=axis.get_ylim()[1] * 1e4)  # room for the shares
     figure.legend(loc="outside lower center", ncols=len(found))
     return figure
 

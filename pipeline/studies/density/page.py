@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.files import write_bytes, write_csv, write_json
 from pipeline.reporting.study_page import PageFigure, PageTable, StudyPage
@@ -15,10 +15,8 @@ from pipeline.studies.density import figures
 from pipeline.studies.density.claims import TABLE_1, ByVariant, Trials, comparisons, most, of_sets, spread
 from pipeline.studies.density.inputs import TEST
 from pipeline.studies.density.measure import CHAINED, RELIABLE, VISIBLE
+from pipeline.studies.density.options import DensityOptions
 from pipeline.studies.small_pictures import DIGITS
-
-if TYPE_CHECKING:
-    from pipeline.studies.density.study import Density
 
 _PICTURES = ("pictures_of_sets", "samples", "data")  # what only the figures need
 _NUMBERS = (
@@ -43,7 +41,7 @@ _NUMBERS = (
 )
 
 
-def write_results(study: Density, out: Path, trials: Trials) -> StudyPage:
+def write_results(study: DensityOptions, out: Path, trials: Trials) -> StudyPage:
     """Write all files to ``out``, return the page."""
     kept = [{name: value for name, value in one.items() if name not in _PICTURES} for one in trials]
     write_json(
@@ -93,7 +91,7 @@ def _flat(errors: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {f"{kind} {name}": one[kind] for name, one in errors.items() for kind in ("mean", "largest", "nonfinite")}
 
 
-def page(study: Density, found: ByVariant) -> StudyPage:
+def page(study: DensityOptions, found: ByVariant) -> StudyPage:
     """Return the page, from the trials of every variant."""
     digits = study.source == DIGITS
     data = "scikit-learn's digits, 8 x 8, 17 levels" if digits else "CIFAR-10"

@@ -9,7 +9,8 @@ import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.errors import ConfigError
-from pipeline.studies.contract import Study, at_least_one, chosen, option
+from pipeline.studies.contract import at_least_one, chosen
+from pipeline.studies.density.options import DensityOptions
 from pipeline.studies.small_pictures import DIGITS, check_source
 
 if TYPE_CHECKING:
@@ -26,37 +27,11 @@ _POSITIVE = ("learning_rate", "residual_learning_rate", "residual_clip_norm", "a
 
 
 @dataclasses.dataclass(frozen=True)
-class Density(Study):
-    """The options; params.yaml has the paper's under ``studies.paper``."""
+class Density(DensityOptions):
+    """The study; its options are in options.py."""
 
     name: ClassVar[str] = "density"
     title: ClassVar[str] = "paper B's densities of small pictures: bits per dimension, and where inverses fail"
-
-    source: str = option(DIGITS, "digits (scikit-learn's), or a folder of CIFAR-10")
-    variants: str = option("additive,affine,modified_affine,residual", "which flows, separated by commas")
-    seeds: int = option(3, "flows per variant")
-    levels: int = option(3, "levels of every flow, each with a squeeze")
-    blocks: int = option(4, "steps of Glow per level")
-    hidden: int = option(32, "channels inside of Glow's couplings")
-    permutation: str = option("reverse", "of Glow's channels: reverse, shuffle, learned or fixed_orthogonal")
-    steps: int = option(250, "updates of a Glow")
-    batch: int = option(64, "pictures per update")
-    learning_rate: float = option(1e-3, "of Adamax")
-    weight_decay: float = option(5e-5, "of Adamax")
-    warmup: int = option(25, "updates in which the learning rate rises")
-    augment: bool = option(False, "flip and move training pictures; not for digits")
-    residual_blocks: int = option(2, "blocks of the residual flow per level")
-    residual_hidden: int = option(32, "channels inside of its blocks")
-    residual_steps: int = option(100, "its updates")
-    residual_learning_rate: float = option(1e-3, "of its Adam")
-    residual_clip_norm: float = option(1.0, "of its gradients")
-    exact_terms: int = option(2, "terms of its log-determinant that are always computed")
-    pictures: int = option(100, "pictures per set that are reconstructed, and samples")
-    others: str = option("", "more sets to reconstruct, NAME=FOLDER,... such as svhn=/data/svhn")
-    attack_pictures: int = option(4, "pictures that are attacked inside of their dequantization box")
-    attack_steps: int = option(20, "steps of the attack")
-    attack_step: float = option(0.1, "size of one, in halves of the box's side")
-    watched: int = option(5, "how often stability is measured while training")
 
     def check(self) -> None:
         """Raise ConfigError or DataError for a wrong option."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,12 +28,10 @@ from models.lab.log_det import Roulette
 from models.lab.residual import residual_flow
 from pipeline.objective import Objective
 from pipeline.seeds import generator
+from pipeline.studies.density.options import DensityOptions
 from pipeline.studies.small_pictures import Pictures, bits_per_dim, dequantize
 from pipeline.training.loop import Plan
 from pipeline.training.optimizers import OptimizerFactory, adam
-
-if TYPE_CHECKING:
-    from pipeline.studies.density.study import Density
 
 _ITERATIONS = 5  # of power iteration after a step, as in Residual Flows
 _CHUNK = 256  # pictures at a time where nothing is trained
@@ -44,8 +42,8 @@ class Kind(NamedTuple):
     """A kind of flow. ``low``: what stands for 0 in its range of values, which has length 1."""
 
     low: float
-    build: Callable[[Density, tuple[int, int, int]], Bijection]
-    plan: Callable[[Density, str], Plan]
+    build: Callable[[DensityOptions, tuple[int, int, int]], Bijection]
+    plan: Callable[[DensityOptions, str], Plan]
 
 
 class NegativeLogLikelihood(Objective):
@@ -65,11 +63,11 @@ class NegativeLogLikelihood(Objective):
         return -(standard_normal_log_prob(z) + log_det).mean()
 
 
-def _glow(transform: Transform, study: Density, shape: tuple[int, int, int]) -> Bijection:
+def _glow(transform: Transform, study: DensityOptions, shape: tuple[int, int, int]) -> Bijection:
     return Glow(transform, study.levels, study.blocks, study.hidden, study.permutation, shape[0])
 
 
-def _residual(study: Density, shape: tuple[int, int, int]) -> Bijection:
+def _residual(study: DensityOptions, shape: tuple[int, int, int]) -> Bijection:
     channels, height, width = shape
     return residual_flow(
         channels,
@@ -92,13 +90,13 @@ def _adamax(weight_decay: float) -> OptimizerFactory:
     return make
 
 
-def _plan_of_glow(study: Density, what: str) -> Plan:
+def _plan_of_glow(study: DensityOptions, what: str) -> Plan:
     optimizer = _adamax(study.weight_decay)
     limit = int(_LEFT_OUT * study.steps)
     return Plan(what, study.steps, study.learning_rate, warmup=study.warmup, nonfinite_limit=limit, optimizer=optimizer)
 
 
-def _plan_of_residual(study: Density, what: str) -> Plan:
+def _plan_of_residual(study: DensityOptions, what: str) -> Plan:
     steps = study.residual_steps
     return Plan(
         what,

@@ -6,17 +6,15 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.files import write_bytes, write_csv, write_json
 from pipeline.reporting.study_page import Comparison, PageFigure, PageTable, StudyPage
 from pipeline.reporting.style import to_png
 from pipeline.studies.density import figures
 from pipeline.studies.density.claims import spread, verdict
+from pipeline.studies.flow_gan.options import FlowGanOptions
 from pipeline.studies.small_pictures import DIGITS
-
-if TYPE_CHECKING:
-    from pipeline.studies.flow_gan.study import FlowGan
 
 ByObjective = Mapping[str, Sequence[dict[str, Any]]]
 # Table 13: bits per dimension (paper B's own rows; Grover et al.'s are 3.54, 8.53, 4.21), CIFAR-10
@@ -48,7 +46,7 @@ _WATCHED = {
 }
 
 
-def write_results(study: FlowGan, out: Path, trials: Sequence[dict[str, Any]]) -> StudyPage:
+def write_results(study: FlowGanOptions, out: Path, trials: Sequence[dict[str, Any]]) -> StudyPage:
     """Write all files to ``out``, return the page."""
     kept = [{name: value for name, value in one.items() if name not in ("samples", "data")} for one in trials]
     write_json(
@@ -74,7 +72,7 @@ def write_results(study: FlowGan, out: Path, trials: Sequence[dict[str, Any]]) -
     return page(study, found)
 
 
-def page(study: FlowGan, found: ByObjective) -> StudyPage:
+def page(study: FlowGanOptions, found: ByObjective) -> StudyPage:
     """Return the page, from the trials of every objective."""
     data = "scikit-learn's digits, 8 x 8, 17 levels" if study.source == DIGITS else "CIFAR-10"
     return StudyPage(

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,13 +27,11 @@ from pipeline.console import progress
 from pipeline.errors import Interrupted
 from pipeline.seeds import generator
 from pipeline.studies.flow_gan.discriminator import gradient_penalty
+from pipeline.studies.flow_gan.options import FlowGanOptions
 from pipeline.studies.small_pictures import Pictures, dequantize
 from pipeline.studies.trial import Trial
 from pipeline.training.checkpoints import CheckpointStore
 from pipeline.training.stopping import stop_requests
-
-if TYPE_CHECKING:
-    from pipeline.studies.flow_gan.study import FlowGan
 
 BETAS = (0.5, 0.99)  # Table 12
 LOW = -0.5  # what stands for 0 in the flow's range
@@ -50,7 +48,7 @@ class Weights(NamedTuple):
 class Players:
     """Flow, discriminator and their optimizers; what a checkpoint holds."""
 
-    def __init__(self, flow: Bijection, judge: nn.Module, study: FlowGan) -> None:
+    def __init__(self, flow: Bijection, judge: nn.Module, study: FlowGanOptions) -> None:
         self.flow, self.judge = flow, judge
         self.of_flow = torch.optim.Adam(flow.parameters(), lr=study.learning_rate, betas=BETAS)
         self.of_judge = torch.optim.Adam(judge.parameters(), lr=study.judge_learning_rate, betas=BETAS)
@@ -74,7 +72,7 @@ class Players:
 
 def train(
     trial: Trial,
-    study: FlowGan,
+    study: FlowGanOptions,
     players: Players,
     pictures: Pictures,
     weights: Weights,
@@ -115,7 +113,7 @@ def _tell(trial: Trial, players: Players, watch: Callable[[Bijection], Row]) -> 
 
 def _step(
     players: Players,
-    study: FlowGan,
+    study: FlowGanOptions,
     pictures: Pictures,
     weights: Weights,
     source: torch.Generator,
