@@ -98,6 +98,31 @@ _POINTS_OF_B = (*_POINTS, "models/lab/lipschitz.py", "models/lab/points.py")
 # Singular values of any map.
 _SPECTRUM = tuple(f"pipeline/stability/measure/{name}.py" for name in ("jacobian", "spectrum"))
 _PLANE = ("pipeline/studies/plane.py", "pipeline/stability/measure/jacobian.py")
+# What flows of pictures are made of, and the small pictures that studies train them on.
+_PICTURES = (
+    *_POINTS,
+    "models/flow/layers/split.py",
+    "models/flow/layers/squeeze.py",
+    "models/flow/multiscale.py",
+    "pipeline/datasets/__init__.py",
+    "pipeline/datasets/contract.py",
+    "pipeline/datasets/photographs.py",
+    "pipeline/datasets/sets",
+    "pipeline/feed/darkening.py",
+    "pipeline/feed/manifest.py",
+    "pipeline/pictures",
+    "pipeline/safe_pickle.py",
+    "pipeline/stability/drawing.py",
+    "pipeline/stability/measure/jacobian.py",
+    "pipeline/stability/measure/spectrum.py",
+    "pipeline/studies/small_pictures.py",
+)
+_DENSITY = (
+    *_PICTURES,
+    *(f"models/lab/{name}.py" for name in ("glow", "lipschitz", "log_det", "logit", "residual")),
+    "pipeline/stability/measure/ascent.py",
+    "pipeline/stability/measure/attack.py",
+)
 
 
 def _study(name: str, *code: str) -> Dependencies:
@@ -167,6 +192,9 @@ STAGES: dict[str, Dependencies] = {
         "pipeline/stability/measure/spectrum.py",
         "pipeline/training/regularizers.py",
     ),
+    "study_density": _study("density", *_DENSITY),
+    # it builds its flows and measures them as the densities' study does
+    "study_flow_gan": _study("flow_gan", "pipeline/studies/density", *_DENSITY),
     "report": Dependencies(
         (
             *_FLOW,
