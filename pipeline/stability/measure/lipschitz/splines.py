@@ -26,23 +26,24 @@ import functools
 import math
 from typing import NamedTuple
 
+import torch
+
 from models.flow.transforms import CertifiedSpline, RationalQuadraticSpline
 from models.flow.transforms.certified_spline import bin_slopes
 from pipeline.stability.measure.lipschitz.regions import Derivatives, Interval, Region, sigmoid
 
 
 class Steepest(NamedTuple):
-    """The extremes of a spline of two bins, and |d(x_k)|, |d(y_k)| by w and h, |dd| / d and |dd| by v, |dt| by t."""
+    """The extremes of a spline of two bins, and of how fast its knot moves with raw parameters."""
 
-    bound: float
     slopes: tuple[float, float]  # l_f, L_f
     steepest_bin: float
     width: float  # of a bin, the largest
     height: float
-    knot_by_w: tuple[float, float]  # x_k, y_k
+    knot_by_w: tuple[float, float]  # |dx_k/dw|, |dy_k/dw|
     knot_by_h: tuple[float, float]
-    slope_by_v: float
-    log_slope_by_v: float
+    slope_by_v: float  # |dd/dv|
+    log_slope_by_v: float  # |dd/dv| / d
 
     def by_slope(self) -> float:
         """Return the bound of |df/dv|."""
@@ -72,49 +73,47 @@ def spline(transform: RationalQuadraticSpline | CertifiedSpline, region: Region)
 @spline.register
 def _(transform: RationalQuadraticSpline, region: Region) -> Steepest:
     w, h, v, _ = region.raw
-    span, rest = 2.0 * transform.bound * (1.0 - 2.0 * transform.eps), 1.0 - transform.eps
-    x, y = (tuple(span * (sigmoid(end) - 0.5) for end in raw) for raw in (w, h))
-    grown = tuple(rest * math.exp(max(-20.0, min(end, 20.0))) for end in v)  # d - eps, as the transform limits v
-    d = transform.eps + grown[0], transform.eps + grown[1]
-    by_w, by_h = (_steepest_sigmoid(raw) * span for raw in (w, h))
-    return _two_bins(transform, x, y, d, (by_w, 0.0), (0.0, by_h), grown[1], 1.0)  # type: ignore[arg-type]
+    # x_k = span (sigma(w) - 1/2), y_k likewise; d - eps is what v multiplies
+    (by_w, _, _), (_, by_h, _) = _knot(transform, math.inf, 0.0, 0.0), _knot(transform, 0.0, math.inf, 0.0)
+    by_w, by_h = (2.0 * half * _steepest_sigmoid(raw) for half, raw in ((by_w, w), (by_h, h)))
+    by_v = _knot(transform, 0.0, 0.0, v[1])[2] - transform.eps
+    return _two_bins(transform, region, (by_w, 0.0), (0.0, by_h), by_v, 1.0)
 
 
 @spline.register
 def _(transform: CertifiedSpline, region: Region) -> Steepest:
-    w, h, v, _ = (tuple(math.tanh(end) for end in raw) for raw in region.raw)
-    low, high = bin_slopes(transform.lipschitz)
-    half = transform.bound
-    p = half * (1.0 - low) / (high - low)
-    r = half - p
-    x = (p * w[0] + r * h[0], p * w[1] + r * h[1])
-    y = (p * high * w[0] + r * low * h[0], p * high * w[1] + r * low * h[1])
+    w, h, v = ((math.tanh(low), math.tanh(high)) for low, high in region.raw[:3])
+    # x_k and y_k are linear in tanh(w) and tanh(h)
+    along_w, along_h = (_knot(transform, *raw)[:2] for raw in ((math.inf, 0.0, 0.0), (0.0, math.inf, 0.0)))
+    by_w, by_h = ((x * most, y * most) for (x, y), most in ((along_w, _steepest_tanh(w)), (along_h, _steepest_tanh(h))))
     log_m = 0.5 * math.log(transform.lipschitz)
-    d = (math.exp(log_m * v[0]), math.exp(log_m * v[1]))
     # d = e^(log_m tau) by v: log_m (1 - tau^2) e^(log_m tau), largest at tau = (sqrt(1 + log_m^2) - 1) / log_m
     tau = max(v[0], min((math.sqrt(1.0 + log_m**2) - 1.0) / log_m, v[1]))
-    by_v, by_w, by_h = log_m * (1.0 - tau**2) * math.exp(log_m * tau), _steepest_tanh(w), _steepest_tanh(h)
-    return _two_bins(
-        transform, x, y, d, (p * by_w, p * high * by_w), (r * by_h, r * low * by_h), by_v, log_m * _steepest_tanh(v)
-    )
+    by_v = log_m * (1.0 - tau**2) * math.exp(log_m * tau)
+    return _two_bins(transform, region, by_w, by_h, by_v, log_m * _steepest_tanh(v))
+
+
+def _knot(transform: RationalQuadraticSpline | CertifiedSpline, w: float, h: float, v: float) -> tuple[float, ...]:
+    """Return x_k, y_k and d, as the transform itself computes them; all grow with w, h and v."""
+    raw = torch.tensor([w, h, v], dtype=torch.float64)
+    return tuple(map(float, transform._knot(*raw.clone().unbind())))
 
 
 def _two_bins(
     transform: RationalQuadraticSpline | CertifiedSpline,
-    x: Interval,
-    y: Interval,
-    d: Interval,
+    region: Region,
     knot_by_w: tuple[float, float],
     knot_by_h: tuple[float, float],
     slope_by_v: float,
     log_slope_by_v: float,
 ) -> Steepest:
-    """Return the extremes for a knot in ``x`` times ``y`` of slope in ``d``, no worse than what is certified.
+    """Return the extremes for the knots of the region, no worse than what is certified.
 
     f' lies within min(m, D^2 / M) and max(M, 2 D^2 / (D + m)), m and M the smaller and the larger slope at a bin's
     ends (docs/certified-spline.md); both grow with D, the lower one falls as M grows, the upper one as m falls.
     """
     bound = transform.bound
+    x, y, d = zip(*(_knot(transform, *(raw[end] for raw in region.raw[:3])) for end in (0, 1)), strict=True)
     widths, heights = (((bound + ends[0], bound + ends[1]), (bound - ends[1], bound - ends[0])) for ends in (x, y))
     flattest = min(height[0] / width[1] for width, height in zip(widths, heights, strict=True))
     steepest = max(height[1] / max(width[0], 1e-300) for width, height in zip(widths, heights, strict=True))
@@ -126,7 +125,7 @@ def _two_bins(
     least = max(min(small, flattest**2 / large), certain[0])
     most = min(max(large, 2.0 * steepest**2 / (steepest + small)), certain[1])
     width, height = max(widths[0][1], widths[1][1]), max(heights[0][1], heights[1][1])
-    return Steepest(bound, (least, most), steepest, width, height, knot_by_w, knot_by_h, slope_by_v, log_slope_by_v)
+    return Steepest((least, most), steepest, width, height, knot_by_w, knot_by_h, slope_by_v, log_slope_by_v)
 
 
 def _steepest_sigmoid(raw: Interval) -> float:

@@ -17,6 +17,7 @@ REGIONS = [  # intervals of the raw parameters, and the radius
     ((-4.0, 4.0), 3.0),
     ((1.0, 1.5), 0.2),
     ((-6.0, -2.0), 0.45),
+    ((0.7, 0.7), 0.5),
 ]
 
 
@@ -71,6 +72,17 @@ def test_affine_bounds_are_attained(name, inverse, interval, radius):
     slope, parameters = reached(transform, inverse, interval, radius, points=801)
     assert slope == pytest.approx(bound.slope, rel=1e-6)
     assert parameters == pytest.approx(bound.parameters, rel=1e-3)
+
+
+@pytest.mark.parametrize("spline", [t for t in TRANSFORM_CASES.values() if isinstance(t, SPLINES)], ids=str)
+@pytest.mark.parametrize("knot", [(-1.5, 1.0), (0.5, -0.5), (2.0, 1.0), (-2.0, -1.5)])
+def test_the_steepest_of_known_knots_is_attained(spline, knot):
+    """With slope 1 at the knot as at the edges, 2 D^2 / (D + 1) is the slope in the middle of the steeper bin."""
+    raw = torch.tensor([*knot, 0.0, 0.0], dtype=torch.float64)
+    bound = forward_derivatives(spline, Region(1.0, tuple((value, value) for value in raw.tolist()))).slope
+    x = torch.linspace(-spline.bound, spline.bound, 20001, dtype=torch.float64)
+    found = spline.forward(x.view(1, 1, 1, -1), raw.view(1, 4, 1, 1).expand(1, 4, 1, len(x)))[1].exp().max()
+    assert bound * (1 - 1e-4) <= found <= bound * (1 + 1e-12)
 
 
 # of the slope, and of w, h, v, t: what is met at least; the rest is what the proofs give away
