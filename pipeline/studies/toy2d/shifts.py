@@ -15,7 +15,7 @@ from pipeline.studies.toy2d.problem import SHIFT, shifted
 
 SIZES = (0.5, 1.0, 2.0, 4.0)  # in lengths of the paper's shift
 DIRECTIONS = 8  # evenly spread, the paper's among them
-POINTS = 2000  # samples per shift
+POINTS = 500  # samples per shift
 EXPLODED = 10.0  # a variance ratio above it
 LEFT = 0.1  # a flow has left the box if a larger share of its samples lies outside
 

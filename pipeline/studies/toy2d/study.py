@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -73,8 +73,9 @@ class Toy2d(Study):
     variants: str = option(",".join(VARIANTS), "which ones, separated by commas")
     both_nets: str = option(
         "affine,bounded,rq_spline,certified_L4_t0.3",
-        "those of them to train with the other net, too, and to draw",
+        "those of them to train with the other net, too, to shift and to draw",
     )
+    other_rate: float = option(1e-3, "of the first step of those with the other net")
 
     def check(self) -> None:
         """Raise ConfigError for a wrong option."""
@@ -84,10 +85,13 @@ class Toy2d(Study):
         at_least_one(self, "seeds", "iterations", "batch", "depth", "width")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ConfigError(f"--learning-rate: {self.learning_rate} is not a finite number > 0")
+        if not (math.isfinite(self.other_rate) and self.other_rate > 0):
+            raise ConfigError(f"--other-rate: {self.other_rate} is not a finite number > 0")
         chosen(self, "net", NETS)
         chosen(self, "schedule", SCHEDULES)
-        chosen(self, "variants", VARIANTS)
-        chosen(self, "both_nets", VARIANTS)
+        names = chosen(self, "variants", VARIANTS)
+        if not any(name in names for name in chosen(self, "both_nets", VARIANTS)):
+            raise ConfigError(f"--both-nets: none of {self.both_nets} is among --variants {self.variants}; name one")
 
     def run(self, lab: Lab) -> StudyPage:
         """Train and measure every variant; write results.json, results.csv, shifts.csv and three figures."""
@@ -111,8 +115,8 @@ class Toy2d(Study):
         x, y = toy_problem.held_out(HELD_OUT)
         exact = toy_problem.exact_nll(x, y)
         rows = [{"variant": one["variant"], **row} for one in trials if one["net"] == self.net for row in one["runs"]]
-        by_shift = _rows_of(trials, "shifts")
-        often = frequencies(_rows_of(both, "shifts"))
+        by_shift = _rows_of(both, "shifts")
+        often = frequencies(by_shift)
         write_csv(out / "shifts.csv", SHIFT_COLUMNS, by_shift)
         write_csv(out / "results.csv", _COLUMNS, rows)
         found = summary(rows)
@@ -140,6 +144,11 @@ def _rows_of(trials: Sequence[dict[str, Any]], part: str) -> list[dict[str, Any]
     return [{"variant": one["variant"], "net": one["net"], **row} for one in trials for row in one[part]]
 
 
+def _astray(run: Mapping[str, Any]) -> tuple[float, float]:
+    ratio = run["variance_ratio"]
+    return run["outside"], math.inf if ratio is None else ratio
+
+
 def _train_and_measure(study: Toy2d, trial: Trial) -> dict[str, Any]:
     """Return the measures of all seeds of a variant with a net, and samples of the one that goes farthest astray."""
     from models.flow.transforms import TRANSFORMS
@@ -156,11 +165,13 @@ def _train_and_measure(study: Toy2d, trial: Trial) -> dict[str, Any]:
     make = functools.partial(
         ToyFlow, TRANSFORMS[variant.transform](**variant.options), study.depth, study.width, str(trial.tags["net"])
     )
-    rates = toy_training.learning_rates(study.learning_rate, study.schedule, study.iterations)
+    rate = study.learning_rate if trial.tags["net"] == study.net else study.other_rate
+    rates = toy_training.learning_rates(rate, study.schedule, study.iterations)
     flows = toy_training.train(make, range(study.seeds), study.batch, rates)
     runs = [{"seed": seed, **toy_training.measure(flow, x, y, z)} for seed, flow in enumerate(flows)]
-    shifts = [{"seed": seed, **row} for seed, flow in enumerate(flows) for row in measure_shifts(flow, y, z)]
-    worst = max(runs, key=lambda run: (run["outside"], run["variance_ratio"] or math.inf))["seed"]
+    shifted_flows = flows if trial.tags["variant"] in study.both_nets.split(",") else []
+    shifts = [{"seed": seed, **row} for seed, flow in enumerate(shifted_flows) for row in measure_shifts(flow, y, z)]
+    worst = max(runs, key=_astray)["seed"]
     clouds = [toy_training.sample_at(flows[worst], conditions, z) for conditions in (y, toy_problem.shifted(y))]
     return {"runs": runs, "shifts": shifts, "samples": toy_figures.as_lists(clouds)}
 

@@ -16,6 +16,7 @@ from models.lab.toy import NETS, ToyFlow
 from pipeline.errors import ConfigError
 from pipeline.studies.catalogue import STUDIES
 from pipeline.studies.toy2d import problem as toy_problem
+from pipeline.studies.toy2d import shifts
 from pipeline.studies.toy2d import training as toy_training
 from pipeline.studies.toy2d.study import Toy2d, summary
 
@@ -112,6 +113,37 @@ def test_what_is_not_finite_is_no_number_and_lies_outside():
     assert found["outside"] == found["nonfinite"] == 1
 
 
+def test_shifts_go_around_the_papers():
+    found = shifts.vectors()
+    assert found[shifts.SIZES.index(1.0) * shifts.DIRECTIONS] == (1.0, 0, pytest.approx((0.8, -0.8)))
+    for size, _, (across, up) in found:
+        assert math.hypot(across, up) == pytest.approx(size * 0.8 * math.sqrt(2))
+    assert len({vector for *_, vector in found}) == len(found)
+
+
+def test_a_flow_that_stretches_to_the_right_explodes_there_alone():
+    """Conditions near 0 are above 1/2 in the first coordinate for shifts that point to the right, far enough."""
+    y, z = torch.zeros(50, 2, 1, 1), 0.1 * torch.randn(50, 2, 1, 1, generator=torch.Generator().manual_seed(0))
+    rows = shifts.measure_shifts(Stretching(20.0), y, z)
+    for row, (size, direction, (across, _)) in zip(rows, shifts.vectors(), strict=True):
+        assert (row["size"], row["direction"]) == (size, direction)
+        assert shifts.exploded(row) == shifts.left(row) == (across > 0.5)
+        assert row["variance_ratio"] == pytest.approx(400.0 if across > 0.5 else 1.0, rel=1e-4)
+
+
+def test_frequencies_count_seeds_and_directions():
+    calm, loud = {"variance_ratio": 1.0, "outside": 0.0, "nonfinite": 0.0}, {"variance_ratio": None, "outside": 1.0}
+    rows = [
+        {"variant": "affine", "net": "plain", "size": 1.0, "seed": seed, "direction": direction, **calm}
+        | (loud if (seed, direction) in ((0, 0), (0, 1), (2, 1)) else {})
+        for seed in range(4)
+        for direction in range(2)
+    ]
+    (found,) = shifts.frequencies(rows)
+    assert (found["exploded"], found["left"], found["cases"]) == (3 / 8, 3 / 8, 8)
+    assert (found["seeds_exploded"], found["seeds_left"]) == (2 / 4, 2 / 4)
+
+
 def test_the_summary_counts_seeds():
     row = dict.fromkeys(("outside_in_distribution", "nonfinite", "reconstruction", "latent_round_trip"), 0.0)
     runs = [(-5.0, 1.0, 0.0), (-4.0, 11.0, 0.2), (None, None, 1.0)]
@@ -127,14 +159,24 @@ def test_the_summary_counts_seeds():
 
 def test_a_whole_run(tmp_path, capsys):
     names = ["affine", "certified_L2_t0.1", "certified_L4_t0.1"]
-    run_in(tmp_path, Toy2d(**TINY, variants=",".join(names)))
+    page = run_in(tmp_path, Toy2d(**TINY, variants=",".join(names), both_nets="affine,rq_spline"))
     content = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert [(row["variant"], row["seed"]) for row in content["runs"]] == [(n, s) for n in names for s in (0, 1)]
     assert content["options"]["iterations"] == 3
     assert content["exact_nll"] == pytest.approx(-5.74, abs=0.03)
     with (tmp_path / "results.csv").open(encoding="utf-8") as file:
         assert [float(row["nll"]) for row in csv.DictReader(file)] == [row["nll"] for row in content["runs"]]
-    for name in ("samples.png", "nll.png"):
+    by_shift = list(csv.DictReader((tmp_path / "shifts.csv").open(encoding="utf-8")))
+    assert {(row["variant"], row["net"], row["seed"]) for row in by_shift} == {
+        ("affine", net, seed) for net in ("plain", "normalized") for seed in ("0", "1")
+    }
+    assert len(by_shift) == 4 * len(shifts.vectors())
+    per_variant, often = page.tables
+    assert [row[0] for row in per_variant.rows] == names
+    assert [row[:2] for row in often.rows] == [("affine", "plain"), ("affine", "normalized")]
+    assert len(set(per_variant.columns)) == len(per_variant.columns)
+    assert [one.what for one in page.comparisons] == [f"affine, {n} nets, the paper's shift" for n in NETS] * 2
+    for name in ("samples.png", "nll.png", "explosions.png"):
         with Image.open(tmp_path / name) as picture:
             assert min(picture.size) > 200
     printed = capsys.readouterr().out
@@ -143,7 +185,7 @@ def test_a_whole_run(tmp_path, capsys):
 
 def test_the_same_options_give_the_same_numbers(tmp_path):
     for folder in ("a", "b"):
-        run_in(tmp_path / folder, Toy2d(**TINY, net="normalized", variants="rq_spline"))
+        run_in(tmp_path / folder, Toy2d(**TINY, net="normalized", variants="rq_spline", both_nets="rq_spline"))
     assert (tmp_path / "a/results.csv").read_bytes() == (tmp_path / "b/results.csv").read_bytes()
 
 
@@ -155,6 +197,9 @@ def test_the_same_options_give_the_same_numbers(tmp_path):
         ({"net": "plane"}, "did you mean 'plain'"),
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
         ({"variants": "affine,rq-spline"}, "did you mean 'rq_spline'"),
+        ({"both_nets": "afine"}, "did you mean 'affine'"),
+        ({"both_nets": "affine", "variants": "bounded"}, "--both-nets: none of affine"),
+        ({"other_rate": 0.0}, "--other-rate: 0.0"),
     ],
 )
 def test_wrong_options_are_one_line(tmp_path, options, said):
