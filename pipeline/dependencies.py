@@ -101,11 +101,13 @@ _PLANE = ("pipeline/studies/plane.py", "pipeline/stability/measure/jacobian.py")
 # What flows of pictures are made of, and the small pictures that studies train them on.
 _PICTURES = (
     *_POINTS,
+    "models/flow/layers/invertible_conv.py",
     "models/flow/layers/split.py",
     "models/flow/layers/squeeze.py",
     "models/flow/multiscale.py",
     "pipeline/datasets/__init__.py",
     "pipeline/datasets/contract.py",
+    "pipeline/datasets/digits.py",
     "pipeline/datasets/photographs.py",
     "pipeline/datasets/sets",
     "pipeline/feed/darkening.py",
@@ -120,8 +122,6 @@ _PICTURES = (
 _DENSITY = (
     *_PICTURES,
     *(f"models/lab/{name}.py" for name in ("glow", "lipschitz", "log_det", "logit", "residual")),
-    "pipeline/stability/measure/ascent.py",
-    "pipeline/stability/measure/attack.py",
 )
 
 
@@ -192,9 +192,18 @@ STAGES: dict[str, Dependencies] = {
         "pipeline/stability/measure/spectrum.py",
         "pipeline/training/regularizers.py",
     ),
-    "study_density": _study("density", *_DENSITY),
+    "study_density": _study(
+        "density", *_DENSITY, "pipeline/stability/measure/ascent.py", "pipeline/stability/measure/attack.py"
+    ),
     # it builds its flows and measures them as the densities' study does
-    "study_flow_gan": _study("flow_gan", "pipeline/studies/density", *_DENSITY),
+    "study_flow_gan": _study(
+        "flow_gan",
+        *_DENSITY,
+        *(
+            f"pipeline/studies/density/{n}.py"
+            for n in ("claims", "figures", "inputs", "measure", "options", "training")
+        ),
+    ),
     "report": Dependencies(
         (
             *_FLOW,
