@@ -139,6 +139,7 @@ NO_RESULT_DEPENDS_ON: dict[str, str] = {
     "pipeline/training/ray_train.py": "how a training is launched",
     "pipeline/training/run_key.py": "names the run; the result is the same under another name",
     "pipeline/training/stopping.py": "how a training is told to stop",
+    "pipeline/yaml_text.py": "how YAML is read; stages depend on the values in artifacts/settings.json",
 }
 
 
