@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
+import hashlib
 import io
 import json
+import math
 import os
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pipeline.errors import SteadyflowError
 
@@ -75,32 +77,52 @@ def read_text(path: Path, most: int | None = None) -> str:
     Raises FileNotFoundError, and NotReadable for what is no file (reading from a pipe would wait for ever), may not
     be read, is larger or is no UTF-8.
     """
+    check_file(path, most)
+    try:
+        return path.read_text(encoding="utf-8")
+    except PermissionError as error:
+        raise NotReadable(f"{error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise NotReadable(f"byte {error.start} is not UTF-8") from None
+
+
+def check_file(path: Path, most: int | None = None) -> int:
+    """Return the bytes of a regular file; raises as ``read_text`` does, before anything is opened."""
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            what = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, a socket or a device"
-            raise NotReadable(f"it is {what}, not a file")
-        if most is not None and status.st_size > most:
-            raise NotReadable(f"it has {status.st_size:,} bytes, more than {most:,}")
-        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise
     except OSError as error:
         why = "a link that leads in a circle" if error.errno == errno.ELOOP else error.strerror
         raise NotReadable(f"{why}") from None
-    except UnicodeDecodeError as error:
-        raise NotReadable(f"byte {error.start} is not UTF-8") from None
+    if not stat.S_ISREG(status.st_mode):
+        what = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, a socket or a device"
+        raise NotReadable(f"it is {what}, not a file")
+    if most is not None and status.st_size > most:
+        raise NotReadable(f"it has {status.st_size:,} bytes, more than {most:,}")
+    return status.st_size
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path, most: int | None = None) -> Any:
     """Return the content of a JSON file; raises FileNotFoundError, and ValueError for what is no strict JSON."""
     try:
-        return json.loads(read_text(path, most), parse_constant=_no_number)
+        return json.loads(read_text(path, most), parse_constant=_no_number, parse_float=_finite)
     except RecursionError:
         raise ValueError("lists within one another too deep to be read") from None
 
 
-def _no_number(text: str) -> None:
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _no_number(text)
+
+
+def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number of JSON")
 
 

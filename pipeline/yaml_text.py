@@ -24,9 +24,9 @@ class YamlFault(Exception):
         super().__init__(why)
         self.line = line
 
-    def at(self, file: object) -> str:
-        """Return the fault as one line that begins with the name of the file."""
-        return f"{file}{f', line {self.line}' if self.line else ''}: {self}"
+    def at(self, file: object, what: str = "") -> str:
+        """Return the fault as one line that begins with the name of the file; ``what`` stands before the reason."""
+        return f"{file}{f', line {self.line}' if self.line else ''}: {what}{self}"
 
 
 def parse_yaml(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:

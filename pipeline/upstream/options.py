@@ -138,7 +138,7 @@ def _read(path: Path) -> dict[str, Any]:
     except NotReadable as error:
         raise CheckpointError(f"{path} cannot be opened: {error}") from None
     except YamlFault as error:
-        raise CheckpointError(f"{error.at(path)}: not a YAML file of options") from None
+        raise CheckpointError(error.at(path, "not a YAML file of options, ")) from None
     if not isinstance(tree, dict) or "network_G" not in tree:
         raise CheckpointError(f"{path} is no options file of a published network ('network_G' is missing)")
     return tree

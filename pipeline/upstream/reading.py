@@ -1,4 +1,4 @@
-"""Open a published .pth: a table of named tensors, and nothing in the file is ever run."""
+"""Open a published .pth: a table of named tensors, and nothing in the file is ever run (isolated.py: apart from us)."""
 
 from __future__ import annotations
 
@@ -41,6 +41,10 @@ def _load(path: Path) -> Any:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be opened: {error.strerror or error}") from None
     except Exception as error:
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            raise CheckpointError(
+                f"{path} asks for more memory than a file of its size needs: it is damaged, or means harm"
+            ) from None
         # the unpickler refuses everything but tensors and plain containers, before it is called
         named = _GLOBAL.search(str(error))
         wanted = named[1] if named else _wanted_by_a_bare_pickle(path)
