@@ -23,7 +23,14 @@ class Dependencies:
     settings: tuple[str, ...] = ()
 
 
-_FLOW = ("models/flow", "models/restoration", "pipeline/kinds", "pipeline/model_folder.py", "pipeline/seeds.py")
+_FLOW = (
+    "models/flow",
+    "models/restoration",
+    "pipeline/kinds",
+    "pipeline/model_config.py",
+    "pipeline/model_folder.py",
+    "pipeline/seeds.py",
+)
 _FEED = ("pipeline/feed", "pipeline/pictures/__init__.py")
 _TRAINING = tuple(
     f"pipeline/training/{name}.py"
@@ -36,6 +43,7 @@ _METRICS = (
     "pipeline/pictures/__init__.py",
     "pipeline/pictures/decode.py",
     "pipeline/pictures/folders.py",
+    "pipeline/pictures/png.py",
     "pipeline/safe_pickle.py",
 )
 _PROBLEM = ("tasks.{task}.problem", "tasks.{task}.data")
@@ -65,6 +73,7 @@ STAGES: dict[str, Dependencies] = {
             "pipeline/pictures/__init__.py",
             "pipeline/pictures/decode.py",
             "pipeline/pictures/folders.py",
+            "pipeline/pictures/png.py",
             "pipeline/safe_pickle.py",
             "pipeline/seeds.py",
         ),
@@ -87,6 +96,7 @@ STAGES: dict[str, Dependencies] = {
             "pipeline/inference/restore.py",
             "pipeline/inference/sampling.py",
             "pipeline/pictures/decode.py",
+            "pipeline/pictures/png.py",
         ),
         (*_PROBLEM, "tasks.{task}.network.levels", "tasks.{task}.sampling"),
     ),
