@@ -220,7 +220,7 @@ class Pictures:
     def verify(self, index: int) -> None:
         """Raise DataError unless the bytes of a picture are those that were written."""
         picture = self._pictures[index]
-        if hashlib.sha256(self._bytes(picture)).hexdigest() != picture.sha256:
+        if hashlib.sha256(self._bytes(picture).data).hexdigest() != picture.sha256:
             raise DataError(
                 f"{self._folder / picture.shard}: the bytes of picture '{picture.id}' are not those that were written "
                 f"(SHA-256 differs): it is damaged; {prepare_again(self._task)}"

@@ -27,7 +27,8 @@ _LATEST, _PREVIOUS, _DONE = "checkpoint.pt", "checkpoint-previous.pt", "DONE"
 def verify_checkpoint(path: Path) -> int:
     """Return the bytes of a checkpoint that is what was written; CheckpointError if it is not."""
     try:
-        return len(_content(path))
+        _content(path)
+        return path.stat().st_size
     except (ValueError, OSError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); the training goes on from the one before it") from None
 
