@@ -19,7 +19,7 @@ import safetensors.torch
 from torch import Tensor
 
 from pipeline.errors import CheckpointError, SteadyflowError, brief, printable
-from pipeline.upstream.reading import read_weights
+from pipeline.upstream.reading import check_weights_file, read_weights
 
 _TENSORS, _FAULT = "tensors.safetensors", "fault.txt"
 _SPARE_BYTES = 2**30  # beside five times the file: the file, its tensors, their float32 copies, what is written
@@ -35,7 +35,7 @@ def read_apart(path: Path, seconds: float | None = None, spare: int = _SPARE_BYT
     ``seconds``: after which reading is given up; None for two minutes and what a slow disk needs. ``spare``: bytes
     beside five times the file.
     """
-    size = path.stat().st_size if path.is_file() else 0
+    size = check_weights_file(path)
     limit = _SECONDS + size / _BYTES_PER_SECOND if seconds is None else seconds
     with tempfile.TemporaryDirectory(prefix="steadyflow-") as name:
         folder = Path(name)

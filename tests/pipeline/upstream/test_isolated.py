@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -48,8 +49,14 @@ def test_faults_keep_their_words_and_the_name_that_was_given(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     trace = tmp_path / "trace"
     torch.save({"a": Hostile(trace)}, "hostile.pth")
-    from pathlib import Path
-
     with pytest.raises(CheckpointError, match=r"^hostile\.pth asks to run '.*mkdir' while it is read; nothing was run"):
         read_apart(Path("hostile.pth"))
     assert not trace.exists()
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match=r"x\.pth cannot be opened: it is a pipe, a socket or a device"):
+        read_apart(tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match=r"none\.pth does not exist"):
+        read_apart(tmp_path / "none.pth")
