@@ -75,9 +75,9 @@ def progress(items: Iterable[T], what: str, total: int | None = None, start: int
 
 
 def _bar(items: Iterable[T], what: str, total: int, start: int) -> Iterator[T]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), TextColumn("left"), console=console) as bar:
-        task = bar.add_task(what, total=total, completed=start)
+        task = bar.add_task(_shown(what), total=total, completed=start)
         for item in items:
             yield item
             bar.advance(task)
@@ -112,7 +112,7 @@ def _surroundings(error: OSError) -> str:
         return f"error: no disk space left{where}; free some and run the same command again"
     if error.errno not in _OF_FILES or error.filename is None:
         raise error
-    return f"error: {error.filename}: {_OF_FILES[error.errno]}"
+    return f"error: {error.filename2 or error.filename}: {_OF_FILES[error.errno]}"
 
 
 def run_main(main: Callable[[], None]) -> None:

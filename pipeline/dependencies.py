@@ -96,6 +96,7 @@ STAGES: dict[str, Dependencies] = {
             "pipeline/inference/restore.py",
             "pipeline/inference/sampling.py",
             "pipeline/pictures/decode.py",
+            "pipeline/pictures/folders.py",
             "pipeline/pictures/png.py",
         ),
         (*_PROBLEM, "tasks.{task}.network.levels", "tasks.{task}.sampling"),
