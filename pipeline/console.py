@@ -38,6 +38,7 @@ _OF_FILES = {
     errno.ELOOP: "a link that leads in a circle; remove it",
     errno.EIO: "the disk cannot be read or written; see the system's log",
 }
+_LONGEST_PATH = 400  # characters of one that is shown
 _LINE_SECONDS = 10.0  # without a terminal: one line so often
 
 
@@ -112,7 +113,9 @@ def _surroundings(error: OSError) -> str:
         return f"error: no disk space left{where}; free some and run the same command again"
     if error.errno not in _OF_FILES or error.filename is None:
         raise error
-    return f"error: {error.filename2 or error.filename}: {_OF_FILES[error.errno]}"
+    name = str(error.filename2 or error.filename)
+    name = name if len(name) <= _LONGEST_PATH else f"{name[:_LONGEST_PATH]}..."
+    return f"error: {name}: {_OF_FILES[error.errno]}"
 
 
 def run_main(main: Callable[[], None]) -> None:

@@ -34,9 +34,11 @@ def register(add: Add) -> None:
 
 def _check(arguments: argparse.Namespace, options: list[str]) -> int:
     from pipeline.datasets.check import source_of
+    from pipeline.feasibility.possible import check_networks
     from pipeline.params import load_params
 
     params = load_params()
+    check_networks(params)
     say(f"params.yaml is valid: profile {params.profile}, variants {', '.join(params.variants)}")
     for task in params.tasks:
         source = source_of(task, params)

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pipeline.errors import nearest
+from pipeline.errors import brief, nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -125,10 +125,10 @@ class Analysis(ABC):
         for name, value in given.items():
             if name not in defaults:
                 known = nearest(name, defaults) if defaults else f"{cls.name} has none"
-                raise ValueError(f"option '{name}' does not exist; {known}")
+                raise ValueError(f"option {brief(name)} does not exist; {known}")
             kinds = (int, float) if isinstance(defaults[name], float) else (type(defaults[name]),)
             if type(value) not in kinds:
-                raise ValueError(f"{name} must be of type {kinds[-1].__name__}, got {value!r}")
+                raise ValueError(f"{name} must be of type {kinds[-1].__name__}, got {brief(value)}")
         return cls(**given)
 
     @classmethod

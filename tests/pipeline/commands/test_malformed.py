@@ -76,6 +76,12 @@ def with_variant(name):
     return {**PARAMS, "variants": {name: PARAMS["variants"]["affine"]}}
 
 
+def with_analyses(analyses):
+    sizes = PARAMS["profiles"]["smoke"]["df2k_x4"]
+    changed = {**sizes, "stability": {**sizes["stability"], "analyses": analyses}}
+    return {**PARAMS, "profiles": {"smoke": {"df2k_x4": changed}}}
+
+
 test_params, test_many_params = at_both_depths(
     check_params,
     damaged(PARAMS) | cut_or_flipped(PARAMS_TEXT),
@@ -89,6 +95,11 @@ test_params, test_many_params = at_both_depths(
         "\ud800",
         with_variant("a;touch PWNED"),
         with_variant("\x1b[2J"),
+        with_analyses({"\n": {}}),
+        with_analyses({"certified_bound": {"\x1b[2J": 1}}),
+        {**PARAMS, "datasets": {"df2k": {"source": "a\n\x1b[2J"}}},
+        {**PARAMS, "datasets": {"df2k": {"source": "x" * 3000}}},
+        {**PARAMS, "datasets": {"df2k": {"source": "~nobody-of-that-name/x"}}},
         {**PARAMS, "tasks": {}},
         {**PARAMS, "variants": {}},
     ],
