@@ -6,19 +6,36 @@ schedules; ``datasets`` says where pictures are; ``runtime`` holds what changes 
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 import pydantic
+import pydantic_core
 
-from pipeline.errors import ConfigError, nearest
+from pipeline.errors import ConfigError, brief, nearest
 from pipeline.layout import STUDIES
 
 PARAMS_FILE = "params.yaml"
 
 
-# Names become folders, where "encoder" is one of our own.
-Name = Annotated[str, pydantic.StringConstraints(pattern=r"^[^./\\][^/\\]*$")]
-_ENCODER = "encoder"
+_ENCODER = "encoder"  # a folder of our own beside those of variants
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+NAMES_RULE = "a name has letters of a to z, digits, _ and -, at most 64, and no - in front"
+
+
+def _checked_name(name: str) -> str:
+    # names become folders, keys of DVC and words of the shell commands in dvc.yaml
+    if not _NAME.fullmatch(name):
+        raise pydantic_core.PydanticCustomError("name", NAMES_RULE)
+    return name
+
+
+Name = Annotated[str, pydantic.AfterValidator(_checked_name)]
+# Temperatures and the like: YAML knows .nan and .inf, which compare in strange ways and draw nothing.
+_Amount = Annotated[pydantic.NonNegativeFloat, pydantic.Field(allow_inf_nan=False)]
+_Share = Annotated[float, pydantic.Field(ge=0.0, le=1.0)]
+_Decay = Annotated[float, pydantic.Field(ge=0.0, lt=1.0)]
+_Positive = Annotated[pydantic.PositiveFloat, pydantic.Field(allow_inf_nan=False)]
 _Text = Annotated[str, pydantic.Field(coerce_numbers_to_str=True)]  # YAML reads 0.1 as a number
 
 
@@ -35,7 +52,7 @@ class RuntimeConfig(Strict):
     threads: Literal["auto"] | pydantic.PositiveInt = "auto"
     device: str = "auto"
     log_every: pydantic.PositiveInt = 10  # steps
-    checkpoint_seconds: pydantic.NonNegativeFloat = 30.0
+    checkpoint_seconds: _Amount = 30.0
     # how many trials of a study at a time; auto: one per GPU, else one per core
     trials: Literal["auto"] | pydantic.PositiveInt = "auto"
     tracking_uri: str = "auto"  # auto: MLFLOW_TRACKING_URI, else sqlite beside dvc.yaml
@@ -57,7 +74,7 @@ class Task(Strict):
     """
 
     kind: str  # a key of pipeline.kinds.KINDS
-    dataset: str
+    dataset: Name
     scale: pydantic.PositiveInt = 1
     like: str | None = pydantic.Field(default=None, exclude=True)
 
@@ -106,8 +123,8 @@ class PretrainingConfig(Strict):
 
     steps: pydantic.NonNegativeInt
     batch: pydantic.PositiveInt
-    learning_rate: pydantic.PositiveFloat
-    ema_decay: float = pydantic.Field(ge=0.0, lt=1.0)  # 0: no averaging
+    learning_rate: _Positive
+    ema_decay: _Decay  # 0: no averaging
 
 
 class RegularizerConfig(Strict):
@@ -122,15 +139,15 @@ class TrainingConfig(Strict):
 
     steps: pydantic.PositiveInt
     batch: pydantic.PositiveInt  # over all workers
-    learning_rate: pydantic.PositiveFloat
-    betas: tuple[float, float]
+    learning_rate: _Positive
+    betas: tuple[_Decay, _Decay]
     precision: Literal["float32", "bfloat16"] = "float32"  # of the nets; the flow itself stays in float32
-    milestones: list[float]  # fractions of the steps at which the learning rate is halved
-    noise_std: pydantic.NonNegativeFloat = 0.0  # super-resolution: sigma ~ U(0, noise_std) of the noise conditioning
-    ratio_probability: float = pydantic.Field(default=0.0, ge=0.0, le=1.0)  # low light: LLFlow's train_gt_ratio
+    milestones: list[_Share]  # fractions of the steps at which the learning rate is halved
+    noise_std: _Amount = 0.0  # super-resolution: sigma ~ U(0, noise_std) of the noise conditioning
+    ratio_probability: _Share = 0.0  # low light: LLFlow's train_gt_ratio
     warmup: pydantic.NonNegativeInt = 0  # steps over which the learning rate rises from 0
-    clip_norm: pydantic.PositiveFloat | None  # None: no clipping
-    ema_decay: float = pydantic.Field(ge=0.0, lt=1.0)  # 0: no averaging
+    clip_norm: _Positive | None  # None: no clipping
+    ema_decay: _Decay  # 0: no averaging
     nonfinite_limit: pydantic.NonNegativeInt  # skipped steps after which the run ends with an error
     validation_every: pydantic.PositiveInt
     memory: Literal["plain", "checkpoint", "reversible"] = "plain"  # how gradients are computed (docs/memory.md)
@@ -141,7 +158,7 @@ class SamplingConfig(Strict):
     """How held-out pictures are restored."""
 
     draws: pydantic.PositiveInt
-    temperature: pydantic.NonNegativeFloat
+    temperature: _Amount
     quantization: Literal["floor", "round"]
 
 
@@ -150,7 +167,7 @@ class StabilityConfig(Strict):
 
     pictures: pydantic.PositiveInt
     draws: pydantic.PositiveInt
-    temperature: pydantic.NonNegativeFloat
+    temperature: _Amount
     stress_size: pydantic.PositiveInt  # side of a stress input, LR pixels
     # what is run, of pipeline.stability.analyses.ANALYSES, and its options
     analyses: dict[str, dict[str, bool | int | float | str]] = pydantic.Field(min_length=1)
@@ -170,16 +187,16 @@ class TaskProfile(Strict):
 class Params(Strict):
     """The whole of params.yaml."""
 
-    profile: str
+    profile: Name
     # each seed repeats all that is drawn at random; with several, tables show mean and spread
     seeds: list[Annotated[int, pydantic.Field(strict=True, ge=0)]] = pydantic.Field(min_length=1)
-    tasks: dict[Name, Task]
-    variants: dict[Name, VariantConfig]
-    datasets: dict[str, DatasetConfig]
+    tasks: dict[Name, Task] = pydantic.Field(min_length=1)
+    variants: dict[Name, VariantConfig] = pydantic.Field(min_length=1)
+    datasets: dict[Name, DatasetConfig]
     runtime: RuntimeConfig = RuntimeConfig()
-    profiles: dict[str, dict[str, TaskProfile]]
+    profiles: dict[Name, dict[Name, TaskProfile]]
     # profile -> study, a key of pipeline.studies.catalogue.STUDIES -> its options, where they differ from its defaults
-    studies: dict[str, dict[str, dict[str, bool | int | float | str]]] = {}
+    studies: dict[Name, dict[str, dict[str, bool | int | float | str]]] = {}
 
     @pydantic.model_validator(mode="after")
     def _names_and_seeds_are_distinct(self) -> Params:
@@ -218,7 +235,7 @@ class Params(Strict):
         if chain[-1] not in sizes:
             why = f"tasks.{chain[-2]}.like: " if chain[1:] else "say like: NAME in the task, or give sizes; "
             raise ConfigError(
-                f"{PARAMS_FILE}: profiles.{self.profile} has no sizes for task '{chain[-1]}'; "
+                f"{PARAMS_FILE}: profiles.{self.profile} has no sizes for task {brief(chain[-1])}; "
                 f"{why}{nearest(chain[-1], sizes)}"
             )
         return sizes[chain[-1]]
@@ -235,5 +252,5 @@ class Params(Strict):
 
 def _look_up(table: dict[str, Any], name: str, what: str) -> Any:
     if name not in table:
-        raise ConfigError(f"{PARAMS_FILE}: unknown {what} '{name}'; {nearest(name, table)}")
+        raise ConfigError(f"{PARAMS_FILE}: unknown {what} {brief(name)}; {nearest(name, table)}")
     return table[name]

@@ -22,21 +22,44 @@ from rich.progress import (
 )
 
 from pipeline import timings
-from pipeline.errors import Interrupted, SteadyflowError
+from pipeline.errors import Interrupted, SteadyflowError, printable
 
 T = TypeVar("T")
 console = Console(highlight=False, soft_wrap=True)
+# What a file system refuses: which entry, and what to do about it.
+_OF_FILES = {
+    errno.EACCES: "permission denied; give it to yourself, or choose another place",
+    errno.EPERM: "not permitted; choose another place",
+    errno.EROFS: "the file system can only be read; choose another place",
+    errno.EISDIR: "is a folder, where a file is meant; move it away or choose another place",
+    errno.ENOTDIR: "a file stands where a folder is meant; move it away or choose another place",
+    errno.EEXIST: "a file stands where a folder is meant; move it away or choose another place",
+    errno.ENAMETOOLONG: "the name is too long for the file system; shorten it",
+    errno.ELOOP: "a link that leads in a circle; remove it",
+    errno.EIO: "the disk cannot be read or written; see the system's log",
+}
+_LONGEST_PATH = 400  # characters of one that is shown
 _LINE_SECONDS = 10.0  # without a terminal: one line so often
 
 
 def say(text: str) -> None:
     """Print one line for people (rich markup is not interpreted)."""
-    console.print(text, markup=False)
+    console.print(_shown(text), markup=False)
 
 
 def warn(text: str) -> None:
     """Print one line of warning on standard error."""
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    complain(f"warning: {text}")
+
+
+def complain(line: str) -> None:
+    """Print a line on standard error; what came from files cannot command the terminal."""
+    print(_shown(line), file=sys.stderr, flush=True)
+
+
+def _shown(text: str) -> str:
+    encoding = console.encoding  # a terminal need not know every character
+    return printable(text, keep="\n\t").encode(encoding, "backslashreplace").decode(encoding)
 
 
 def progress(items: Iterable[T], what: str, total: int | None = None, start: int = 0) -> Iterator[T]:
@@ -53,9 +76,9 @@ def progress(items: Iterable[T], what: str, total: int | None = None, start: int
 
 
 def _bar(items: Iterable[T], what: str, total: int, start: int) -> Iterator[T]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), TextColumn("left"), console=console) as bar:
-        task = bar.add_task(what, total=total, completed=start)
+        task = bar.add_task(_shown(what), total=total, completed=start)
         for item in items:
             yield item
             bar.advance(task)
@@ -83,24 +106,33 @@ def quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+def _surroundings(error: OSError) -> str:
+    """Return the line for a fault of the file system; what is not one is raised again."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" for {error.filename}" if error.filename else ""
+        return f"error: no disk space left{where}; free some and run the same command again"
+    if error.errno not in _OF_FILES or error.filename is None:
+        raise error
+    name = str(error.filename2 or error.filename)
+    name = name if len(name) <= _LONGEST_PATH else f"{name[:_LONGEST_PATH]}..."
+    return f"error: {name}: {_OF_FILES[error.errno]}"
+
+
 def run_main(main: Callable[[], None]) -> None:
     """Run an entry point: a user's mistake is one line and exit code 2, an interruption 130, success 0."""
     quiet_libraries()
     try:
         main()
     except Interrupted as stop:
-        print(f"stopped: {stop}", file=sys.stderr, flush=True)
+        complain(f"stopped: {stop}")
         sys.exit(130)
     except SteadyflowError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        complain(f"error: {error}")
         sys.exit(2)
     except KeyboardInterrupt:
-        print("stopped: the same command continues where it can", file=sys.stderr, flush=True)
+        complain("stopped: the same command continues where it can")
         sys.exit(130)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        where = f" for {error.filename}" if error.filename else ""
-        print(f"error: no disk space left{where}; free some and run the same command again", file=sys.stderr)
+        complain(_surroundings(error))
         sys.exit(2)
     timings.record()

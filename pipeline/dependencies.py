@@ -27,6 +27,7 @@ _FLOW = (
     "models/flow",
     "models/restoration",
     "pipeline/kinds",
+    "pipeline/model_config.py",
     "pipeline/model_folder.py",
     "pipeline/objective.py",
     "pipeline/seeds.py",
@@ -43,6 +44,7 @@ _METRICS = (
     "pipeline/pictures/__init__.py",
     "pipeline/pictures/decode.py",
     "pipeline/pictures/folders.py",
+    "pipeline/pictures/png.py",
     "pipeline/safe_pickle.py",
 )
 _PROBLEM = ("tasks.{task}.problem", "tasks.{task}.data")
@@ -74,6 +76,7 @@ _PREPARING = (
     "pipeline/pictures/__init__.py",
     "pipeline/pictures/decode.py",
     "pipeline/pictures/folders.py",
+    "pipeline/pictures/png.py",
     "pipeline/safe_pickle.py",
 )
 # What every study is made with: trials, the training loop, the page.
@@ -159,6 +162,8 @@ STAGES: dict[str, Dependencies] = {
             "pipeline/inference/restore.py",
             "pipeline/inference/sampling.py",
             "pipeline/pictures/decode.py",
+            "pipeline/pictures/folders.py",
+            "pipeline/pictures/png.py",
         ),
         (*_PROBLEM, "tasks.{task}.network.levels", "tasks.{task}.sampling"),
     ),
@@ -245,6 +250,7 @@ NO_RESULT_DEPENDS_ON: dict[str, str] = {
     "pipeline/training/ray_train.py": "how a training is launched",
     "pipeline/training/run_key.py": "names the run; the result is the same under another name",
     "pipeline/training/stopping.py": "how a training is told to stop",
+    "pipeline/yaml_text.py": "how YAML is read; stages depend on the values in artifacts/settings.json",
 }
 
 

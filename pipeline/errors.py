@@ -3,7 +3,32 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+from typing import Any
+
+_LONGEST = 80  # characters of a value, or of a name, in one message
+_MOST_NAMES = 40  # allowed names in one message
+
+
+class _Short(reprlib.Repr):
+    """``repr`` that looks at a few entries of a value only: of aliased YAML the whole text may be gigabytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother = 2, _LONGEST, _LONGEST
+        self.maxdict = self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = 4
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Return a number that can be written out, else its size: Python writes out no more than 4,300 digits."""
+        return repr(x) if x.bit_length() < 200 else f"a whole number of {x.bit_length()} bits"
+
+    def repr_bytes(self, x: bytes, level: int) -> str:
+        """Return the first bytes."""
+        return repr(x[:_LONGEST])
+
+
+_SHORT = _Short()
 
 
 class SteadyflowError(Exception):
@@ -34,9 +59,28 @@ class Interrupted(SteadyflowError):
     """The run was told to stop and saved its state."""
 
 
+def brief(value: Any) -> str:
+    """Return ``repr`` of a value as one printable line of at most 80 characters, whatever the value's size."""
+    text = printable(_SHORT.repr(value))
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""Return ``text`` with what a terminal would obey (control characters, reversed text) written as ``\x1b``.
+
+    Characters of ``keep`` stay, such as line ends. So does all that is printed as it is, in any script.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() or one in keep else one.encode("unicode_escape").decode("ascii") for one in text
+    )
+
+
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """Return a hint such as ``did you mean 'affine'? allowed: affine, bounded``."""
     names = sorted(str(a) for a in allowed)
-    match = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    match = difflib.get_close_matches(name[:_LONGEST], names, n=1, cutoff=0.5)
     hint = f"did you mean '{match[0]}'? " if match else ""
-    return f"{hint}allowed: {', '.join(names)}"
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"{hint}allowed: {', '.join(names[:_MOST_NAMES])}{more}"

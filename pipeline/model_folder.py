@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,33 +15,19 @@ import torch
 from torch import nn
 
 from models.flow.caps import Caps
+from models.flow.layers.invertible_conv import PERMUTATIONS
 from models.flow.memory_saving import save_memory
 from models.flow.transforms import TRANSFORMS
 from models.restoration.flow import RestorationFlow
-from pipeline.errors import CheckpointError, nearest
-from pipeline.files import read_json, write_bytes, write_json
+from pipeline.errors import CheckpointError, brief, nearest, printable
+from pipeline.files import NotReadable, check_file, read_json, sha256_of, write_bytes, write_json
 from pipeline.kinds import KINDS, Kind
+from pipeline.model_config import ENCODER, ModelConfig, parse_config
 
-_WEIGHTS, _CONFIG, _FORMAT = "weights.safetensors", "config.json", 1
-ENCODER = "_encoder"  # behind the kind of an encoder alone
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelConfig:
-    """What it takes to build a network anew; see docs/architecture.md for the file."""
-
-    kind: str  # a key of pipeline.kinds.KINDS, or one with "_encoder" behind it
-    task: str
-    variant: str
-    profile: str
-    scale: int
-    network: dict[str, Any]
-    transform: dict[str, Any]  # {"name": a key of TRANSFORMS, "options": {...}}
-    caps: dict[str, float] = dataclasses.field(default_factory=dict)  # fields of models.flow.caps.Caps
-    temperature: float = 0.9  # to draw at when nobody says otherwise; 0.9 is SRFlow's
-    run_key: str = ""
-    step: int = 0
-    seed: int | None = None  # of the training; None: imported
+WEIGHTS, CONFIG, _FORMAT = "weights.safetensors", "config.json", 1
+_Shape = tuple[int, ...]
+_LONGEST = 400  # characters of a fault
+_MOST_BYTES = 2**20  # of a configuration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,13 +55,20 @@ class LoadedEncoder:
 def build(config: ModelConfig, memory: str = "plain") -> Any:
     """Return a freshly initialized network that backpropagates in the mode ``memory`` (models/flow/memory_saving.py).
 
-    Raises CheckpointError for a kind that does not exist, ValueError for a mode that does not.
+    Raises CheckpointError for a kind or a transform that does not exist, ValueError or TypeError for impossible sizes,
+    options and modes.
     """
     name = config.kind.removesuffix(ENCODER)
     if name not in KINDS:
-        raise CheckpointError(f"model kind '{config.kind}' does not exist; {nearest(config.kind, KINDS)}")
+        raise CheckpointError(f"model kind {brief(config.kind)} does not exist; {nearest(config.kind, KINDS)}")
     if config.kind.endswith(ENCODER):
         return KINDS[name].encoder(config.network, config.scale)
+    for what, chosen, table in (
+        ("transform", config.transform["name"], TRANSFORMS),
+        ("permutation", config.network["permutation"], PERMUTATIONS),
+    ):
+        if chosen not in table:
+            raise CheckpointError(f"{what} {brief(chosen)} does not exist; {nearest(chosen, table)}")
     transform = TRANSFORMS[config.transform["name"]](**config.transform["options"])
     network = KINDS[name].network(config.network, config.scale, transform=transform, caps=Caps(**config.caps))
     save_memory(network, memory)
@@ -84,22 +78,39 @@ def build(config: ModelConfig, memory: str = "plain") -> Any:
 def save_model(folder: Path, network: nn.Module, config: ModelConfig) -> Path:
     """Write ``network`` and its configuration to ``folder``; return it."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    write_bytes(folder / _WEIGHTS, safetensors.torch.save(tensors, metadata=_identity(config)))
-    write_json(folder / _CONFIG, {"format": _FORMAT, **dataclasses.asdict(config)})
+    weights = safetensors.torch.save(tensors, metadata=_identity(config))
+    write_bytes(folder / WEIGHTS, weights)
+    content = dataclasses.asdict(config) | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
+    write_json(folder / CONFIG, {"format": _FORMAT, **content})
     return folder
 
 
 def read_config(folder: Path) -> ModelConfig:
     """Return the configuration of a model folder. Raises CheckpointError if it is none."""
+    path = folder / CONFIG
     try:
-        content = read_json(folder / _CONFIG)
-        if content.pop("format") != _FORMAT:
-            raise CheckpointError(f"{folder / _CONFIG} is of another format than {_FORMAT}; train or import it anew")
-        return ModelConfig(**content)
-    except FileNotFoundError:
-        raise CheckpointError(f"{folder} is no model folder ({_CONFIG} is missing)") from None
-    except (ValueError, TypeError, KeyError, AttributeError, UnicodeDecodeError):
-        raise CheckpointError(f"{folder / _CONFIG} cannot be read as a model's configuration") from None
+        content = read_json(path, _MOST_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        raise CheckpointError(f"{folder} is no model folder ({CONFIG} is missing)") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path} cannot be read as a model's configuration: {_line(error)}") from None
+    if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
+        raise CheckpointError(f"{path} is of another format than {_FORMAT}; train or import it anew")
+    try:
+        return parse_config(content)
+    except ValueError as error:
+        raise CheckpointError(f"{path} tells no possible network: {_line(error)}") from None
+
+
+def verify_model(folder: Path) -> int:
+    """Compare all of a model folder with its configuration and its hash; return the bytes read.
+
+    Raises CheckpointError as ``load_flow`` does.
+    """
+    config = read_config(folder)
+    _check_shapes(folder, config)
+    _check_hash(folder, config)
+    return sum((folder / name).stat().st_size for name in (WEIGHTS, CONFIG))
 
 
 def load_encoder(folder: Path, expect: Mapping[str, str] | None = None) -> LoadedEncoder:
@@ -131,17 +142,48 @@ def _checked_config(folder: Path, expect: Mapping[str, str] | None) -> ModelConf
 
 
 def _load(folder: Path, config: ModelConfig, device: torch.device | str) -> Any:
+    _check_shapes(folder, config)  # before anything of a size that a file merely claims is made
     network = build(config)
-    try:
-        tensors = safetensors.torch.load_file(folder / _WEIGHTS, device=str(device))
-    except FileNotFoundError:
-        raise CheckpointError(f"{folder / _WEIGHTS} is missing; train or import the model anew") from None
-    except (safetensors.SafetensorError, OSError) as error:
-        raise CheckpointError(f"{folder / _WEIGHTS} cannot be read ({error}); train or import the model anew") from None
-    _check_identity(folder, config)
-    _check_weights(folder, network.state_dict(), tensors)
+    tensors = safetensors.torch.load_file(folder / WEIGHTS, device=str(device))
+    _check_hash(folder, config)
     network.load_state_dict(tensors)
     return network.to(device).eval()
+
+
+def _check_shapes(folder: Path, config: ModelConfig) -> None:
+    """Compare names and shapes in the weights' file with those of the network that the configuration tells."""
+    try:
+        with torch.device("meta"):
+            wanted = {name: tuple(tensor.shape) for name, tensor in build(config).state_dict().items()}
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder / CONFIG}: {error}") from None
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise CheckpointError(f"{folder / CONFIG} tells no possible network: {_line(error)}") from None
+    try:
+        check_file(folder / WEIGHTS)
+        with safetensors.safe_open(folder / WEIGHTS, framework="pt") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder / WEIGHTS} is missing; train or import the model anew") from None
+    except (safetensors.SafetensorError, OSError, NotReadable) as error:
+        raise CheckpointError(
+            f"{folder / WEIGHTS} cannot be read ({_line(error)}); train or import the model anew"
+        ) from None
+    _check_identity(folder, config, metadata)
+    _check_weights(folder, wanted, found)
+
+
+def _check_hash(folder: Path, config: ModelConfig) -> None:
+    if config.weights_sha256 and sha256_of(folder / WEIGHTS) != config.weights_sha256:
+        raise CheckpointError(
+            f"{folder / WEIGHTS} is not the file that {CONFIG} was written with (SHA-256 differs): it is damaged; "
+            "train or import the model anew, or take weights_sha256 out if you changed the weights yourself"
+        )
+
+
+def _line(error: Exception) -> str:
+    return printable(str(error))[:_LONGEST]
 
 
 def _identity(config: ModelConfig) -> dict[str, str]:
@@ -150,29 +192,24 @@ def _identity(config: ModelConfig) -> dict[str, str]:
     return {"steadyflow": json.dumps(described, sort_keys=True)}
 
 
-def _check_identity(folder: Path, config: ModelConfig) -> None:
-    with safetensors.safe_open(folder / _WEIGHTS, framework="pt") as file:
-        metadata = file.metadata() or {}
+def _check_identity(folder: Path, config: ModelConfig, metadata: Mapping[str, str]) -> None:
     if "steadyflow" in metadata and metadata != _identity(config):
         raise CheckpointError(
-            f"{folder / _WEIGHTS} was trained as {metadata['steadyflow']}, but {_CONFIG} beside it says "
-            f"{_identity(config)['steadyflow']}; put the two files of one model together"
+            f"{folder / WEIGHTS} was trained as {metadata['steadyflow'][:_LONGEST]}, but {CONFIG} beside it says "
+            f"{_identity(config)['steadyflow'][:_LONGEST]}; put the two files of one model together"
         )
 
 
-def _check_weights(folder: Path, wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> None:
+def _check_weights(folder: Path, wanted: Mapping[str, _Shape], found: Mapping[str, _Shape]) -> None:
     missing, unknown = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
-    shapes = [name for name in wanted if name in found and wanted[name].shape != found[name].shape]
+    shapes = [name for name in wanted if name in found and wanted[name] != found[name]]
     faults = []
     if missing:
         faults.append(f"{len(missing)} tensors are missing (such as {missing[0]})")
     if unknown:
-        faults.append(f"{len(unknown)} are unknown (such as {unknown[0]})")
+        faults.append(f"{len(unknown)} are unknown (such as {brief(unknown[0])})")
     if shapes:
         name = shapes[0]
-        faults.append(
-            f"{len(shapes)} have another shape (such as {name}: {tuple(found[name].shape)} instead of "
-            f"{tuple(wanted[name].shape)})"
-        )
+        faults.append(f"{len(shapes)} have another shape (such as {name}: {found[name]} instead of {wanted[name]})")
     if faults:
-        raise CheckpointError(f"{folder / _WEIGHTS} is of another network than {_CONFIG} says: {'; '.join(faults)}")
+        raise CheckpointError(f"{folder / WEIGHTS} is of another network than {CONFIG} says: {'; '.join(faults)}")

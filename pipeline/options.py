@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.errors import nearest
+from pipeline.errors import brief, nearest
 
 Option = bool | int | float | str
 
@@ -22,7 +22,7 @@ def check_options(name: str, kind: type[Any], given: Mapping[str, Option]) -> No
     for option, value in given.items():
         if option not in defaults:
             known = nearest(option, defaults) if defaults else f"{name} has none"
-            raise ValueError(f"option '{option}' does not exist; {known}")
+            raise ValueError(f"option {brief(option)} does not exist; {known}")
         kinds = (int, float) if isinstance(defaults[option], float) else (type(defaults[option]),)
         if type(value) not in kinds:
-            raise ValueError(f"{option} must be of type {kinds[-1].__name__}, got {value!r}")
+            raise ValueError(f"{option} must be of type {kinds[-1].__name__}, got {brief(value)}")

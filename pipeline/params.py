@@ -6,24 +6,28 @@ from pathlib import Path
 from typing import Any
 
 import pydantic
-import yaml
 
 from pipeline.config import PARAMS_FILE, Params
-from pipeline.errors import ConfigError, nearest
+from pipeline.errors import ConfigError, brief, nearest, printable
+from pipeline.files import NotReadable, read_text
+from pipeline.yaml_text import YamlFault, parse_yaml
+
+_MOST_BYTES = 2**18  # PyYAML needs some seconds for so much
+_MOST_FAULTS = 6  # in one line
+_LONGEST_KEY = 70  # a name has 64 characters at most
 
 
 def load_params(path: Path | str = PARAMS_FILE) -> Params:
     """Return the checked content of ``path``; every fault is a one-line ConfigError."""
     path = Path(path)
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = parse_yaml(read_text(path, _MOST_BYTES))
     except FileNotFoundError:
         raise ConfigError(f"{path} is missing; run from the folder that holds it") from None
-    except yaml.MarkedYAMLError as error:
-        where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{path}{where}: not valid YAML ({error.problem})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML ({error})") from None
+    except NotReadable as error:
+        raise ConfigError(f"{path} cannot be read: {error}; put the text of the settings there") from None
+    except YamlFault as error:
+        raise ConfigError(error.at(path)) from None
     try:
         params = Params.model_validate(raw)
     except pydantic.ValidationError as error:
@@ -43,7 +47,7 @@ def _check_references(params: Params, path: Path) -> None:
     for name, variant in params.variants.items():
         if variant.transform not in TRANSFORMS:
             raise ConfigError(
-                f"{path}: variants.{name}.transform '{variant.transform}' does not exist; "
+                f"{path}: variants.{name}.transform {brief(variant.transform)} does not exist; "
                 f"{nearest(variant.transform, TRANSFORMS)}"
             )
         transform = TRANSFORMS[variant.transform]
@@ -53,7 +57,8 @@ def _check_references(params: Params, path: Path) -> None:
         ):
             for key in given:
                 if key not in allowed:
-                    raise ConfigError(f"{path}: variants.{name}.{group}.{key} does not exist; {nearest(key, allowed)}")
+                    where = f"variants.{name}.{group}.{printable(key[:_LONGEST_KEY])}"
+                    raise ConfigError(f"{path}: {where} does not exist; {nearest(key, allowed)}")
         try:
             transform(**variant.options)
             Caps(**variant.caps)
@@ -72,7 +77,9 @@ def _check_references(params: Params, path: Path) -> None:
                     raise ConfigError(f"{path}: profiles.{profile}.{name}.training.regularizer: {error}") from None
     for name, task in params.tasks.items():
         if task.kind not in KINDS:
-            raise ConfigError(f"{path}: tasks.{name}.kind '{task.kind}' does not exist; {nearest(task.kind, KINDS)}")
+            raise ConfigError(
+                f"{path}: tasks.{name}.kind {brief(task.kind)} does not exist; {nearest(task.kind, KINDS)}"
+            )
         if task.scale not in KINDS[task.kind].scales:
             scales = " or ".join(map(str, KINDS[task.kind].scales))
             raise ConfigError(f"{path}: tasks.{name}.scale is {task.scale}; {task.kind} has scale {scales}")
@@ -88,18 +95,20 @@ def _check_references(params: Params, path: Path) -> None:
 
 def _explain(error: pydantic.ValidationError) -> str:
     """Return one line for all faults of a file, the nearest valid key beside each unknown one."""
-    lines = []
+    lines: list[str] = []
     # unknown keys first: a misspelt key is usually why another one is missing
-    for fault in sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden"):
-        where = ".".join(str(part) for part in fault["loc"])
+    faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+    for fault in faults[:_MOST_FAULTS]:
+        where = ".".join(printable(str(part)[:_LONGEST_KEY]) for part in fault["loc"] if part != "[key]")
         if fault["type"] == "extra_forbidden":
             *parents, key = fault["loc"]
             lines.append(f"unknown key '{where}'; {nearest(str(key), _fields_at(parents))}")
         elif fault["type"] == "missing":
             lines.append(f"{where} is missing")
         else:
-            lines.append(f"{where or 'file'}: {fault['msg'].lower()} (got {fault['input']!r})")
-    return "; ".join(lines)
+            lines.append(f"{where or 'file'}: {fault['msg'].lower()} (got {brief(fault['input'])})")
+    more = [f"and {len(faults) - _MOST_FAULTS} more faults"] if len(faults) > _MOST_FAULTS else []
+    return "; ".join([*lines, *more])
 
 
 def _fields_at(parents: list[Any]) -> list[str]:

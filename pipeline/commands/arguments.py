@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable
 from typing import NoReturn
 
+from pipeline.errors import printable
+
 OWN_TEMPERATURE = "default: the model's own, see temperature in its config.json"
 # (name, function, help, further options of the parser) -> the parser of that command
 Add = Callable[..., argparse.ArgumentParser]
@@ -17,7 +19,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what was wrong and where help is; exit code 2."""
-        self.exit(2, f"error: {message}; see: {self.prog} --help\n")
+        self.exit(2, f"error: {printable(message)}; see: {self.prog} --help\n")
 
 
 def positive(text: str) -> int:

@@ -34,10 +34,12 @@ def register(add: Add) -> None:
 
 def _check(arguments: argparse.Namespace, options: list[str]) -> int:
     from pipeline.datasets.check import source_of
+    from pipeline.feasibility.possible import check_networks
     from pipeline.params import load_params
     from pipeline.studies.catalogue import STUDIES
 
     params = load_params()
+    check_networks(params)
     for studies in params.studies.values():
         for name, given in studies.items():
             if name not in STUDIES:

@@ -30,7 +30,9 @@ def register(add: Add) -> None:
     add("summary", _summary, "print the comparison of the last run")
 
     ui = add("ui", _ui, "show the runs in MLflow")
-    ui.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    ui.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: this machine only); 0.0.0.0: all of them"
+    )
     ui.add_argument("--port", type=port, default=5000, help="default: 5000")
 
 

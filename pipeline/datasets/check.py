@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,11 +19,11 @@ from pipeline.console import progress, say, warn
 from pipeline.datasets import DATASETS
 from pipeline.datasets.contract import DEMO, DataSet, Listing, PictureSource, Wanted
 from pipeline.errors import ConfigError, DataError, nearest
+from pipeline.feed.manifest import SAFE_ID
 from pipeline.pictures.decode import Decoded, Unreadable, decode
 from pipeline.pictures.folders import abridged, shown
 
 _SHOWN = 40  # faults in one message
-_SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # ids become names of folders
 Keep = Callable[[PictureSource, Decoded], None]
 
 
@@ -125,7 +124,7 @@ def _listing_faults(source: Source, listing: Listing) -> list[str]:
     faults += [
         f"{count} pictures have the name '{shown(name)}' ({role})" for (role, name), count in names.items() if count > 1
     ]
-    unsafe = [picture.origin for picture in listing.pictures if not _SAFE_ID.fullmatch(picture.id)]
+    unsafe = [picture.origin for picture in listing.pictures if not SAFE_ID.fullmatch(picture.id)]
     faults += [f"{origin!r}: rename it; only letters, digits, '-', '_' and '.' are allowed" for origin in unsafe]
     return faults
 

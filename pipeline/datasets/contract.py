@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
-from pipeline.errors import ConfigError, DataError, nearest
+from pipeline.errors import ConfigError, DataError, brief, nearest
 from pipeline.feed.manifest import Role, Split
 from pipeline.pictures import Pixels
 
@@ -142,12 +142,18 @@ class DataSet(abc.ABC):
                     f"sample pictures of {self.name}: {error}; or set datasets.{self.name}.source in params.yaml "
                     "to a folder of your own"
                 ) from None
-        path = root / Path(source).expanduser()
+        try:
+            path = root / Path(source).expanduser()
+        except RuntimeError:  # ~name of nobody
+            raise DataError(
+                f"datasets.{self.name}.source in params.yaml is {brief(source)}, and nobody here has that name; "
+                f"give the folder itself"
+            ) from None
         if path.is_file():
-            raise DataError(f"datasets.{self.name}.source in params.yaml is the file {source!r}; {_INSTEAD}")
+            raise DataError(f"datasets.{self.name}.source in params.yaml is the file {brief(source)}; {_INSTEAD}")
         if not path.is_dir():
             raise DataError(
-                f"datasets.{self.name}.source in params.yaml is '{source}', and there is no such folder; "
+                f"datasets.{self.name}.source in params.yaml is {brief(source)}, and there is no such folder; "
                 f"give the folder that holds the pictures, or '{DEMO}' for sample pictures"
             )
         try:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pipeline.errors import DataError
+from pipeline.errors import DataError, brief, printable
 from pipeline.files import read_json, write_json
 
 FORMAT = 1
+_LONGEST = 300  # characters of a fault
+LONGEST_ID = 200  # characters; files are called after it
+SAFE_ID = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{LONGEST_ID - 1}}}")
 FILE = "manifest.json"
 Split = Literal["train", "validation"]
 Role = Literal["target", "input"]
@@ -44,6 +49,14 @@ class Picture:
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
 
 
+_HEAD: dict[str, type] = {"task": str, "dataset": str, "demo": bool, "licence": str, "notes": list}
+_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("id", "split", "source", "sha256", "shard", "role"), str),
+    **dict.fromkeys(("height", "width", "offset"), int),
+    "label": (int, type(None)),
+}
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What ``manifest.json`` holds."""
@@ -74,22 +87,38 @@ def read_manifest(path: Path) -> Manifest:
         content = read_json(path)
         version = content.pop("format")
         if version != FORMAT:
-            raise DataError(f"{path} has format {version}, this version reads {FORMAT}; {prepare_again(task)}")
+            raise DataError(f"{path} has format {brief(version)}, this version reads {FORMAT}; {prepare_again(task)}")
         pictures = [_picture(entry) for entry in content.pop("pictures")]
-        return Manifest(**content, pictures=pictures)
+        manifest = Manifest(**content, pictures=pictures)
+        for field, kind in _HEAD.items():
+            if not isinstance(getattr(manifest, field), kind):
+                raise ValueError(f"{field} is {brief(getattr(manifest, field))}")
+        if twice := [key for key, count in Counter((one.role, one.id) for one in pictures).items() if count > 1]:
+            raise ValueError(f"two pictures have role and id {twice[0]}")
+        return manifest
     except FileNotFoundError:
         raise DataError(f"{path} is missing: the pictures are not prepared; {prepare_again(task)}") from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(f"{path} is damaged ({error}); {prepare_again(task)}") from None
+        raise DataError(f"{path} is damaged ({printable(str(error))[:_LONGEST]}); {prepare_again(task)}") from None
 
 
 def _picture(entry: dict[str, Any]) -> Picture:
     picture = Picture(**entry)
+    for field, kinds in _TYPES.items():
+        value = getattr(picture, field)
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise ValueError(f"{field} of a picture is {brief(value)}")
+    # Folders of samples are called after the id, so it must be a plain name in them.
+    if not SAFE_ID.fullmatch(picture.id):
+        raise ValueError(
+            f"the id {brief(picture.id)} of a picture is no plain name: letters, digits, '_', '-' and '.', at most "
+            f"{LONGEST_ID}, none of the latter two in front"
+        )
     # The shard's name is joined to a folder: it must not lead out of it.
     if Path(picture.shard).name != picture.shard or picture.shard in ("", ".", ".."):
-        raise ValueError(f"shard '{picture.shard}' of picture '{picture.id}' is not a file name")
+        raise ValueError(f"shard {brief(picture.shard)} of picture '{picture.id}' is not a file name")
     if picture.split not in get_args(Split) or picture.role not in get_args(Role):
-        raise ValueError(f"picture '{picture.id}' has split '{picture.split}' and role '{picture.role}'")
+        raise ValueError(f"picture '{picture.id}' has split {brief(picture.split)} and role {brief(picture.role)}")
     if min(picture.height, picture.width) < 1 or picture.offset < 0:
         raise ValueError(f"picture '{picture.id}' has an impossible size or offset")
     return picture

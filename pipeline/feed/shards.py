@@ -33,6 +33,7 @@ from pipeline.feed.manifest import (
 from pipeline.files import read_json, write_json
 
 SHARD_BYTES = 192 * 2**20  # a shard ends with the picture that reaches this, so it may be one picture larger
+_VERIFIED_BYTES = 2**25  # of a picture that is verified when it is first read: SHA-256 takes 2 ms per MB at the most
 _MAPPED_BYTES = 2**30  # read through the maps before they are made anew
 
 
@@ -157,7 +158,9 @@ class ShardWriter:
 class Pictures:
     """The pictures of one split of a prepared data set; pixels are read from disk only where they are asked for.
 
-    DataError if the manifest or a shard is missing or damaged, or if the split has no picture.
+    DataError if the manifest or a shard is missing or damaged, or if the split has no picture. A picture's bytes are
+    compared with the manifest's hash when it is first read, once per process, unless there are more than 32 MiB of
+    them: then a crop touches its own rows alone, and ``steadyflow verify`` compares the whole.
     """
 
     def __init__(self, manifest_path: Path | str, split: Split, role: Role = "target") -> None:
@@ -165,6 +168,7 @@ class Pictures:
         self._task = self._folder.name
         self._pictures = read_manifest(Path(manifest_path)).of(split, role)
         self._maps: dict[str, mmap.mmap] = {}
+        self._verified: set[int] = set()  # numbers of pictures
         self._read = 0  # bytes, since the maps were made
         if not self._pictures:
             raise DataError(f"{manifest_path} holds no picture of split '{split}', role '{role}'")
@@ -207,10 +211,25 @@ class Pictures:
         return picture.height, picture.width
 
     def picture(self, index: int) -> NDArray[np.uint8]:
-        """Return a picture as a read-only view ``(H, W, 3)`` of the shard."""
+        """Return a picture as a read-only view ``(H, W, 3)`` of the shard; DataError if its bytes have changed."""
         picture = self._pictures[index]
-        flat = np.frombuffer(self._map(picture.shard), np.uint8, picture.bytes, picture.offset)
-        return flat.reshape(picture.height, picture.width, 3)
+        if index not in self._verified and picture.bytes <= _VERIFIED_BYTES:
+            self.verify(index)
+        return self._bytes(picture).reshape(picture.height, picture.width, 3)
+
+    def verify(self, index: int) -> None:
+        """Raise DataError unless the bytes of a picture are those that were written."""
+        picture = self._pictures[index]
+        if hashlib.sha256(self._bytes(picture).data).hexdigest() != picture.sha256:
+            raise DataError(
+                f"{self._folder / picture.shard}: the bytes of picture '{picture.id}' are not those that were written "
+                f"(SHA-256 differs): it is damaged; {prepare_again(self._task)}"
+            )
+        self._verified.add(index)
+        self._read += picture.bytes
+
+    def _bytes(self, picture: Picture) -> NDArray[np.uint8]:
+        return np.frombuffer(self._map(picture.shard), np.uint8, picture.bytes, picture.offset)
 
     def crop(self, index: int, top: int, left: int, height: int, width: int) -> NDArray[np.uint8]:
         """Return a copy ``(height, width, 3)``; ValueError if it would leave the picture."""

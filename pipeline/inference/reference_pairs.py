@@ -138,7 +138,7 @@ def _fault(pairs: ReferencePairs, pair: _Pair) -> str:
     try:
         pairs.crop(pair)
     except Unreadable as reason:
-        return f"{pair.reference.name}: {reason}"
+        return f"{shown(pair.reference.name)}: {reason}"
     return ""
 
 

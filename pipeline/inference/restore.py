@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from pipeline.model_folder import LoadedFlow, load_flow
 from pipeline.origin import origin_of
 from pipeline.pictures.decode import Unreadable, decode
 from pipeline.pictures.eight_bit import to_tensor, to_uint8, value_statistics, write_png
+from pipeline.pictures.folders import safe_id
 
 _PARTS = ("reference", "input", "baseline", "latent_mean", "draws_mean")
+_LONGEST_STEM = 200  # bytes; file systems take names of 255
 _DRAWS = 4  # of one picture that somebody wants to see
 
 
@@ -94,6 +97,8 @@ def restore_file(
 ) -> list[Path]:
     """Restore one picture file with a model folder; write and return the draws, named after the picture.
 
+    A name that is too long to be added to, or that cannot be printed, is replaced by an id made of it.
+
     ``draws``: None for four, or for one at temperature 0. ``temperature``: None for the model's own.
     Raises DataError for an unreadable picture, CheckpointError for a folder that holds no model, SteadyflowError for
     an ``out`` that cannot be written to.
@@ -112,8 +117,14 @@ def restore_file(
     for index, image in enumerate(images):
         statistics = value_statistics(image)
         bad += bool(statistics["nonfinite_values"] or statistics["outside_values"])
-        written.append(write_png(out / f"{picture.stem}_draw_{index:02d}.png", to_uint8(image, quantization)))
+        written.append(
+            write_png(out / f"{_readable(picture.stem)}_draw_{index:02d}.png", to_uint8(image, quantization))
+        )
         write_json(written[-1].with_suffix(".json"), statistics)
     if bad:
         warn(f"{bad} of {count} draws have values outside [-0.5, 1.5] or non-finite ones; see the .json beside each")
     return written
+
+
+def _readable(stem: str) -> str:
+    return stem if len(os.fsencode(stem)) <= _LONGEST_STEM and stem.isprintable() else safe_id(stem)

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, ImageOps
 
-from pipeline.errors import DataError
+from pipeline.errors import DataError, printable
+from pipeline.pictures.png import png_fault
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 LARGEST = 100_000_000  # pixels: more than any camera's photograph, less than what fills a machine's memory
@@ -64,7 +65,12 @@ def decode(content: Path | bytes | NDArray[np.uint8]) -> Decoded:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # broken EXIF blocks and the like; errors still end the reading
             with Image.open(stream, formats=FORMATS) as image:
-                return _convert(image)
+                decoded, is_png = _convert(image), image.format == "PNG"
+        if is_png:
+            with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+                if fault := png_fault(file):
+                    raise Unreadable(f"truncated or damaged ({fault})")
+        return decoded
     except FileNotFoundError:
         raise Unreadable("does not exist") from None
     except Image.DecompressionBombError:
@@ -74,7 +80,7 @@ def decode(content: Path | bytes | NDArray[np.uint8]) -> Decoded:
     except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise on damage
         if isinstance(error, OSError) and error.errno == errno.ELOOP:
             raise Unreadable("a link that leads in a circle") from None
-        raise Unreadable(f"cannot be decoded, truncated or damaged ({error})") from None
+        raise Unreadable(f"cannot be decoded, truncated or damaged ({printable(str(error))})") from None
 
 
 def read_picture(folder: Path, file: str, like: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:

@@ -1,7 +1,11 @@
-"""Checkpoints of a training under way: atomic, the last two kept, loaded without executing anything."""
+"""Checkpoints of a training under way: atomic, the last two kept, loaded without executing anything.
+
+A file begins with one line that holds the SHA-256 of the rest: torch's own format does not tell a flipped bit.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import pickle
@@ -11,10 +15,36 @@ from typing import Any
 import torch
 
 from pipeline.console import warn
-from pipeline.errors import CheckpointError
-from pipeline.files import atomic_path, write_text
+from pipeline.errors import CheckpointError, printable
+from pipeline.files import atomic_path, check_file, write_text
 
+_HEAD, _ZIP = b"steadyflow checkpoint, sha256 ", b"PK"
+_START = len(_HEAD) + 64 + 1  # of what torch wrote
+_LONGEST = 200  # characters of a fault
 _LATEST, _PREVIOUS, _DONE = "checkpoint.pt", "checkpoint-previous.pt", "DONE"
+
+
+def verify_checkpoint(path: Path) -> int:
+    """Return the bytes of a checkpoint that is what was written; CheckpointError if it is not."""
+    try:
+        _content(path)
+        return path.stat().st_size
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); the training goes on from the one before it") from None
+
+
+def _content(path: Path) -> bytes:
+    """Return what torch.save wrote; ValueError if it is not what the first line says."""
+    check_file(path)
+    content = path.read_bytes()
+    if content.startswith(_ZIP):  # written before there was a first line
+        return content
+    head, newline, rest = content[: len(_HEAD)], content[len(_HEAD) + 64 : _START], content[_START:]
+    if head != _HEAD or newline != b"\n":
+        raise ValueError("it does not begin as a checkpoint does")
+    if hashlib.sha256(rest).hexdigest().encode("ascii") != content[len(_HEAD) : len(_HEAD) + 64]:
+        raise ValueError("SHA-256 differs")
+    return rest
 
 
 class CheckpointStore:
@@ -28,8 +58,10 @@ class CheckpointStore:
         latest = self.folder / _LATEST
         content = io.BytesIO()  # torch.save into a file hides a full disk behind an error of its own
         torch.save(state, content)
+        digest = hashlib.sha256(content.getbuffer()).hexdigest()
         with atomic_path(latest) as temporary:
             with temporary.open("wb") as file:
+                file.write(_HEAD + digest.encode("ascii") + b"\n")
                 file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
@@ -44,10 +76,13 @@ class CheckpointStore:
         found = [path for path in (self.folder / _LATEST, self.folder / _PREVIOUS) if path.exists()]
         for path in found:
             try:
-                state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+                state: Any = torch.load(io.BytesIO(_content(path)), map_location=device, weights_only=True)
+                if not isinstance(state, dict):
+                    raise ValueError(f"it holds a {type(state).__name__} and no state")
                 return state
-            except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError, OSError):
-                warn(f"{path} is damaged; trying the checkpoint before it")
+            except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError, OSError) as error:
+                after = "trying the checkpoint before it" if path != found[-1] else "there is none before it"
+                warn(f"{path} is damaged ({printable(str(error).partition(chr(10))[0])[:_LONGEST]}); {after}")
         if found:
             raise CheckpointError(f"no checkpoint in {self.folder} can be read; remove that folder to train anew")
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import CheckpointError, SteadyflowError
-from pipeline.files import write_json
+from pipeline.files import sha256_of, write_json
 from pipeline.inference.sampling import draw_images
 from pipeline.kinds.objectives import NegativeLogLikelihood
 from pipeline.model_folder import build, save_model
 from pipeline.upstream.families import Recognized, recognize
+from pipeline.upstream.isolated import read_apart
 from pipeline.upstream.layout import read_layout
 from pipeline.upstream.mapping import adopt
 from pipeline.upstream.options import read_options
-from pipeline.upstream.reading import read_weights
 
 LICENCE = (
     "The published weights and code of SRFlow, NCSR, FS-NCSR, robustNF and LLFlow are for non-commercial use; "
@@ -105,7 +104,7 @@ def load_upstream(weights: Path, options: Path | None = None, overrides: Sequenc
     CheckpointError, in one line, for whatever does not fit.
     """
     weights, options = Path(weights), Path(options) if options else None
-    tensors = read_weights(weights)
+    tensors = read_apart(weights)
     recognized = recognize(weights, tensors, read_layout(weights, tensors), read_options(options, overrides))
     config = recognized.config
     try:
@@ -130,14 +129,12 @@ def import_upstream(weights: Path, options: Path | None, out: Path, overrides: S
         raise CheckpointError(f"{out} is a file; --out must be a folder to write the model to")
     model = load_upstream(weights, options, overrides)
     save_model(out, model.network, model.config)
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     write_json(
         out / "import.json",
         {
             "family": model.family.name,
             "weights": weights.name,
-            "sha256": digest,
+            "sha256": sha256_of(weights),
             "options": options.name if options else None,
             "overrides": list(overrides),
             "tensors": model.tensors,

@@ -9,9 +9,12 @@ from typing import Any
 
 import yaml
 
-from pipeline.errors import CheckpointError, nearest
+from pipeline.errors import CheckpointError, brief, nearest
+from pipeline.files import NotReadable, read_text
+from pipeline.yaml_text import YamlFault, parse_yaml
 
 _FLOW = "network_G.flow."
+_MOST_BYTES = 2**18  # published files have some 10 kB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,24 +123,22 @@ def read_options(path: Path | None, overrides: Sequence[str] = ()) -> Options:
         if value is not None and value not in ours:
             allowed = f"must be {ours[0]!r}" if ours else "must be left out"
             raise CheckpointError(
-                f"{where}: '{place}' is {value!r}, a network that steadyflow does not have; it {allowed}"
+                f"{where}: '{place}' is {brief(value)}, a network that steadyflow does not have; it {allowed}"
             )
     return Options(file=str(path) if path else "", tree=tree, **found)
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
+        tree = parse_yaml(read_text(path, _MOST_BYTES), _Loader)
     except FileNotFoundError:
         raise CheckpointError(
             f"{path} does not exist; give the options file that the weights were trained with"
         ) from None
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be opened: {error.strerror or error}") from None
-    except (yaml.YAMLError, ValueError, TypeError, IndexError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise CheckpointError(f"{path}{line}: not a YAML file of options") from None
+    except NotReadable as error:
+        raise CheckpointError(f"{path} cannot be opened: {error}") from None
+    except YamlFault as error:
+        raise CheckpointError(error.at(path, "not a YAML file of options, ")) from None
     if not isinstance(tree, dict) or "network_G" not in tree:
         raise CheckpointError(f"{path} is no options file of a published network ('network_G' is missing)")
     return tree
@@ -153,11 +154,11 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     for parent in parents:
         child = here.setdefault(parent, {})
         if not isinstance(child, dict):
-            raise CheckpointError(f"--override '{override}': '{parent}' holds {child!r} and no options")
+            raise CheckpointError(f"--override '{override}': '{parent}' holds {brief(child)} and no options")
         here = child
     try:
-        here[last] = yaml.safe_load(text)
-    except yaml.YAMLError:
+        here[last] = parse_yaml(text)
+    except YamlFault:
         raise CheckpointError(f"--override '{override}': the value is not valid YAML") from None
 
 
@@ -174,5 +175,5 @@ def _checked(where: str, place: str, value: Any, kind: type) -> Any:
     fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
     if not fits or (kind is list and not all(type(entry) is int for entry in value)):
         wanted = "a list of whole numbers" if kind is list else f"of type {kind.__name__}"
-        raise CheckpointError(f"{where}: '{place}' is {value!r}, which must be {wanted}")
+        raise CheckpointError(f"{where}: '{place}' is {brief(value)}, which must be {wanted}")
     return value

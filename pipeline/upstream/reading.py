@@ -1,4 +1,4 @@
-"""Open a published .pth: a table of named tensors, and nothing in the file is ever run."""
+"""Open a published .pth: a table of named tensors, and nothing in the file is ever run (isolated.py: apart from us)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import CheckpointError
+from pipeline.files import NotReadable, check_file
 
 _WRAPPERS = ("state_dict", "params_ema", "params")  # keys under which other tools store the table
 _PARALLEL = "module."  # what DataParallel puts before every name
@@ -31,16 +32,29 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return {name.removeprefix(_PARALLEL): value.detach().float() for name, value in tensors.items()}
 
 
+def check_weights_file(path: Path) -> int:
+    """Return the bytes of a checkpoint; CheckpointError where there is no file that could be read to its end."""
+    try:
+        return check_file(path)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist; give the published .pth file") from None
+    except NotReadable as error:
+        raise CheckpointError(f"{path} cannot be opened: {error}") from None
+
+
 def _load(path: Path) -> Any:
+    check_weights_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of other pickle protocols: the error says enough
             return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} does not exist; give the published .pth file") from None
     except OSError as error:
         raise CheckpointError(f"{path} cannot be opened: {error.strerror or error}") from None
     except Exception as error:
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            raise CheckpointError(
+                f"{path} asks for more memory than a file of its size needs: it is damaged, or means harm"
+            ) from None
         # the unpickler refuses everything but tensors and plain containers, before it is called
         named = _GLOBAL.search(str(error))
         wanted = named[1] if named else _wanted_by_a_bare_pickle(path)

@@ -1,12 +1,15 @@
 """params.yaml: what the committed file holds loads, and every mistake is one line that teaches."""
 
 import copy
+import os
 from pathlib import Path
 
+import pydantic
 import pytest
 import yaml
 
-from pipeline.errors import ConfigError, nearest
+from pipeline.config import Params
+from pipeline.errors import ConfigError, brief, nearest
 from pipeline.params import load_params
 
 COMMITTED = Path(__file__).resolve().parents[2] / "params.yaml"
@@ -226,3 +229,103 @@ def test_missing_file(tmp_path):
 
 def test_nearest_without_a_likely_match_lists_what_is_allowed():
     assert nearest("zzz", ["b", "a"]) == "allowed: a, b"
+
+
+@pytest.mark.parametrize("keys", [["tasks"], ["variants"], ["datasets"], ["profiles"]])
+@pytest.mark.parametrize("name", ["a;touch PWNED", "$(id)", "a b", "a\nb", "../up", "a.b", "", "-rf", "é", "x" * 65])
+def test_a_name_that_a_shell_or_a_folder_could_mistake_is_refused(keys, name):
+    content = copy.deepcopy(CONTENT)
+    content[keys[0]][name] = next(iter(content[keys[0]].values()))
+    with pytest.raises(pydantic.ValidationError, match="a name has letters of a to z, digits, _ and -, at most 64"):
+        Params.model_validate(content)
+
+
+@pytest.mark.parametrize("name", ["df2k_x4", "A-1", "_x", "x" * 64])
+def test_a_plain_name_is_allowed(name):
+    variants = {name: CONTENT["variants"]["affine"]}
+    assert list(Params.model_validate({**CONTENT, "variants": variants}).variants) == [name]
+
+
+@pytest.mark.parametrize("group", ["tasks", "variants"])
+def test_nothing_to_compare_is_refused(tmp_path, group):
+    assert f"{group}: " in fault(changed(tmp_path, [group], {}))
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-0.1"])
+@pytest.mark.parametrize("group", ["sampling", "stability"])
+def test_a_temperature_that_none_can_draw_at_is_refused(tmp_path, group, value):
+    message = fault(changed(tmp_path, ["profiles", "demo", "lol", group, "temperature"], float(value)))
+    assert f"profiles.demo.lol.{group}.temperature" in message
+
+
+def written(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def bomb(levels):
+    """Return YAML of ``levels`` lists, each naming the one before nine times."""
+    lines = ["a0: &a0 [lol]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, levels)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("seeds: [1]\nprofile: demo\nseeds: [2]\n", "line 3: the key 'seeds' stands there already in line 1"),
+        ("tasks:\n  a: {kind: x, kind: y}\n", "line 2: the key 'kind' stands there already in line 2"),
+        (bomb(12), "stands for more than 100,000 entries"),
+        ("a: &a\n  b: *a\n", "leads back to what holds it"),
+        ("a: [", "line 1"),
+        ("a: 1\n---\nb: 2\n", "found another document"),
+        ("[" * 1500, "too deep"),
+        ("seeds: [2020-13-45]\n", "a value is not what it is marked as"),
+        ("seeds: !!int x\n", "a value is not what it is marked as"),
+        ("seeds: !!python/name:os.system\n", "could not determine a constructor"),
+        (f"profile: {'9' * 5000}\n", "a value is not what it is marked as"),
+        (b"profile: \xff\n", "byte 9 is not UTF-8"),
+        (b"profile: \x00\n", "not valid YAML"),
+        ("", "file: "),
+        ("just words", "file: "),
+        ("a: &a [" + "x, " * 500 + "]\nb: [" + "*a, " * 500 + "]", "line 2: stands for more than 100,000"),
+        ("#" * 300_000, "more than 262,144"),
+    ],
+    ids=range(17),
+)
+def test_yaml_that_is_none_or_more_than_it_seems(tmp_path, text, said):
+    message = fault(written(tmp_path, text))
+    assert said in message
+    assert len(message) - len(str(tmp_path)) < 400
+
+
+def test_a_value_is_shown_in_part(tmp_path):
+    message = fault(written(tmp_path, "profile: {" + ", ".join(f"key{n}: {'x' * 2_000}" for n in range(100)) + "}"))
+    assert len(message) - len(str(tmp_path)) < 400
+
+
+def test_a_folder_a_pipe_and_a_loop_are_no_params(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.mkdir()
+    assert "it is a folder, not a file" in fault(path)
+    path.rmdir()
+    os.mkfifo(path)
+    assert "it is a pipe, a socket or a device, not a file" in fault(path)
+    path.unlink()
+    path.symlink_to(path)
+    assert "a link that leads in a circle" in fault(path)
+
+
+@pytest.mark.parametrize(
+    "value", [10**6000, [[[[["deep"]]]]], {"a": {"b": {"c": {"d": 1}}}}, b"x" * 10**6, "\x1b[2J"], ids=range(5)
+)
+def test_brief_is_brief_and_printable(value):
+    assert len(brief(value)) <= 80
+    assert brief(value).isprintable()
+
+
+def test_brief_does_not_write_out_what_aliases_stand_for():
+    value = ["lol"]
+    for _ in range(40):
+        value = [value] * 9  # written out, 9^40 words
+    assert len(brief(value)) <= 80

@@ -11,6 +11,7 @@ from pipeline.datasets.contract import DataSet, Listing, Option, PictureSource, 
 from pipeline.datasets.photographs import packaged_photographs
 from pipeline.datasets.sets.low_light_pairs import SYNTHETIC_LICENCE, synthetic_pairs
 from pipeline.datasets.sets.picture_folders import files_below
+from pipeline.errors import brief
 from pipeline.feed.manifest import Role, Split
 from pipeline.pictures.folders import EXTENSIONS, abridged, find_folder, safe_id, shown
 
@@ -84,8 +85,8 @@ class Pictures(DataSet):
         second = wanted.root / Path(chosen).expanduser()
         if not second.is_dir():
             listing.faults.append(
-                f"datasets.{self.name}.options.validation in params.yaml is {chosen!r}, and there is no such folder; "
-                "give a folder, or a share such as 0.1"
+                f"datasets.{self.name}.options.validation in params.yaml is {brief(chosen)}, and there is no such "
+                "folder; give a folder, or a share such as 0.1"
             )
             return listing
         called = f"{second.resolve().name}/"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pipeline.errors import nearest
+from pipeline.errors import brief, nearest
 from pipeline.stability.analyses.attack import Attack
 from pipeline.stability.analyses.bad_pixels import BadPixels
 from pipeline.stability.analyses.certified_bound import CertifiedBound
@@ -48,7 +48,7 @@ def chosen(selection: Mapping[str, Mapping[str, Option]]) -> list[Analysis]:
     """
     for name in selection:
         if name not in ANALYSES:
-            raise ValueError(f"analysis '{name}' does not exist; {nearest(name, ANALYSES)}")
+            raise ValueError(f"analysis {brief(name)} does not exist; {nearest(name, ANALYSES)}")
     found = []
     for name, analysis in ANALYSES.items():
         if name in selection:

@@ -58,6 +58,7 @@ def test_help_lists_every_command():
         "check",
         "check-data",
         "check-paper",
+        "verify",
         "summary",
         "ui",
         "sample",

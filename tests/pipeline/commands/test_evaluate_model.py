@@ -167,7 +167,8 @@ def test_what_no_model_can_do(models, photographs, tmp_path):
     with pytest.raises(SteadyflowError, match="did you mean 'floor'"):
         evaluate_model(models / "srflow_x4", photographs, None, tmp_path / "out", quantization="flor")
     encoder = json.loads((models / "srflow_x4" / "config.json").read_text(encoding="utf-8"))
-    write_json(tmp_path / "encoder" / "config.json", encoder | {"kind": "super_resolution_encoder"})
+    alone = {"kind": "super_resolution_encoder", "network": encoder["network"]["encoder"], "transform": {}}
+    write_json(tmp_path / "encoder" / "config.json", encoder | alone)
     with pytest.raises(CheckpointError, match="an encoder alone"):
         evaluate_model(tmp_path / "encoder", photographs, None, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -213,3 +213,46 @@ def test_memory_stays_bounded_however_much_is_read(vast, monkeypatch):
         grown.append(resident() - before)
     assert max(grown) < 70e6 < 120 * 64 * 10_000 * 3
     assert held[6000, 7000].tolist() == [1, 2, 3]  # a view that somebody holds stays valid
+
+
+def entry(path, **changes):
+    """Change the first picture of the manifest at ``path``."""
+    content = json.loads(path.read_text())
+    content["pictures"][0].update(changes)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc/x", "../up", "a/b", "a/../../b", "..", ".hidden", "", "-rf", "a\nb", "a\x1b[2J", "x" * 201, 7, None]
+)
+def test_an_id_that_could_lead_out_of_its_folder_is_refused(tmp_path, drawn, name):
+    path = store(tmp_path, drawn)
+    entry(path, id=name)
+    with pytest.raises(DataError, match="is damaged") as caught:
+        read_manifest(path)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"height": "8"}, {"width": 1.5}, {"offset": True}, {"label": "cat"}, {"sha256": 1}, {"id": "p1"}]
+)
+def test_a_picture_of_wrong_types_or_twice_there_is_damage(tmp_path, drawn, changes):
+    path = store(tmp_path, drawn)
+    entry(path, **changes)
+    with pytest.raises(DataError, match="is damaged"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize("way", ["picture", "crop"])
+def test_a_flipped_bit_in_a_shard_is_told_when_its_picture_is_first_read(tmp_path, drawn, way):
+    path = store(tmp_path, drawn)
+    train = Pictures(path, "train")
+    place = read_manifest(path).pictures[1]  # p1
+    shard = path.parent / place.shard
+    content = bytearray(shard.read_bytes())
+    content[place.offset + place.bytes - 1] ^= 1
+    shard.write_bytes(content)
+    arguments = (0, 0, 4, 4) if way == "crop" else ()
+    getattr(train, way)(0, *arguments)  # its neighbour is whole
+    with pytest.raises(DataError, match=r"picture 'p1' are not those that were written .*make it again with"):
+        getattr(train, way)(1, *arguments)

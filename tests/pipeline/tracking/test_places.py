@@ -1,19 +1,24 @@
 """Where runs are kept and shown: addresses, the data base, the page."""
 
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
 import textwrap
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
+from command_line import ROOT
 from tracking_store import only_run, open_affine
 
 from pipeline.errors import TrackingError
 from pipeline.tracking.client import open_client
 from pipeline.tracking.store import tracking_uri
-from pipeline.tracking.ui import serve_ui, ui_command
+from pipeline.tracking.ui import is_loopback, serve_ui, ui_command
 
 
 def test_a_moved_checkout_keeps_its_artifacts(root, tmp_path_factory):
@@ -61,6 +66,58 @@ def test_the_page_listens_on_this_machine_alone(root):
     command = ui_command(f"sqlite:///{root}/mlflow.db", "127.0.0.1", 5000)
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert f"sqlite:///{root}/mlflow.db" in command
+
+
+@pytest.mark.parametrize("host", ["", " "])
+def test_an_empty_host_is_refused(root, host):
+    with pytest.raises(TrackingError, match="--host is empty, which would listen on every address"):
+        serve_ui(root, host, 5000)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("gpu1", False)]
+)
+def test_mlflow_is_told_by_which_names_it_may_be_called(host, loopback, monkeypatch):
+    monkeypatch.delenv("MLFLOW_SERVER_ALLOWED_HOSTS", raising=False)
+    command = ui_command("postgresql://db/x", host, 5001)
+    assert is_loopback(host) is loopback
+    assert ("--allowed-hosts" in command) is not loopback
+    if not loopback:
+        from mlflow.server.security_utils import is_allowed_host_header
+
+        allowed = command[command.index("--allowed-hosts") + 1].split(",")
+        called = socket.gethostname() if host == "0.0.0.0" else host
+        assert all(is_allowed_host_header(allowed, name) for name in (called, f"{called}:5001", "127.0.0.1:5001"))
+        assert not is_allowed_host_header(allowed, "rebound.example:5001")
+
+
+def listening(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
+def test_no_server_outlives_the_command(tmp_path, signum):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    command = [sys.executable, "-m", "pipeline.cli", "ui", "--host", "0.0.0.0", "--port", str(port)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as ui:
+        address = ui.stdout.readline().decode()
+        assert f"http://127.0.0.1:{port}" in address
+        named = urllib.request.Request(f"http://127.0.0.1:{port}/version", headers={"Host": socket.gethostname()})
+        with urllib.request.urlopen(named, timeout=10) as answer:
+            assert answer.status == 200
+        ui.send_signal(signum)
+        ui.wait(30)
+        assert b"can read, change and delete all runs" in ui.stderr.read()
+    deadline = time.monotonic() + 20
+    while listening(port) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not listening(port)
 
 
 def test_foreign_artifact_stores_are_left_alone(root):

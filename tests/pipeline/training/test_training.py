@@ -121,6 +121,35 @@ def test_a_damaged_checkpoint_falls_back_on_the_one_before(tmp_path, capsys):
         store.load(CPU)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.3, 0.5, 0.9, 0.999])
+def test_a_flipped_bit_anywhere_falls_back_on_the_checkpoint_before(tmp_path, capsys, share):
+    store = CheckpointStore(tmp_path)
+    for step in (1, 2):
+        store.save({"step": step, "weights": torch.arange(3000.0)})
+    path = tmp_path / "checkpoint.pt"
+    content = bytearray(path.read_bytes())
+    content[int(share * len(content))] ^= 1
+    path.write_bytes(content)
+    assert store.load(CPU)["step"] == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"{path} is damaged" in said
+    assert "trying the checkpoint before it" in said
+
+
+def test_a_checkpoint_from_before_there_was_a_hash_is_read(tmp_path):
+    torch.save({"step": 3}, tmp_path / "checkpoint.pt")
+    assert CheckpointStore(tmp_path).load(CPU) == {"step": 3}
+
+
+@pytest.mark.parametrize("state", [[1, 2], 7, "text"])
+def test_a_checkpoint_that_holds_no_state_is_damage(tmp_path, state):
+    store = CheckpointStore(tmp_path)
+    store.save(state)
+    with pytest.raises(CheckpointError, match=r"no checkpoint in .* can be read"):
+        store.load(CPU)
+
+
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
     class Harm:
         def __reduce__(self):

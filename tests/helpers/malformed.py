@@ -1,0 +1,104 @@
+"""Malformed content by hypothesis, and what a command must do with it: one clear line and nothing written."""
+
+import contextlib
+import copy
+import io
+import os
+import sys
+
+from hypothesis import strategies as st
+
+from pipeline import cli
+
+# Values that YAML and JSON can say, among them those that compare in strange ways or are absurdly large.
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.sampled_from([0, -1, 1, 10**7, 10**30, float("nan"), float("inf"), -float("inf"), -0.0, 1e308, 0.5]),
+    st.floats(),
+    st.text(max_size=12),
+    st.sampled_from(
+        ["", "..", "/etc/passwd", "a;touch PWNED", "$(id)", "\x1b[2J", "a\nb", "x" * 3000, "\u202e", "auto"]
+    ),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=6,
+)
+
+
+def places(content, above=()):
+    """Return every place in nested dictionaries and lists, as tuples of keys."""
+    found = [above] if above else []
+    entries = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, inner in entries:
+        found += places(inner, (*above, key))
+    return found
+
+
+@st.composite
+def damaged(draw, content):
+    """Return ``content`` with one or two places replaced, left out, renamed or added to."""
+    content = copy.deepcopy(content)
+    for _ in range(draw(st.integers(1, 2))):
+        *above, key = draw(st.sampled_from(places(content)))
+        inner = content
+        for part in above:
+            inner = inner[part]
+        match draw(st.sampled_from(["replace", "replace", "leave out", "rename", "add"])):
+            case "leave out":
+                del inner[key]
+            case "rename" if isinstance(inner, dict):
+                inner[draw(st.text(max_size=70))] = inner.pop(key)
+            case "add" if isinstance(inner, dict):
+                inner[draw(st.text(max_size=70))] = draw(VALUES)
+            case _:
+                inner[key] = draw(VALUES)
+        if not places(content):
+            break
+    return content
+
+
+def cut_or_flipped(text):
+    """Return texts made of ``text`` by cutting it off, flipping a character, or putting something in."""
+    place = st.integers(0, len(text))
+    odd = st.sampled_from(
+        ["", "\x00", "\x1b", "{", "[", "*a", "&a ", "!!python/name:os.system ", "\t", ": ", "\ud800", "- "]
+    )
+    cut = st.builds(lambda end: text[:end], place)
+    put = st.builds(lambda at, what, gap: text[:at] + what + text[at + gap :], place, odd, st.integers(0, 3))
+    return cut | put
+
+
+def tree(folder):
+    """Return what is in ``folder``: paths with sizes and times of change."""
+    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
+
+
+def run(folder, *arguments):
+    """Run a command in ``folder``, in this process; return its exit code and what it said on standard error."""
+    said, before, argv = io.StringIO(), os.getcwd(), sys.argv  # noqa: PTH109
+    try:
+        os.chdir(folder)
+        sys.argv = ["steadyflow", *arguments]
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+            try:
+                cli.main()
+                code = 0
+            except SystemExit as stop:
+                code = stop.code
+    finally:
+        os.chdir(before)
+        sys.argv = argv
+    return code or 0, said.getvalue()
+
+
+def is_one_clear_line(said):
+    """Assert that ``said`` is one line that a terminal prints as it is, and not a book."""
+    assert said.startswith("error: "), said
+    assert said.endswith("\n")
+    line = said[:-1]
+    assert line.isprintable(), ascii(line)
+    assert len(line) < 2500, len(line)

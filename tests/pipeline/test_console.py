@@ -1,0 +1,87 @@
+"""The terminal: control characters are written out, faults of the file system are one line."""
+
+import errno
+import os
+import sys
+
+import pytest
+
+from pipeline.console import run_main, say, warn
+from pipeline.errors import DataError
+
+HOSTILE = "a\x1b[2J\x1b]0;owned\x07b\u202ec\x9b31m\udcff"
+
+
+@pytest.fixture
+def ended(capsys, monkeypatch):
+    """Return a function that runs a main and returns its exit code and what it said on standard error."""
+    monkeypatch.setattr("pipeline.console.quiet_libraries", lambda: None)
+
+    def end(main):
+        with pytest.raises(SystemExit) as stop:
+            run_main(main)
+        return stop.value.code, capsys.readouterr().err
+
+    return end
+
+
+def test_control_characters_do_not_reach_the_terminal(ended, capsys):
+    def main():
+        raise DataError(HOSTILE)
+
+    code, said = ended(main)
+    assert code == 2
+    assert said == "error: a\\x1b[2J\\x1b]0;owned\\x07b\\u202ec\\x9b31m\\udcff\n"
+    say(HOSTILE)
+    warn(HOSTILE)
+    captured = capsys.readouterr()
+    for text in (captured.out, captured.err):
+        assert text.strip().isprintable()
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EACCES, "permission denied"),
+        (errno.EISDIR, "is a folder, where a file is meant"),
+        (errno.ENOTDIR, "a file stands where a folder is meant"),
+        (errno.EEXIST, "a file stands where a folder is meant"),
+        (errno.ENAMETOOLONG, "the name is too long"),
+        (errno.ELOOP, "a link that leads in a circle"),
+        (errno.EROFS, "can only be read"),
+        (errno.ENOSPC, "no disk space left"),
+    ],
+)
+def test_a_fault_of_the_file_system_is_one_line(ended, number, said):
+    def main():
+        raise OSError(number, os.strerror(number), "some/file")
+
+    code, line = ended(main)
+    assert code == 2
+    assert line.startswith("error: ") and line.count("\n") == 1
+    assert said in line and "some/file" in line
+
+
+def test_a_real_one_names_what_was_to_be_written(ended, tmp_path):
+    from pipeline.files import write_text
+
+    (tmp_path / "name").mkdir()
+    code, line = ended(lambda: write_text(tmp_path / "name", "text"))
+    assert (code, line.count("\n")) == (2, 1)
+    assert f"{tmp_path / 'name'}: is a folder" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["name"]
+
+
+def test_other_faults_keep_their_traceback():
+    def main():
+        raise FileNotFoundError(errno.ENOENT, "ours", "some/file")
+
+    with pytest.raises(FileNotFoundError):
+        run_main(main)
+
+
+def test_a_terminal_that_knows_no_unicode_is_written_to(monkeypatch, capfd):
+    monkeypatch.setattr(sys.stdout, "reconfigure", lambda **_: None, raising=False)
+    monkeypatch.setattr("rich.console.Console.encoding", property(lambda self: "ascii"))
+    say("Bild é 你")
+    assert "Bild \\xe9 \\u4f60" in capfd.readouterr().out
