@@ -78,7 +78,7 @@ def bits_per_dim(log_likelihood: Tensor, values: int, levels: int) -> Tensor:
 
 
 def _digits() -> Pictures:
-    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+    from sklearn.datasets import load_digits
 
     found = load_digits()
     pictures = torch.from_numpy(found.images.astype(np.uint8))[:, None]

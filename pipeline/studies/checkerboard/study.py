@@ -14,7 +14,7 @@ from pipeline.studies.contract import Study, at_least_one, chosen, option
 if TYPE_CHECKING:
     from pipeline.reporting.study_page import StudyPage
     from pipeline.studies.lab import Lab
-    from pipeline.studies.trial import Trial
+    from pipeline.studies.trial import Tag, Trial
 
 _PICTURES = ("maps", "samples")
 
@@ -66,7 +66,9 @@ class Checkerboard(Study):
 
         names = chosen(self, "variants", VARIANTS)
         # the slow ones first, so that no process is left with one of them at the end
-        tags = [{"variant": name, "seed": seed} for name in reversed(names) for seed in range(self.seeds)]
+        tags: list[dict[str, Tag]] = [
+            {"variant": name, "seed": seed} for name in reversed(names) for seed in range(self.seeds)
+        ]
         found = lab.trials(functools.partial(_train_and_measure, self), tags)
         found = [one for name in names for one in found if one["variant"] == name]
         first = {one["variant"]: one for one in found if one["seed"] == 0}

@@ -48,7 +48,7 @@ FIGURES: dict[str, Callable[[Curves], Figure]] = {"stability": stability, "angle
 def _panels(curves: Curves, measures: Mapping[str, str]) -> Figure:
     figure, axes = subplots(1, len(measures), (3.3 * len(measures), 3.4))
     for axis, (measure, title) in zip(axes, measures.items(), strict=True):
-        lost = {}
+        lost: dict[Any, Any] = {}
         for (name, seeds), colour, mark in zip(curves.items(), _COLOURS, _MARKS, strict=False):
             for number, rows in enumerate(seeds):
                 label = name if number == 0 else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -82,10 +82,11 @@ class Setting:
         """Return the regularizer; ValueError for options that it does not take."""
         if self.regularizer == NONE:
             return None
-        return {
+        made: dict[str, Callable[..., Regularizer]] = {
             "fd": functools.partial(FiniteDifferences, every=self.every, directions=self.directions),
             "nf": NormalizingFlow,
-        }[self.regularizer](weight=self.weight)
+        }
+        return made[self.regularizer](weight=self.weight)
 
     def plan(self, what: str) -> Plan:
         """Return how it is trained; a step that is not finite ends the training."""
@@ -112,7 +113,7 @@ class Classification(Objective):
         if self.regularizer is not None and torch.is_grad_enabled() and self.regularizer.due(self.step):
             source = generator("classifier", "directions", self.seed, self.step)
             penalty = self.regularizer(self.network, x, None, source, (z, log_det))  # type: ignore[arg-type]
-            self.terms |= {"penalty": penalty.detach()}  # type: ignore[operator]
+            self.terms = {**self.terms, "penalty": penalty.detach()}
             loss = loss + penalty
         return loss
 

@@ -116,9 +116,7 @@ def _pieces(files: list[np.ndarray], pictures: Pictures, count: int) -> Tensor:
         pixels = torch.from_numpy(files[number % len(files)].copy()).permute(2, 0, 1)[None].float()
         if channels == 1:
             pixels = (pixels * pixels.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
-        smaller = tuple(
-            max(side, there // _COARSER) for side, there in zip((height, width), pixels.shape[2:], strict=True)
-        )
+        smaller = (max(height, pixels.shape[2] // _COARSER), max(width, pixels.shape[3] // _COARSER))
         if smaller != tuple(pixels.shape[2:]):
             pixels = F.adaptive_avg_pool2d(pixels, smaller)
         top, left = (

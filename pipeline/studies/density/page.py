@@ -82,7 +82,7 @@ def _ordered(trial: dict[str, Any]) -> dict[str, Any]:
     """Return ``trial`` with the held-out pictures first among its sets."""
 
     def first(sets: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        return sets and dict(sorted(sets.items(), key=lambda one: one[0] != TEST))
+        return None if sets is None else dict(sorted(sets.items(), key=lambda one: one[0] != TEST))
 
     return {**trial, **{name: first(trial[name]) for name in ("errors", "pictures_of_sets")}}
 

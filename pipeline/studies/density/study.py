@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.reporting.study_page import StudyPage
     from pipeline.studies.lab import Lab
     from pipeline.studies.small_pictures import Pictures
-    from pipeline.studies.trial import Trial
+    from pipeline.studies.trial import Tag, Trial
 
 NOISE = "uniform"  # the set that is watched while training, beside the held-out pictures
 _WATCHED = 32  # pictures
@@ -60,14 +60,14 @@ class Density(DensityOptions):
         from pipeline.studies.density.training import VARIANTS
 
         names = chosen(self, "variants", VARIANTS)
-        settings = [{"variant": name, "seed": seed} for name, seed in itertools.product(names, range(self.seeds))]
+        pairs = itertools.product(names, range(self.seeds))
+        settings: list[dict[str, Tag]] = [{"variant": name, "seed": seed} for name, seed in pairs]
         found = lab.trials(functools.partial(_train_and_measure, self), settings)
         return write_results(self, lab.out, found)
 
 
 def _train_and_measure(study: Density, trial: Trial) -> dict[str, Any]:
     import torch
-    from torch import nn
 
     from models.lab.lipschitz import update_lipschitz
     from pipeline.seeds import generator
@@ -82,7 +82,7 @@ def _train_and_measure(study: Density, trial: Trial) -> dict[str, Any]:
     kind = training.VARIANTS[variant]
     sets = {name: x.to(device) for name, x in inputs(pictures, study.pictures, other_sets(study.others)).items()}
 
-    def watch(network: nn.Module) -> dict[str, float]:
+    def watch(network: Any) -> dict[str, float]:
         update_lipschitz(network)
         part = {name: sets[name][:_WATCHED] for name in (TEST, NOISE)}
         errors = {name: _errors(x, measure.reconstruct(network, x, kind.low)) for name, x in part.items()}
@@ -101,7 +101,7 @@ def _train_and_measure(study: Density, trial: Trial) -> dict[str, Any]:
     feed = training.batches(pictures, study.batch, seed, study.augment, device)
     outcome = trial.train(objective, plan, feed, watch)
 
-    flow = outcome.network.eval()
+    flow: Any = outcome.network.eval()
     update_lipschitz(flow)
     count = len(pictures.test)
     parts = {"train": pictures.train[:count], "test": pictures.test}

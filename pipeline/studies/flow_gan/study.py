@@ -16,7 +16,7 @@ from pipeline.studies.small_pictures import DIGITS, check_source
 if TYPE_CHECKING:
     from pipeline.reporting.study_page import StudyPage
     from pipeline.studies.lab import Lab
-    from pipeline.studies.trial import Trial
+    from pipeline.studies.trial import Tag, Trial
 
 _WATCHED = 64  # pictures, and samples
 _SHOWN = 12  # samples
@@ -55,7 +55,8 @@ class FlowGan(FlowGanOptions):
         from pipeline.studies.flow_gan.page import write_results
 
         names = chosen(self, "objectives", OBJECTIVES)
-        settings = [{"objective": name, "seed": seed} for name, seed in itertools.product(names, range(self.seeds))]
+        pairs = itertools.product(names, range(self.seeds))
+        settings: list[dict[str, Tag]] = [{"objective": name, "seed": seed} for name, seed in pairs]
         found = lab.trials(functools.partial(_train_and_measure, self), settings)
         return write_results(self, lab.out, found)
 

@@ -92,7 +92,7 @@ def train(
         for step in progress(range(players.step, study.steps), trial.name, study.steps, players.step):
             if step == 0:
                 _tell(trial, players, watch)
-            _step(players, study, pictures, weights, generator("flow_gan", trial.tags["seed"], step), device)
+            _step(players, study, pictures, weights, generator("flow_gan", int(trial.tags["seed"]), step), device)
             players.step = step + 1
             if players.step % every == 0 or players.step == study.steps:
                 _tell(trial, players, watch)

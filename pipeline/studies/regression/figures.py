@@ -47,10 +47,10 @@ def points(clouds: Mapping[str, Mapping[str, Sequence[Sequence[float | None]]]])
     figure, axes = subplots(2, len(clouds), (3.2 * len(clouds), 6.2))
     top, bottom = axes[: len(clouds)], axes[len(clouds) :]
     for (name, own), upper, lower in zip(clouds.items(), top, bottom, strict=True):
-        upper.scatter(*_array(own["x"]), s=7, color="#999999", linewidths=0, label="x")
-        upper.scatter(*_array(own["back"]), s=2, color="#D55E00", linewidths=0, label="F⁻¹(F(x))")
+        upper.scatter(*_array(own["x"]), s=7, color="#999999", linewidths=0, label="x")  # type: ignore[misc]
+        upper.scatter(*_array(own["back"]), s=2, color="#D55E00", linewidths=0, label="F⁻¹(F(x))")  # type: ignore[misc]
         upper.set(title=name, xlabel="x₁", xlim=(-_EDGE, _EDGE), ylim=(-_EDGE, _EDGE), aspect="equal")
-        lower.scatter(*_array(own["z"]), s=3, color="#0072B2", linewidths=0)
+        lower.scatter(*_array(own["z"]), s=3, color="#0072B2", linewidths=0)  # type: ignore[misc]
         lower.set(xlabel="F(x)₁", ylim=(-_EDGE, _EDGE))
     top[0].set_ylabel("x₂")
     bottom[0].set_ylabel("F(x)₂")

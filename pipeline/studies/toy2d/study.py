@@ -171,7 +171,7 @@ def _train_and_measure(study: Toy2d, trial: Trial) -> dict[str, Any]:
     runs = [{"seed": seed, **toy_training.measure(flow, x, y, z)} for seed, flow in enumerate(flows)]
     shifted_flows = flows if trial.tags["variant"] in study.both_nets.split(",") else []
     shifts = [{"seed": seed, **row} for seed, flow in enumerate(shifted_flows) for row in measure_shifts(flow, y, z)]
-    worst = max(runs, key=_astray)["seed"]
+    worst, _ = max(enumerate(runs), key=lambda one: _astray(one[1]))
     clouds = [toy_training.sample_at(flows[worst], conditions, z) for conditions in (y, toy_problem.shifted(y))]
     return {"runs": runs, "shifts": shifts, "samples": toy_figures.as_lists(clouds)}
 

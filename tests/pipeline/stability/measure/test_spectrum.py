@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 from bijection_cases import image, level_features, with_random_parameters
-from models.lab.memory_saving import save_memory
 from torch.autograd.functional import jacobian as autograd_jacobian
 
 from models.flow.layers.actnorm import ActNorm
+from models.flow.memory_saving import save_memory
 from models.flow.multiscale import multiscale_flow
 from models.flow.transforms import TRANSFORMS
 from models.lab.glow import Glow
