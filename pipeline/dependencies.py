@@ -121,6 +121,7 @@ _PICTURES = (
     "pipeline/stability/measure/jacobian.py",
     "pipeline/stability/measure/spectrum.py",
     "pipeline/studies/small_pictures.py",
+    "pipeline/studies/sources.py",
 )
 _DENSITY = (
     *_PICTURES,

@@ -21,8 +21,8 @@ from torch import Tensor
 from pipeline.console import warn
 from pipeline.errors import DataError
 from pipeline.seeds import generator
+from pipeline.studies.sources import DIGITS, check_source
 
-DIGITS = "digits"
 _DIGITS_LEVELS = 17  # counts of set pixels among 4x4: 0 to 16
 _DIGITS_HELD_OUT = 297  # of 1,797
 _SHOWN = 5  # faults in one message
@@ -54,12 +54,6 @@ def small_pictures(source: str = DIGITS) -> Pictures:
     """
     check_source(source)
     return _digits() if source == DIGITS else _cifar10(Path(source).expanduser())
-
-
-def check_source(source: str) -> None:
-    """Raise DataError unless ``source`` is "digits" or a folder that is there."""
-    if source != DIGITS and not Path(source).expanduser().is_dir():
-        raise DataError(f"--source '{source}': there is no such folder; give a folder of CIFAR-10, or '{DIGITS}'")
 
 
 def dequantize(pictures: Tensor, levels: int, source: torch.Generator) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from pipeline.studies.contract import Study, option
-from pipeline.studies.small_pictures import DIGITS
+from pipeline.studies.sources import DIGITS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pipeline.studies.density.claims import TABLE_1, ByVariant, Trials, comparis
 from pipeline.studies.density.inputs import TEST
 from pipeline.studies.density.measure import CHAINED, RELIABLE, VISIBLE
 from pipeline.studies.density.options import DensityOptions
-from pipeline.studies.small_pictures import DIGITS
+from pipeline.studies.sources import DIGITS
 
 _PICTURES = ("pictures_of_sets", "samples", "data")  # what only the figures need
 _NUMBERS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from pipeline.studies.contract import Study, option
-from pipeline.studies.small_pictures import DIGITS
+from pipeline.studies.sources import DIGITS
 
 # objective -> does it have the adversarial loss, the likelihood's (Table 13)
 OBJECTIVES = {"mle": (False, True), "gan": (True, False), "flow_gan": (True, True)}

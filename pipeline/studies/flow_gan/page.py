@@ -14,7 +14,7 @@ from pipeline.reporting.style import to_png
 from pipeline.studies.density import figures
 from pipeline.studies.density.claims import spread, verdict
 from pipeline.studies.flow_gan.options import FlowGanOptions
-from pipeline.studies.small_pictures import DIGITS
+from pipeline.studies.sources import DIGITS
 
 ByObjective = Mapping[str, Sequence[dict[str, Any]]]
 # Table 13: bits per dimension (paper B's own rows; Grover et al.'s are 3.54, 8.53, 4.21), CIFAR-10

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pipeline.errors import ConfigError
 from pipeline.studies.contract import at_least_one, chosen
 from pipeline.studies.flow_gan.options import OBJECTIVES, FlowGanOptions
-from pipeline.studies.small_pictures import DIGITS, check_source
+from pipeline.studies.sources import DIGITS, check_source
 
 if TYPE_CHECKING:
     from pipeline.reporting.study_page import StudyPage

@@ -9,7 +9,8 @@ from PIL import Image
 
 from pipeline.errors import DataError
 from pipeline.seeds import generator
-from pipeline.studies.small_pictures import bits_per_dim, check_source, dequantize, small_pictures
+from pipeline.studies.small_pictures import bits_per_dim, dequantize, small_pictures
+from pipeline.studies.sources import check_source
 
 
 def test_digits_are_all_of_scikit_learns_and_no_picture_stands_on_both_sides():
