@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.reporting.study_page import Agreement, Comparison, PageFigure, PageTable, StudyPage
 from pipeline.studies.checkerboard.measuring import LOST
 from pipeline.studies.checkerboard.problem import EXACT_NLL
-
-if TYPE_CHECKING:
-    from pipeline.studies.checkerboard.study import Checkerboard
 
 Row = Mapping[str, Any]
 _STEPS = 50_000  # of the released code
@@ -21,7 +18,7 @@ _LOW = 1e-3  # errors below it are low everywhere
 _PROGRESSION = ("affine", "modified", "residual")  # from the least stable one to the most stable, says the paper
 
 
-def page(study: Checkerboard, rows: Sequence[Row]) -> StudyPage:
+def page(study: Any, rows: Sequence[Row]) -> StudyPage:
     """Return the page, from one row of ``measure`` per variant and seed."""
     own = {
         name: [row for row in rows if row["variant"] == name] for name in dict.fromkeys(row["variant"] for row in rows)

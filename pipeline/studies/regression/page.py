@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.reporting.study_page import Agreement, Comparison, PageFigure, PageTable, StudyPage
-
-if TYPE_CHECKING:
-    from pipeline.studies.regression.study import Regression
 
 Row = Mapping[str, Any]
 _COLUMNS = {
@@ -28,7 +25,7 @@ def named(coefficient: float) -> str:
     return f"with {coefficient:g} x NF loss" if coefficient else "unregularized"
 
 
-def page(study: Regression, rows: Sequence[Row]) -> StudyPage:
+def page(study: Any, rows: Sequence[Row]) -> StudyPage:
     """Return the page, from one row per coefficient and seed."""
     own = {value: [row for row in rows if row["coefficient"] == value] for value in study.values()}
     table = [

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.reporting.study_page import Agreement, Comparison, PageFigure, PageTable, StudyPage
 from pipeline.studies.toy2d.shifts import DIRECTIONS, EXPLODED, LEFT, SIZES, exploded, left
 
-if TYPE_CHECKING:
-    from pipeline.studies.toy2d.study import Toy2d
-
 Row = Mapping[str, Any]
 
 
-def page(study: Toy2d, found: Sequence[Row], exact: float, often: Sequence[Row], runs: Sequence[Row]) -> StudyPage:
+def page(study: Any, found: Sequence[Row], exact: float, often: Sequence[Row], runs: Sequence[Row]) -> StudyPage:
     """Return the page of the study.
 
     ``found``: rows of ``study.summary``; ``often``: of ``shifts.frequencies``; ``runs``: per variant, net and seed what
