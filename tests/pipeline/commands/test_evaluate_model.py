@@ -117,7 +117,9 @@ def test_temperature_is_the_models_own(models, tmp_path, monkeypatch):
     own = {name: load_flow(models / name).config.temperature for name in ("llflow", "srflow_x4")}
     assert own == {"llflow": 0.0, "srflow_x4": 0.9}
     asked = []
-    monkeypatch.setattr(audit, "audit", lambda flow, crops, out, limits, seed: asked.append(limits.temperature) or {})
+    monkeypatch.setattr(
+        audit, "audit", lambda flow, crops, out, limits, seed, own: asked.append(limits.temperature) or {}
+    )
     for temperature in (None, 0.5):
         audit.audit_model(models / "llflow", tmp_path / "audit", temperature)
     assert asked == [0.0, 0.5]
