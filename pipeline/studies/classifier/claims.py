@@ -40,12 +40,17 @@ class Evidence:
 
     def by_seed(self, line: Mapping[str, Any] | None, measure: str) -> dict[int, float]:
         """Return a measure of a row's seeds; what is not finite is inf, of the smallest singular value 0."""
-        if line is None:
-            return {}
         worst = 0.0 if measure == "least" else math.inf
+        return {one["seed"]: worst if one[measure] is None else one[measure] for one in self._own(line)}
+
+    def throughout(self, line: Mapping[str, Any] | None, measure: str) -> dict[int, float]:
+        """Return the largest value of a measure along the trainings of a row, per seed; inf where one is not finite."""
+        own = self._own(line)
+        return {one["seed"]: max(row.get(measure, math.inf) for row in one["curve"]) for one in own if one["curve"]}
+
+    def _own(self, line: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
         same = ("coupling", "permutation", "regularizer", "weight", "every")
-        own = [one for one in self.trials if all(one[name] == line[name] for name in same)]
-        return {one["seed"]: worst if one[measure] is None else one[measure] for one in own}
+        return [one for one in self.trials if line and all(one[name] == line[name] for name in same)]
 
     def worse(self, line: Mapping[str, Any] | None, than: Mapping[str, Any] | None, measure: str) -> list[bool]:
         """Return per seed that both have whether ``line`` is worse than the other row."""
@@ -226,20 +231,27 @@ def _cost(evidence: Evidence) -> Comparison:
 
 def _angle(evidence: Evidence) -> Comparison:
     lines = [evidence.line(evidence.core[0], name) for name in ("none", "fd", "nf")]
-    none, *others = (evidence.by_seed(line, "angle_float32") for line in lines)
+    angles = [evidence.throughout(line, "angle_float32") for line in lines]
+    none, *others = angles
     agrees: Agreement = "cannot be told"
     if none and all(others):
         safe = max(max(other.values()) for other in others)
         apart = [value >= FAR * safe for value in none.values()]
         gone = [not math.isfinite(value) for value in none.values()]
         agrees = "yes" if all(gone) else "partly" if all(apart) or any(gone) else "no"
+    ours = [
+        f"{SHOWN[line['regularizer']]} " + ", ".join(power(value if math.isfinite(value) else None) for value in own)
+        for line, own in zip(lines, [list(one.values()) for one in angles], strict=True)
+        if line
+    ]
     return Comparison(
         "B, Fig. 18",
         f"{evidence.study.core}: memory-saving gradients leave the true ones, to NaN; with FD and NF they stay",
         "unregularized: grows from the start, then NaN; FD and NF: small throughout",
-        "; ".join(f"{SHOWN[line['regularizer']]} {spread(line, 'angle_float32')}" for line in lines if line),
+        "; ".join(ours),
         agrees,
-        f"radians at the end, float32; partly: {FAR:g} times any regularized one in every seed, or NaN in some",
+        f"largest angle along the training per seed, radians, float32; partly: {FAR:g} times any regularized one in "
+        "every seed, or NaN in some",
     )
 
 

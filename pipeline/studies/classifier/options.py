@@ -69,7 +69,7 @@ class Options(Study):
     memory: str = option("plain", "how gradients are computed: plain, checkpoint or reversible (docs/memory.md)")
     points: int = option(3, "how often measures are taken along a training, its end included")
     pictures: int = option(8, "test pictures at which singular values are computed")
-    angle_batches: int = option(1, "batches over which the angle between gradients is averaged")
+    angle_batches: int = option(2, "batches over which the angle between gradients is averaged")
     cost_rounds: int = option(4, "steps of each kind that are timed for Table 11")
 
     def check(self) -> None:

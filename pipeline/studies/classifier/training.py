@@ -90,7 +90,7 @@ class Setting:
 
     def plan(self, what: str) -> Plan:
         """Return how it is trained; a step that is not finite ends the training."""
-        every = max(1, self.steps // max(1, self.points))
+        every = -(-self.steps // max(1, self.points))  # rounded up, so that no two measures are taken at the end
         rate = {"learning_rate": self.learning_rate, "milestones": self.drops, "decay": 0.1}
         return Plan(what, self.steps, validation_every=every if self.points else 0, **rate)  # type: ignore[arg-type]
 

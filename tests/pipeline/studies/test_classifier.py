@@ -17,12 +17,15 @@ from models.flow.layers.coupling import Coupling
 from models.lab.classifier import Classified
 from pipeline.config import RuntimeConfig
 from pipeline.errors import ConfigError
+from pipeline.studies.classifier.claims import comparisons
 from pipeline.studies.classifier.cost import step_seconds
 from pipeline.studies.classifier.data import digits, shifted_and_flipped
 from pipeline.studies.classifier.measures import conditioning, gradient_angles
 from pipeline.studies.classifier.measures import test_set as measure_test_set
+from pipeline.studies.classifier.options import MEASURES, TAGS
 from pipeline.studies.classifier.paper import TABLE_10
 from pipeline.studies.classifier.study import Classifier
+from pipeline.studies.classifier.tables import summary
 from pipeline.studies.classifier.training import Setting, train_classifier
 from pipeline.studies.lab import Lab
 from pipeline.tracking.identity import Identity
@@ -180,6 +183,7 @@ def without_times(found):
     return [without_times(one) for one in found] if isinstance(found, list) else found
 
 
+@pytest.mark.slow
 def test_a_training_side_by_side_is_the_training_alone(tmp_path, data):
     work = functools.partial(trained, data=data)
     both = lab_in(tmp_path / "both", trials=2).trials(work, SIDE_BY_SIDE)
@@ -241,6 +245,35 @@ def test_cifar10_in_class_folders(tmp_path):
     page = run_in(tmp_path / "out", Classifier(**{**TINY, **own}, allow_partial=True))
     assert page.scale.startswith("CIFAR-10")
     assert all(row[3] == 0 for row in page.tables[0].rows)
+
+
+def made_up(regularizer, seed, condition, reconstruction, angle, coupling="affine"):
+    weight, every = {"none": (0.0, 0), "fd": (3e-3, 10), "nf": (5e-4, 1)}[regularizer]
+    measures = dict.fromkeys(MEASURES, 1.0) | {"condition_worst": condition, "reconstruction": reconstruction}
+    tags = dict(zip(TAGS, (coupling, "conv", regularizer, weight, every, seed), strict=True))
+    curve = [{"step": 1, "angle_float32": 1e-7}, {"step": 2} | ({"angle_float32": angle} if angle else {})]
+    return {**tags, **measures, "least": 1 / condition, "diverged": None, "curve": curve}
+
+
+@pytest.mark.parametrize(
+    ("unregularized", "order", "lost", "angle"),
+    [
+        ([(1e9, None, None), (1e8, None, None)], "yes", "yes", "yes"),
+        ([(1e9, None, None), (1e8, 1.0, 1e-7)], "yes", "partly", "partly"),
+        ([(1e9, 1.0, 1e-3), (10.0, 1e-6, 1e-3)], "partly", "no", "partly"),
+        ([(10.0, 1e-6, 1e-8), (10.0, 1e-6, 1e-8)], "no", "no", "no"),
+    ],
+)
+def test_claims_are_judged_by_every_seed(unregularized, order, lost, angle):
+    trials = [made_up("none", seed, *values) for seed, values in enumerate(unregularized)]
+    trials += [made_up(kind, seed, 100.0, 1e-5, 1e-7) for kind in ("fd", "nf") for seed in (0, 1)]
+    cost = {f"overhead_{k}": 1.0 for k in (1, 5, 10)}
+    found = comparisons(Classifier(seeds=2), trials, summary(trials), cost)
+    agrees = {one.what: one.agrees for one in found}
+    said = [next(agrees[what] for what in agrees if part in what) for part in ("is worse", "is lost", "leave the true")]
+    assert said == [order, lost, angle]
+    assert next(agrees[what] for what in agrees if "additive" in what) == "cannot be told"
+    assert next(agrees[what] for what in agrees if "cost of FD" in what) == "no"
 
 
 @pytest.mark.parametrize(
