@@ -14,7 +14,7 @@ from pipeline.studies.contract import Study, at_least_one, chosen, option
 if TYPE_CHECKING:
     from pipeline.reporting.study_page import StudyPage
     from pipeline.studies.lab import Lab
-    from pipeline.studies.trial import Trial
+    from pipeline.studies.trial import Tag, Trial
 
 _PICTURES = ("maps", "samples")
 
@@ -66,7 +66,9 @@ class Checkerboard(Study):
 
         names = chosen(self, "variants", VARIANTS)
         # the slow ones first, so that no process is left with one of them at the end
-        tags = [{"variant": name, "seed": seed} for name in reversed(names) for seed in range(self.seeds)]
+        tags: list[dict[str, Tag]] = [
+            {"variant": name, "seed": seed} for name in reversed(names) for seed in range(self.seeds)
+        ]
         found = lab.trials(functools.partial(_train_and_measure, self), tags)
         found = [one for name in names for one in found if one["variant"] == name]
         first = {one["variant"]: one for one in found if one["seed"] == 0}
@@ -75,7 +77,14 @@ class Checkerboard(Study):
         write_bytes(lab.out / "densities.png", to_png(figures.densities(maps, samples)))
         rows = [{key: value for key, value in one.items() if key not in _PICTURES} for one in found]
         write_csv(lab.out / "results.csv", list(rows[0]), rows)
-        return page(self, rows)
+        return page(self.name, self._scale(), self.iterations, rows)
+
+    def _scale(self) -> str:
+        return (
+            f"{self.seeds} seeds of {self.iterations:,} steps at batch {self.batch}, {self.blocks} blocks of "
+            f"width {self.width}, float32, {self.grid} x {self.grid} points; the paper: one flow of 50,000 steps at "
+            "batch 500, 100 blocks of width 128 (deliberately large, to provoke failures), 320 x 320 points"
+        )
 
 
 def _train_and_measure(study: Checkerboard, trial: Trial) -> dict[str, Any]:

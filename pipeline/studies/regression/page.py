@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.reporting.study_page import Agreement, Comparison, PageFigure, PageTable, StudyPage
-
-if TYPE_CHECKING:
-    from pipeline.studies.regression.study import Regression
 
 Row = Mapping[str, Any]
 _COLUMNS = {
@@ -28,9 +25,10 @@ def named(coefficient: float) -> str:
     return f"with {coefficient:g} x NF loss" if coefficient else "unregularized"
 
 
-def page(study: Regression, rows: Sequence[Row]) -> StudyPage:
-    """Return the page, from one row per coefficient and seed."""
-    own = {value: [row for row in rows if row["coefficient"] == value] for value in study.values()}
+def page(name: str, scale: str, rows: Sequence[Row]) -> StudyPage:
+    """Return the page of the study ``name``, from one row per coefficient and seed."""
+    coefficients = dict.fromkeys(row["coefficient"] for row in rows)
+    own = {value: [row for row in rows if row["coefficient"] == value] for value in coefficients}
     table = [
         (
             named(value),
@@ -47,13 +45,11 @@ def page(study: Regression, rows: Sequence[Row]) -> StudyPage:
         "at the last step."
     )
     return StudyPage(
-        name=study.name,
+        name=name,
         title="Regression onto a line: an inverse that training wears out",
         question="Paper B, 4.2: an affine Glow learns y = (almost 0, x₂). Nothing in the squared error keeps it "
         "invertible; does a little of the normalizing flow's loss?",
-        scale=f"{study.seeds} seeds of {study.iterations:,} full-batch steps at rate {study.learning_rate:g}, "
-        f"{study.points:,} points, {study.steps} steps of the flow, width {study.width}, float32; the paper: 40,000 at "
-        "1e-4, 10,000 points, width 128 (steps of the flow: not given; 24 of width 10 in the released code)",
+        scale=scale,
         found=_found(own),
         tables=[PageTable("At the end of training", columns, table, note)],
         figures=[

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.reporting.study_page import Agreement, Comparison, PageFigure, PageTable, StudyPage
 from pipeline.studies.toy2d.shifts import DIRECTIONS, EXPLODED, LEFT, SIZES, exploded, left
 
-if TYPE_CHECKING:
-    from pipeline.studies.toy2d.study import Toy2d
-
 Row = Mapping[str, Any]
 
 
-def page(study: Toy2d, found: Sequence[Row], exact: float, often: Sequence[Row], runs: Sequence[Row]) -> StudyPage:
-    """Return the page of the study.
+def page(
+    name: str, sizes: str, net: str, found: Sequence[Row], exact: float, often: Sequence[Row], runs: Sequence[Row]
+) -> StudyPage:
+    """Return the page of the study ``name``.
 
+    ``sizes``: of the run, in words; ``net``: of the variants in ``found``.
     ``found``: rows of ``study.summary``; ``often``: of ``shifts.frequencies``; ``runs``: per variant, net and seed what
     ``training.measure`` returns, of the variants that were trained with both nets.
     """
     return StudyPage(
-        name=study.name,
+        name=name,
         title="A 2D toy: what couplings do with conditions that nobody has seen",
         question="Paper A, section 4.1: points of a parallelogram, restored from noisy observations and from shifted "
         "ones. Which couplings let samples leave the box, and how often?",
-        scale=f"{study.seeds} seeds of {study.iterations:,} steps at batch {study.batch}; {len(SIZES)} sizes x "
+        scale=f"{sizes}; {len(SIZES)} sizes x "
         f"{DIRECTIONS} directions of the shift; the paper: one flow of 8,000 steps at batch 1,000, one shift",
         found=[f"The exact posterior has nll {exact:.3f} nats per point.", *_frequencies_in_words(often)],
-        tables=[_table(found, study.net), _frequency_table(often)],
+        tables=[_table(found, net), _frequency_table(often)],
         figures=[
             PageFigure(
                 "samples.png",
