@@ -89,13 +89,13 @@ class Regression(Study):
         clouds = {named(one["coefficient"]): one["clouds"] for one in found if one["seed"] == 0}
         write_bytes(lab.out / "training.png", to_png(figures.along_training(runs)))
         write_bytes(lab.out / "points.png", to_png(figures.points(clouds)))
-        return page(self.name, self._scale(), rows)
+        return page(self.name, self._scale(), self.iterations, rows)
 
     def _scale(self) -> str:
         return (
             f"{self.seeds} seeds of {self.iterations:,} full-batch steps at rate {self.learning_rate:g}, "
-            f"{self.points:,} points, {self.steps} steps of the flow, width {self.width}, float32; the paper: 40,000 at "
-            "1e-4, 10,000 points, width 128 (steps of the flow: not given; 24 of width 10 in the released code)"
+            f"{self.points:,} points, {self.steps} steps of the flow, width {self.width}, float32; the paper: "
+            "40,000 at 1e-4, 10,000 points, width 128 (steps of the flow: not given; 24 of width 10 in the released code)"
         )
 
 

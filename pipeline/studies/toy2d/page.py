@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from pipeline.reporting.study_page import Agreement, Comparison, PageFigure, PageTable, StudyPage
@@ -28,7 +30,7 @@ def page(
         scale=f"{sizes}; {len(SIZES)} sizes x "
         f"{DIRECTIONS} directions of the shift; the paper: one flow of 8,000 steps at batch 1,000, one shift",
         found=[f"The exact posterior has nll {exact:.3f} nats per point.", *_frequencies_in_words(often)],
-        tables=[_table(found, net), _frequency_table(often)],
+        tables=[_table(found, net), _frequency_table(often, runs)],
         figures=[
             PageFigure(
                 "samples.png",
@@ -85,16 +87,19 @@ def _table(found: Sequence[Row], net: str) -> PageTable:
     return PageTable("Per variant, over seeds", columns, rows, note)
 
 
-def _frequency_table(often: Sequence[Row]) -> PageTable:
-    columns = ["variant", "net"]
+def _frequency_table(often: Sequence[Row], runs: Sequence[Row]) -> PageTable:
+    columns = ["variant", "net", "nll", "% outside, true conditions"]
     for name in ("exploded", "left"):
         columns += [f"% {name} at {size:g}x" for size in SIZES]
     rows = []
     for variant, net in dict.fromkeys((line["variant"], line["net"]) for line in often):
         own = {line["size"]: line for line in often if (line["variant"], line["net"]) == (variant, net)}
         shares = [100 * own[size][name] for name in ("exploded", "left") for size in SIZES]
-        rows.append((variant, net, *shares))
-    note = f"Of all seeds and {DIRECTIONS} directions; sizes in lengths of the paper's shift (0.8, -0.8)."
+        same = [run for run in runs if (run["variant"], run["net"]) == (variant, net)]
+        nll = median(math.inf if run["nll"] is None else run["nll"] for run in same)
+        within = 100 * median(run["outside_in_distribution"] for run in same)
+        rows.append((variant, net, nll if math.isfinite(nll) else "not finite", within, *shares))
+    note = f"nll and samples for true conditions: medians over seeds, which tell how well trained the flows are. Of all seeds and {DIRECTIONS} directions; sizes in lengths of the paper's shift (0.8, -0.8)."
     return PageTable("How often, by the size of the shift", columns, rows, note)
 
 
