@@ -32,7 +32,7 @@ class Checkerboard(Study):
     title: ClassVar[str] = "paper B's checkerboard: densities, and where their flows stop being invertible"
 
     seeds: int = option(3, "flows per variant")
-    iterations: int = option(250, "steps of Adam")
+    iterations: int = option(300, "steps of Adam")
     batch: int = option(250, "points per step")
     learning_rate: float = option(5e-3, "of every step")
     weight_decay: float = option(1e-5, "of Adam; 0: as the released code acts")

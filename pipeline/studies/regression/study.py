@@ -33,7 +33,7 @@ class Regression(Study):
     title: ClassVar[str] = "paper B's regression onto a line: does the flow's loss keep its inverse alive?"
 
     seeds: int = option(3, "models per coefficient")
-    iterations: int = option(800, "steps of Adam, each on all points")
+    iterations: int = option(1000, "steps of Adam, each on all points")
     points: int = option(500, "pairs to learn from")
     learning_rate: float = option(1e-3, "of every step")
     steps: int = option(8, "of the flow: ActNorm, reverse, coupling; 24 in the released code, the paper gives none")
@@ -95,7 +95,8 @@ class Regression(Study):
         return (
             f"{self.seeds} seeds of {self.iterations:,} full-batch steps at rate {self.learning_rate:g}, "
             f"{self.points:,} points, {self.steps} steps of the flow, width {self.width}, float32; the paper: "
-            "40,000 at 1e-4, 10,000 points, width 128 (steps of the flow: not given; 24 of width 10 in the released code)"
+            "40,000 at 1e-4, 10,000 points, width 128 (steps of the flow: not given; 24 of "
+            "width 10 in the released code)"
         )
 
 

@@ -52,7 +52,7 @@ def page(
                 "Median nll against L, a line per bound of the shift",
             ),
         ],
-        comparisons=_comparisons(runs),
+        comparisons=_comparisons(runs, exact),
     )
 
 
@@ -96,10 +96,13 @@ def _frequency_table(often: Sequence[Row], runs: Sequence[Row]) -> PageTable:
         own = {line["size"]: line for line in often if (line["variant"], line["net"]) == (variant, net)}
         shares = [100 * own[size][name] for name in ("exploded", "left") for size in SIZES]
         same = [run for run in runs if (run["variant"], run["net"]) == (variant, net)]
-        nll = median(math.inf if run["nll"] is None else run["nll"] for run in same)
+        nll = _median_nll(same)
         within = 100 * median(run["outside_in_distribution"] for run in same)
         rows.append((variant, net, nll if math.isfinite(nll) else "not finite", within, *shares))
-    note = f"nll and samples for true conditions: medians over seeds, which tell how well trained the flows are. Of all seeds and {DIRECTIONS} directions; sizes in lengths of the paper's shift (0.8, -0.8)."
+    note = (
+        "nll and samples for true conditions: medians over seeds, which tell how well trained the flows are. Shares are "
+        f"of all seeds and {DIRECTIONS} directions; sizes in lengths of the paper's shift (0.8, -0.8)."
+    )
     return PageTable("How often, by the size of the shift", columns, rows, note)
 
 
@@ -116,7 +119,11 @@ def _frequencies_in_words(often: Sequence[Row]) -> list[str]:
     return found
 
 
-def _comparisons(runs: Sequence[Row]) -> list[Comparison]:
+def _median_nll(runs: Sequence[Row]) -> float:
+    return median(math.inf if run["nll"] is None else run["nll"] for run in runs)
+
+
+def _comparisons(runs: Sequence[Row], exact: float) -> list[Comparison]:
     cases = [
         ("affine", "A, 3.1.1 and Fig. 2, left", "samples lie outside of [-1, 1]²", left, True),
         ("affine", "A, 3.1.1 and Fig. 3c", "the variance explodes, more than 10,000-fold at one layer", exploded, True),
@@ -140,7 +147,8 @@ def _comparisons(runs: Sequence[Row]) -> list[Comparison]:
                 f"largest share outside {outside:.3g} %)"
             )
             what = f"{variant}, {net} nets, the paper's shift"
-            found.append(Comparison(source, what, paper, ours, agrees))
+            note = f"nll {_median_nll(own):.2f}, the exact posterior's {exact:.2f}"
+            found.append(Comparison(source, what, paper, ours, agrees, note))
     return found
 
 
