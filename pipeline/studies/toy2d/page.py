@@ -100,8 +100,8 @@ def _frequency_table(often: Sequence[Row], runs: Sequence[Row]) -> PageTable:
         within = 100 * median(run["outside_in_distribution"] for run in same)
         rows.append((variant, net, nll if math.isfinite(nll) else "not finite", within, *shares))
     note = (
-        "nll and samples for true conditions: medians over seeds, which tell how well trained the flows are. Shares are "
-        f"of all seeds and {DIRECTIONS} directions; sizes in lengths of the paper's shift (0.8, -0.8)."
+        "nll and samples for true conditions: medians over seeds, which tell how well trained the flows are. Shares "
+        f"are of all seeds and {DIRECTIONS} directions; sizes in lengths of the paper's shift (0.8, -0.8)."
     )
     return PageTable("How often, by the size of the shift", columns, rows, note)
 
