@@ -55,7 +55,8 @@ def densities(maps: Mapping[str, Mapping[str, Values]], samples: Mapping[str, Se
         image = _show(upper, _square(own["density"]), vmin=_LEAST_DENSITY, vmax=0.0)
         upper.set_title(name)
         points = np.array([[math.nan if v is None else v for v in point] for point in samples[name]])
-        lower.scatter(*points.clip(-REACH, REACH).T, s=1.2, color="#0072B2", linewidths=0)  # type: ignore[misc]
+        across, up = points.clip(-REACH, REACH).T
+        lower.scatter(across, up, s=1.2, color="#0072B2", linewidths=0)
         lower.set(xlabel="x₁", aspect="equal", xlim=_EXTENT[:2], ylim=_EXTENT[2:])
     for axis in (top[0], bottom[0]):
         axis.set_ylabel("x₂")

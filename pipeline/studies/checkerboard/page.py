@@ -18,19 +18,16 @@ _LOW = 1e-3  # errors below it are low everywhere
 _PROGRESSION = ("affine", "modified", "residual")  # from the least stable one to the most stable, says the paper
 
 
-def page(study: Any, rows: Sequence[Row]) -> StudyPage:
-    """Return the page, from one row of ``measure`` per variant and seed."""
-    own = {
-        name: [row for row in rows if row["variant"] == name] for name in dict.fromkeys(row["variant"] for row in rows)
-    }
+def page(name: str, scale: str, iterations: int, rows: Sequence[Row]) -> StudyPage:
+    """Return the page of the study ``name``, from one row of ``measure`` per variant and seed."""
+    variants = dict.fromkeys(row["variant"] for row in rows)
+    own = {variant: [row for row in rows if row["variant"] == variant] for variant in variants}
     return StudyPage(
-        name=study.name,
+        name=name,
         title="A checkerboard: where a flow stops being invertible",
         question="Paper B, 4.1.1: flows trained on a checkerboard in [-4, 4]² are inverted on [-8, 8)². Where does "
         "x -> z -> x fail, and for which couplings?",
-        scale=f"{study.seeds} seeds of {study.iterations:,} steps at batch {study.batch}, {study.blocks} blocks of "
-        f"width {study.width}, float32, {study.grid} x {study.grid} points; the paper: one flow of 50,000 steps at "
-        "batch 500, 100 blocks of width 128 (deliberately large, to provoke failures), 320 x 320 points",
+        scale=scale,
         found=_found(own),
         tables=[_errors_table(own), _density_table(own)],
         figures=[
@@ -47,7 +44,7 @@ def page(study: Any, rows: Sequence[Row]) -> StudyPage:
                 "Maps of the density and clouds of samples per variant",
             ),
         ],
-        comparisons=_comparisons(own, study.iterations),
+        comparisons=_comparisons(own, iterations),
     )
 
 

@@ -42,11 +42,11 @@ def depth_errors(
     axes[0].plot([], [], color="#555555", linestyle=":", linewidth=1.0, label="rounding / σ min")
     axes[0].legend(loc="lower right")
     axes[1].set_ylim(1e-17, 1e0)
-    for kind, found in spectra.items():
+    for kind, extremes in spectra.items():
         for index, (style, name) in enumerate((("-", "largest"), ("--", "smallest"))):
             label = f"{kind}, {name}"
-            axes[2].plot(depths, [pair[index] for pair in found], style, color=_KINDS[kind], label=label)
-        conditions = [largest / least if least else math.nan for largest, least in found]
+            axes[2].plot(depths, [pair[index] for pair in extremes], style, color=_KINDS[kind], label=label)
+        conditions = [largest / least if least else math.nan for largest, least in extremes]
         axes[3].plot(depths, conditions, color=_KINDS[kind], label=kind)
     _label(axes[2], "singular values", "σ of the Jacobian")
     _label(axes[3], "condition number", "σ max / σ min")

@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.reporting.style import styled, subplots
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7")
@@ -47,11 +48,12 @@ def points(clouds: Mapping[str, Mapping[str, Sequence[Sequence[float | None]]]])
     figure, axes = subplots(2, len(clouds), (3.2 * len(clouds), 6.2))
     top, bottom = axes[: len(clouds)], axes[len(clouds) :]
     for (name, own), upper, lower in zip(clouds.items(), top, bottom, strict=True):
-        upper.scatter(*_array(own["x"]), s=7, color="#999999", linewidths=0, label="x")  # type: ignore[misc]
-        upper.scatter(*_array(own["back"]), s=2, color="#D55E00", linewidths=0, label="F⁻¹(F(x))")  # type: ignore[misc]
+        _scatter(upper, own["x"], s=7, color="#999999", label="x")
+        _scatter(upper, own["back"], s=2, color="#D55E00", label="F⁻¹(F(x))")
         upper.set(title=name, xlabel="x₁", xlim=(-_EDGE, _EDGE), ylim=(-_EDGE, _EDGE), aspect="equal")
-        lower.scatter(*_array(own["z"]), s=3, color="#0072B2", linewidths=0)  # type: ignore[misc]
+        _scatter(lower, own["z"], s=3, color="#0072B2")
         lower.set(xlabel="F(x)₁", ylim=(-_EDGE, _EDGE))
+        lower.locator_params("x", nbins=4)
     top[0].set_ylabel("x₂")
     bottom[0].set_ylabel("F(x)₂")
     top[0].legend(loc="upper left", markerscale=2)
@@ -62,6 +64,7 @@ def _finite(values: Any) -> list[float]:
     return [value if math.isfinite(value) else math.nan for value in values]
 
 
-def _array(cloud: Sequence[Sequence[float | None]]) -> np.ndarray:
+def _scatter(axis: Axes, cloud: Sequence[Sequence[float | None]], **how: Any) -> None:
     found = np.array([[math.nan if v is None else v for v in point] for point in cloud])
-    return found.clip(-_EDGE, _EDGE).T
+    across, up = found.clip(-_EDGE, _EDGE).T
+    axis.scatter(across, up, linewidths=0, **how)

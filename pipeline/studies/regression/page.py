@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.reporting.study_page import Agreement, Comparison, PageFigure, PageTable, StudyPage
 
 Row = Mapping[str, Any]
+_STEPS = 40_000  # appendix F
 _COLUMNS = {
     "mean squared error": "mse",
     "largest error": "error_largest",
@@ -25,9 +26,10 @@ def named(coefficient: float) -> str:
     return f"with {coefficient:g} x NF loss" if coefficient else "unregularized"
 
 
-def page(study: Any, rows: Sequence[Row]) -> StudyPage:
-    """Return the page, from one row per coefficient and seed."""
-    own = {value: [row for row in rows if row["coefficient"] == value] for value in study.values()}
+def page(name: str, scale: str, iterations: int, rows: Sequence[Row]) -> StudyPage:
+    """Return the page of the study ``name``, from one row per coefficient and seed."""
+    coefficients = dict.fromkeys(row["coefficient"] for row in rows)
+    own = {value: [row for row in rows if row["coefficient"] == value] for value in coefficients}
     table = [
         (
             named(value),
@@ -44,19 +46,18 @@ def page(study: Any, rows: Sequence[Row]) -> StudyPage:
         "at the last step."
     )
     return StudyPage(
-        name=study.name,
+        name=name,
         title="Regression onto a line: an inverse that training wears out",
         question="Paper B, 4.2: an affine Glow learns y = (almost 0, x₂). Nothing in the squared error keeps it "
         "invertible; does a little of the normalizing flow's loss?",
-        scale=f"{study.seeds} seeds of {study.iterations:,} full-batch steps at rate {study.learning_rate:g}, "
-        f"{study.points:,} points, {study.steps} steps of the flow, width {study.width}, float32; the paper: 40,000 at "
-        "1e-4, 10,000 points, width 128 (steps of the flow: not given; 24 of width 10 in the released code)",
+        scale=scale,
         found=_found(own),
         tables=[PageTable("At the end of training", columns, table, note)],
         figures=[
             PageFigure(
                 "training.png",
-                "Along training (paper B, Fig. 13): median over seeds, and all seeds as a band. Gaps: not finite.",
+                "Along training (paper B, Fig. 13): median over seeds, and all seeds as a band. A band "
+                "ends where one of its seeds is not finite, a line where half of them are not.",
                 "Squared error, reconstruction error and condition number against the step, per model",
             ),
             PageFigure(
@@ -66,7 +67,7 @@ def page(study: Any, rows: Sequence[Row]) -> StudyPage:
                 "Clouds of points and of their reconstructions per model",
             ),
         ],
-        comparisons=_comparisons(own),
+        comparisons=_comparisons(own, iterations),
     )
 
 
@@ -78,7 +79,8 @@ def _found(own: Mapping[float, Sequence[Row]]) -> list[str]:
     ]
 
 
-def _comparisons(own: Mapping[float, Sequence[Row]]) -> list[Comparison]:
+def _comparisons(own: Mapping[float, Sequence[Row]], iterations: int) -> list[Comparison]:
+    at_size = f"trained for {iterations:,} steps of the paper's {_STEPS:,}" if iterations < _STEPS else ""
     regularized = [value for value in own if value]
     found = []
     if 0.0 in own:
@@ -86,13 +88,15 @@ def _comparisons(own: Mapping[float, Sequence[Row]]) -> list[Comparison]:
         agrees: Agreement = "yes" if bad > 1 else "partly" if bad > 1e-2 else "no"
         what = "unregularized: reconstructions far from the data"
         ours = f"largest error {_spread(own[0.0], 'error_largest')}"
-        found.append(Comparison("B, 4.2 and Fig. 6", what, "the model becomes non-invertible (figure)", ours, agrees))
+        found.append(
+            Comparison("B, 4.2 and Fig. 6", what, "the model becomes non-invertible (figure)", ours, agrees, at_size)
+        )
     for value in regularized:
         what = f"{named(value)}: invertible"
         worst = median(_values(own[value], "error_largest"))
         ours = f"largest error {_spread(own[value], 'error_largest')}"
         agrees = "yes" if worst < 1e-1 else "no"
-        found.append(Comparison("B, 4.2 and Fig. 6", what, "stabilized (figure, at 1e-8)", ours, agrees))
+        found.append(Comparison("B, 4.2 and Fig. 6", what, "stabilized (figure, at 1e-8)", ours, agrees, at_size))
     for value in regularized if 0.0 in own else []:
         for key, what, decades in (("error_largest", "reconstruction error", 4), ("condition", "condition number", 6)):
             gain = _decades(own[0.0], own[value], key)
@@ -100,12 +104,12 @@ def _comparisons(own: Mapping[float, Sequence[Row]]) -> list[Comparison]:
             paper = f"{'more than ' if decades == 4 else ''}{decades} orders of magnitude smaller"
             told = f"{what}, {named(value)} against unregularized"
             ours = "not finite" if math.isnan(gain) else f"{gain:.1f} orders smaller"
-            found.append(Comparison("B, appendix F and Fig. 13", told, paper, ours, agrees))
+            found.append(Comparison("B, appendix F and Fig. 13", told, paper, ours, agrees, at_size))
         plain, own_mse = (median(_values(own[one], "mse")) for one in (0.0, value))
         ours = f"{own_mse:.1e} against {plain:.1e}"
-        agrees = "yes" if own_mse < 1e-3 else "no"
+        agrees = "yes" if own_mse < 2 * plain else "partly" if own_mse < 1e-3 else "no"
         told = f"mean squared error, {named(value)} against unregularized"
-        found.append(Comparison("B, appendix F and Fig. 13", told, "still low", ours, agrees))
+        found.append(Comparison("B, appendix F and Fig. 13", told, "still low", ours, agrees, at_size))
     return found
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from pipeline.reporting.study_page import Agreement, Comparison, PageFigure, PageTable, StudyPage
@@ -11,21 +13,24 @@ from pipeline.studies.toy2d.shifts import DIRECTIONS, EXPLODED, LEFT, SIZES, exp
 Row = Mapping[str, Any]
 
 
-def page(study: Any, found: Sequence[Row], exact: float, often: Sequence[Row], runs: Sequence[Row]) -> StudyPage:
-    """Return the page of the study.
+def page(
+    name: str, sizes: str, net: str, found: Sequence[Row], exact: float, often: Sequence[Row], runs: Sequence[Row]
+) -> StudyPage:
+    """Return the page of the study ``name``.
 
+    ``sizes``: of the run, in words; ``net``: of the variants in ``found``.
     ``found``: rows of ``study.summary``; ``often``: of ``shifts.frequencies``; ``runs``: per variant, net and seed what
     ``training.measure`` returns, of the variants that were trained with both nets.
     """
     return StudyPage(
-        name=study.name,
+        name=name,
         title="A 2D toy: what couplings do with conditions that nobody has seen",
         question="Paper A, section 4.1: points of a parallelogram, restored from noisy observations and from shifted "
         "ones. Which couplings let samples leave the box, and how often?",
-        scale=f"{study.seeds} seeds of {study.iterations:,} steps at batch {study.batch}; {len(SIZES)} sizes x "
+        scale=f"{sizes}; {len(SIZES)} sizes x "
         f"{DIRECTIONS} directions of the shift; the paper: one flow of 8,000 steps at batch 1,000, one shift",
         found=[f"The exact posterior has nll {exact:.3f} nats per point.", *_frequencies_in_words(often)],
-        tables=[_table(found, study.net), _frequency_table(often)],
+        tables=[_table(found, net), _frequency_table(often, runs)],
         figures=[
             PageFigure(
                 "samples.png",
@@ -47,7 +52,7 @@ def page(study: Any, found: Sequence[Row], exact: float, often: Sequence[Row], r
                 "Median nll against L, a line per bound of the shift",
             ),
         ],
-        comparisons=_comparisons(runs),
+        comparisons=_comparisons(runs, exact),
     )
 
 
@@ -82,16 +87,22 @@ def _table(found: Sequence[Row], net: str) -> PageTable:
     return PageTable("Per variant, over seeds", columns, rows, note)
 
 
-def _frequency_table(often: Sequence[Row]) -> PageTable:
-    columns = ["variant", "net"]
+def _frequency_table(often: Sequence[Row], runs: Sequence[Row]) -> PageTable:
+    columns = ["variant", "net", "nll", "% outside, true conditions"]
     for name in ("exploded", "left"):
         columns += [f"% {name} at {size:g}x" for size in SIZES]
     rows = []
     for variant, net in dict.fromkeys((line["variant"], line["net"]) for line in often):
         own = {line["size"]: line for line in often if (line["variant"], line["net"]) == (variant, net)}
         shares = [100 * own[size][name] for name in ("exploded", "left") for size in SIZES]
-        rows.append((variant, net, *shares))
-    note = f"Of all seeds and {DIRECTIONS} directions; sizes in lengths of the paper's shift (0.8, -0.8)."
+        same = [run for run in runs if (run["variant"], run["net"]) == (variant, net)]
+        nll = _median_nll(same)
+        within = 100 * median(run["outside_in_distribution"] for run in same)
+        rows.append((variant, net, nll if math.isfinite(nll) else "not finite", within, *shares))
+    note = (
+        "nll and samples for true conditions: medians over seeds, which tell how well trained the flows are. Shares "
+        f"are of all seeds and {DIRECTIONS} directions; sizes in lengths of the paper's shift (0.8, -0.8)."
+    )
     return PageTable("How often, by the size of the shift", columns, rows, note)
 
 
@@ -108,7 +119,11 @@ def _frequencies_in_words(often: Sequence[Row]) -> list[str]:
     return found
 
 
-def _comparisons(runs: Sequence[Row]) -> list[Comparison]:
+def _median_nll(runs: Sequence[Row]) -> float:
+    return median(math.inf if run["nll"] is None else run["nll"] for run in runs)
+
+
+def _comparisons(runs: Sequence[Row], exact: float) -> list[Comparison]:
     cases = [
         ("affine", "A, 3.1.1 and Fig. 2, left", "samples lie outside of [-1, 1]²", left, True),
         ("affine", "A, 3.1.1 and Fig. 3c", "the variance explodes, more than 10,000-fold at one layer", exploded, True),
@@ -132,7 +147,8 @@ def _comparisons(runs: Sequence[Row]) -> list[Comparison]:
                 f"largest share outside {outside:.3g} %)"
             )
             what = f"{variant}, {net} nets, the paper's shift"
-            found.append(Comparison(source, what, paper, ours, agrees))
+            note = f"nll {_median_nll(own):.2f}, the exact posterior's {exact:.2f}"
+            found.append(Comparison(source, what, paper, ours, agrees, note))
     return found
 
 

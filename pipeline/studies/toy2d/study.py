@@ -137,7 +137,8 @@ class Toy2d(Study):
         write_bytes(out / "explosions.png", to_png(toy_figures.explosions(often)))
         write_bytes(out / "nll.png", to_png(toy_figures.price(found, exact)))
         _print(found, exact, self.seeds)
-        return page(self, found, exact, often, _rows_of(both, "runs"))
+        sizes = f"{self.seeds} seeds of {self.iterations:,} steps at batch {self.batch}"
+        return page(self.name, sizes, self.net, found, exact, often, _rows_of(both, "runs"))
 
 
 def _rows_of(trials: Sequence[dict[str, Any]], part: str) -> list[dict[str, Any]]:
@@ -171,8 +172,8 @@ def _train_and_measure(study: Toy2d, trial: Trial) -> dict[str, Any]:
     runs = [{"seed": seed, **toy_training.measure(flow, x, y, z)} for seed, flow in enumerate(flows)]
     shifted_flows = flows if trial.tags["variant"] in study.both_nets.split(",") else []
     shifts = [{"seed": seed, **row} for seed, flow in enumerate(shifted_flows) for row in measure_shifts(flow, y, z)]
-    worst, _ = max(enumerate(runs), key=lambda one: _astray(one[1]))
-    clouds = [toy_training.sample_at(flows[worst], conditions, z) for conditions in (y, toy_problem.shifted(y))]
+    worst = flows[max(range(study.seeds), key=lambda seed: _astray(runs[seed]))]
+    clouds = [toy_training.sample_at(worst, conditions, z) for conditions in (y, toy_problem.shifted(y))]
     return {"runs": runs, "shifts": shifts, "samples": toy_figures.as_lists(clouds)}
 
 

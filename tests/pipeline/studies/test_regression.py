@@ -99,8 +99,8 @@ def test_squeezing_wears_the_inverse_out_and_the_flows_loss_keeps_it(tmp_path):
     page = run_in(tmp_path, Regression(iterations=600, seeds=1, coefficients="0,1e-3"))
     with (tmp_path / "results.csv").open(encoding="utf-8") as file:
         plain, kept = csv.DictReader(file)
-    assert float(plain["condition"]) > 1e3 * float(kept["condition"])
-    assert float(plain["error_largest"]) > 1e2 * float(kept["error_largest"])
+    for key, times in (("condition", 1e3), ("error_largest", 1e2)):  # an empty field is not finite
+        assert float(plain[key] or math.inf) > times * float(kept[key])
     assert page.comparisons[1].agrees == "yes"
 
 
