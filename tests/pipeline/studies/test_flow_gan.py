@@ -22,7 +22,7 @@ def test_the_penalty_of_a_linear_judge_is_that_of_its_weights():
     judge = nn.Sequential(nn.Flatten(), nn.Linear(4, 1, bias=False))
     nn.init.constant_(judge[1].weight, 1.5)  # norm 3: (3 - 1)^2
     x, y = torch.rand(2, 3, 1, 2, 2)
-    assert float(gradient_penalty(judge, x, y, torch.rand(3))) == pytest.approx(4.0)
+    assert gradient_penalty(judge, x, y, torch.rand(3)).item() == pytest.approx(4.0)
 
 
 def test_the_judges_layers_have_norm_one():
