@@ -176,3 +176,12 @@ def test_a_tiny_run_leaves_all_files_and_every_claim(tmp_path):
         assert trial["errors"]["test"]["largest"] < 1e-4
         assert len(trial["chained"]) == measure.CHAINED
     assert page.tables[0].rows[0][0] == "additive"
+
+
+def test_the_page_says_how_the_demos_sizes_were_chosen_and_of_no_others():
+    from pipeline.studies.catalogue import STUDIES
+    from pipeline.studies.density import page
+
+    kind = STUDIES["density"]
+    assert "chosen" in page._how_chosen(kind())[0]
+    assert page._how_chosen(kind(seeds=7)) == []

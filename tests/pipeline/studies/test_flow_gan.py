@@ -124,3 +124,12 @@ def test_a_tiny_run_leaves_a_row_per_look_and_every_claim(tmp_path):
     assert {row["bits_per_dim"] for row in rows if row["step"] == "0"} == {rows[0]["bits_per_dim"]}
     assert float(rows[0]["condition_number"]) == pytest.approx(1.0)
     assert len(page.comparisons) == 4
+
+
+def test_the_page_says_how_the_demos_sizes_were_chosen_and_of_no_others():
+    from pipeline.studies.catalogue import STUDIES
+    from pipeline.studies.flow_gan import page
+
+    kind = STUDIES["flow_gan"]
+    assert "chosen" in page._how_chosen(kind())[0]
+    assert page._how_chosen(kind(seeds=7)) == []
