@@ -122,6 +122,14 @@ def run_main(main: Callable[[], None]) -> None:
     """Run an entry point: a user's mistake is one line and exit code 2, an interruption 130, success 0."""
     quiet_libraries()
     try:
+        _run(main)
+    except KeyboardInterrupt:  # a signal to a group comes twice, and may come again while the first is being told
+        sys.exit(130)
+    timings.record()
+
+
+def _run(main: Callable[[], None]) -> None:
+    try:
         main()
     except Interrupted as stop:
         complain(f"stopped: {stop}")
@@ -135,4 +143,3 @@ def run_main(main: Callable[[], None]) -> None:
     except OSError as error:
         complain(_surroundings(error))
         sys.exit(2)
-    timings.record()

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from pipeline.console import run_main, say, warn
-from pipeline.errors import DataError
+from pipeline.errors import DataError, Interrupted
 
 HOSTILE = "a\x1b[2J\x1b]0;owned\x07b\u202ec\x9b31m\udcff"
 
@@ -85,3 +85,16 @@ def test_a_terminal_that_knows_no_unicode_is_written_to(monkeypatch, capfd):
     monkeypatch.setattr("rich.console.Console.encoding", property(lambda self: "ascii"))
     say("Bild é 你")
     assert "Bild \\xe9 \\u4f60" in capfd.readouterr().out
+
+
+def test_a_second_signal_while_the_first_is_told_is_no_traceback(monkeypatch):
+    def main():
+        raise Interrupted("saved")
+
+    def again(line):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.console.complain", again)
+    with pytest.raises(SystemExit) as left:
+        run_main(main)
+    assert left.value.code == 130
