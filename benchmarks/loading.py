@@ -48,7 +48,7 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
 
-from pipeline.datasets import DATASETS
+from pipeline.datasets.catalogue import DATASETS
 from pipeline.feed.degradations import low_resolution
 from pipeline.feed.loading import CropLoader
 from pipeline.feed.manifest import FILE, Manifest, Picture, write_manifest

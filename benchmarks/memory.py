@@ -1,10 +1,10 @@
 """Peak memory, time and error of every way to backpropagate, against plain autograd and torch's checkpoint.
 
-    python benchmarks/memory.py            # some minutes, 3 GB; on an otherwise idle machine
+    python benchmarks/memory.py            # a quarter of an hour, 6 GB; on an otherwise idle machine
     python benchmarks/memory.py --quick    # seconds: does it run at all
 
 The network is the conditional flow of restorations with one level: a squeeze, then as many steps (actnorm, 1x1
-convolution, injector, coupling) as the depth says, affine, hidden width 24, for 8 pictures of 96 x 96, float32, with
+convolution, injector, coupling) as the depth says, affine, hidden width 24, for 8 pictures of 160 x 160, float32, with
 made-up features of 8 channels that get a gradient too. One step computes -log N(z) - log_det and all gradients.
 "torch" is what one writes without our modes: ``torch.utils.checkpoint`` around every layer, conditions shared before.
 
@@ -41,7 +41,7 @@ from models.flow.transforms import Affine
 from pipeline.console import progress
 from pipeline.feasibility.profile import run_alone
 
-BATCH, SIZE, HIDDEN, FEATURES = 8, 96, 24, 8
+BATCH, SIZE, HIDDEN, FEATURES = 8, 160, 24, 8
 DEPTHS, ROUNDS = (16, 32, 64), 2
 TORCH = "torch"
 

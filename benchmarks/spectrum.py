@@ -16,7 +16,7 @@ import torch
 
 from models.flow.layers.actnorm import initializing
 from models.flow.layers.conditional_net import ZeroConv2d
-from pipeline.datasets import DATASETS
+from pipeline.datasets.catalogue import DATASETS
 from pipeline.experiment import Experiment
 from pipeline.kinds import KINDS
 from pipeline.model_folder import build

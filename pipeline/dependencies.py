@@ -96,32 +96,43 @@ _POINTS = (
     *(f"models/flow/{name}.py" for name in ("bijection", "caps", "observing", "place")),
     *(f"models/flow/layers/{name}.py" for name in ("actnorm", "conditional_net", "coupling", "permutation")),
 )
-_TOY = (*_POINTS, "models/flow/layers/invertible_conv.py", "models/lab/toy.py")
+_TOY = (
+    *_POINTS,
+    "models/flow/layers/invertible_conv.py",
+    "models/lab/toy.py",
+    "pipeline/stability/measure/variances.py",
+)
 _POINTS_OF_B = (*_POINTS, "models/lab/lipschitz.py", "models/lab/points.py")
 # Singular values of any map.
 _SPECTRUM = tuple(f"pipeline/stability/measure/{name}.py" for name in ("jacobian", "spectrum"))
 _PLANE = ("pipeline/studies/plane.py", "pipeline/stability/measure/jacobian.py")
-# What flows of pictures are made of, and the small pictures that studies train them on.
+# The small pictures that studies train on.
+_SMALL_PICTURES = (
+    "pipeline/datasets/contract.py",
+    "pipeline/datasets/digits.py",
+    "pipeline/datasets/photographs.py",
+    "pipeline/datasets/sets/cifar10.py",
+    "pipeline/feed/manifest.py",
+    *(f"pipeline/pictures/{name}.py" for name in ("__init__", "decode", "folders", "png")),
+    "pipeline/safe_pickle.py",
+    "pipeline/studies/small_pictures.py",
+    "pipeline/studies/sources.py",
+)
+# What flows of pictures are made of, and what they are shown.
 _PICTURES = (
+    *_SMALL_PICTURES,
+    "pipeline/pictures/eight_bit.py",
     *_POINTS,
     "models/flow/layers/invertible_conv.py",
     "models/flow/layers/split.py",
     "models/flow/layers/squeeze.py",
     "models/flow/multiscale.py",
-    "pipeline/datasets/__init__.py",
-    "pipeline/datasets/contract.py",
-    "pipeline/datasets/digits.py",
-    "pipeline/datasets/photographs.py",
+    "pipeline/datasets/catalogue.py",
     "pipeline/datasets/sets",
     "pipeline/feed/darkening.py",
-    "pipeline/feed/manifest.py",
-    "pipeline/pictures",
-    "pipeline/safe_pickle.py",
     "pipeline/stability/drawing.py",
     "pipeline/stability/measure/jacobian.py",
     "pipeline/stability/measure/spectrum.py",
-    "pipeline/studies/small_pictures.py",
-    "pipeline/studies/sources.py",
 )
 _DENSITY = (
     *_PICTURES,
@@ -190,7 +201,7 @@ STAGES: dict[str, Dependencies] = {
     "study_regression": _study("regression", *_POINTS_OF_B, *_PLANE),
     "study_classifier": _study(
         "classifier",
-        *_PREPARING,
+        *_SMALL_PICTURES,
         "models/flow",
         "models/lab/classifier.py",
         "pipeline/stability/measure/gradient_angle.py",

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.commands.own_inputs import own_inputs
 from pipeline.config import RuntimeConfig, StabilityConfig
-from pipeline.datasets import DATASETS
+from pipeline.datasets.catalogue import DATASETS
 from pipeline.devices import choose_device
 from pipeline.errors import ConfigError
 from pipeline.files import writable_folder

@@ -60,7 +60,7 @@ def _check(arguments: argparse.Namespace, options: list[str]) -> int:
 
 def _check_data(arguments: argparse.Namespace, options: list[str]) -> int:
     from pipeline.config import DatasetConfig
-    from pipeline.datasets import DATASETS
+    from pipeline.datasets.catalogue import DATASETS
     from pipeline.datasets.check import Source, check_sources, source_of
     from pipeline.params import load_params
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from pipeline.config import DatasetConfig, Params
 from pipeline.console import progress, say, warn
-from pipeline.datasets import DATASETS
+from pipeline.datasets.catalogue import DATASETS
 from pipeline.datasets.contract import DEMO, DataSet, Listing, PictureSource, Wanted
 from pipeline.errors import ConfigError, DataError, nearest
 from pipeline.feed.manifest import SAFE_ID

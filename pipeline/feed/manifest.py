@@ -93,6 +93,8 @@ def read_manifest(path: Path) -> Manifest:
         for field, kind in _HEAD.items():
             if not isinstance(getattr(manifest, field), kind):
                 raise ValueError(f"{field} is {brief(getattr(manifest, field))}")
+        if not pictures:
+            raise ValueError("it lists no pictures")
         if twice := [key for key, count in Counter((one.role, one.id) for one in pictures).items() if count > 1]:
             raise ValueError(f"two pictures have role and id {twice[0]}")
         return manifest

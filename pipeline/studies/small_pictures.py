@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 
 from pipeline.console import warn
+from pipeline.datasets.digits import BRIGHTEST, scanned_digits
 from pipeline.errors import DataError
 from pipeline.seeds import generator
 from pipeline.studies.sources import DIGITS, check_source
 
-_DIGITS_LEVELS = 17  # counts of set pixels among 4x4: 0 to 16
 _DIGITS_HELD_OUT = 297  # of 1,797
 _SHOWN = 5  # faults in one message
 
@@ -72,14 +72,11 @@ def bits_per_dim(log_likelihood: Tensor, values: int, levels: int) -> Tensor:
 
 
 def _digits() -> Pictures:
-    from sklearn.datasets import load_digits
-
-    found = load_digits()
-    pictures = torch.from_numpy(found.images.astype(np.uint8))[:, None]
-    labels = torch.from_numpy(found.target.astype(np.int64))
+    values, shown = scanned_digits()
+    pictures, labels = torch.from_numpy(values.astype(np.uint8))[:, None], torch.from_numpy(shown)
     order = torch.randperm(len(pictures), generator=generator("small pictures", "digits", "held out"))
     test, train = order[:_DIGITS_HELD_OUT], order[_DIGITS_HELD_OUT:]
-    return Pictures(pictures[train], labels[train], pictures[test], labels[test], _DIGITS_LEVELS, 10)
+    return Pictures(pictures[train], labels[train], pictures[test], labels[test], BRIGHTEST + 1, 10)
 
 
 def _cifar10(folder: Path) -> Pictures:

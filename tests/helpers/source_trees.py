@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from pipeline.config import DatasetConfig
-from pipeline.datasets import DATASETS
+from pipeline.datasets.catalogue import DATASETS
 from pipeline.datasets.check import Source, check_sources
 from pipeline.datasets.contract import Wanted
 from pipeline.datasets.prepare import prepare_source

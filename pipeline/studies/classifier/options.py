@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pipeline.errors import ConfigError
 from pipeline.studies.contract import Study, at_least_one, chosen, option
+from pipeline.studies.sources import DIGITS
 
 if TYPE_CHECKING:
     from pipeline.studies.classifier.training import Setting
@@ -43,9 +44,7 @@ class Options(Study):
     name: ClassVar[str] = "classifier"
     title: ClassVar[str] = "paper B's classifiers: conditioning, invertibility and accuracy with FD, NF and without"
 
-    data: str = option("digits", "digits (8 x 8, inside of scikit-learn) or cifar10")
-    source: str = option("", "folder of CIFAR-10, as docs/data.md draws it")
-    allow_partial: bool = option(False, "go on where pictures of the source are missing")
+    source: str = option(DIGITS, "digits (8 x 8, inside of scikit-learn), or your folder of CIFAR-10")
     variants: str = option(",".join(VARIANTS), "couplings and permutations, separated by commas")
     core: str = option("affine-conv", "the variant that the study is about: all its rows get every seed")
     seeds: int = option(3, "of the core's rows, and of the unregularized additive one beside it")
@@ -75,18 +74,15 @@ class Options(Study):
     def check(self) -> None:
         """Raise ConfigError for a wrong option."""
         from models.flow.memory_saving import MODES
-        from pipeline.studies.classifier.data import DATA
 
         at_least_one(self, "seeds", "other_seeds", "every", "levels", "depth", "width", "iterations", "batch")
         at_least_one(self, "points", "pictures", "angle_batches", "cost_rounds")
-        for name, allowed in (("data", DATA), ("memory", MODES), ("core", VARIANTS), ("variants", VARIANTS)):
+        for name, allowed in (("memory", MODES), ("core", VARIANTS), ("variants", VARIANTS)):
             chosen(self, name, allowed)
         if self.sweep:
             chosen(self, "sweep", VARIANTS)
         if self.core not in self.variants.split(","):
             raise ConfigError(f"--core: {self.core} is none of --variants {self.variants}")
-        if (self.data == "cifar10") != bool(self.source):
-            raise ConfigError("--source: --data cifar10 needs the folder of CIFAR-10, and only that")
         for name in ("learning_rate", "fd_additive", "fd_affine", "nf"):
             _positive(f"--{name.replace('_', '-')}", getattr(self, name))
         for name in ("fd_weights", "nf_weights", "drops", "everies"):

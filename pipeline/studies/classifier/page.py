@@ -9,8 +9,9 @@ from pipeline.reporting.study_page import PageFigure, StudyPage
 from pipeline.studies.classifier.claims import comparisons
 from pipeline.studies.classifier.options import Options, is_core
 from pipeline.studies.classifier.tables import SHOWN, Trials, is_plain, table_2, table_9, table_11
+from pipeline.studies.sources import DIGITS
 
-_PICTURES = {"digits": "scikit-learn's 8 x 8 digits (1,437 to train, 360 to test)", "cifar10": "CIFAR-10"}
+_PICTURES = {DIGITS: "scikit-learn's 8 x 8 digits (1,500 to train, 297 to test)"}
 
 
 def followed(study: Options, trials: Trials) -> dict[str, list[Sequence[Mapping[str, float]]]]:
@@ -52,8 +53,9 @@ def page(study: Options, trials: Trials, found: Trials, cost: Mapping[str, Any])
             "stable inverse. Do they keep one? Do finite differences (FD) or a likelihood (NF), as regularizers, help?"
         ),
         scale=(
-            f"{_PICTURES[study.data]}, {tried}, batch {study.batch}; {study.seeds} seeds of the core's rows, "
-            f"{study.other_seeds} of the others. The paper: CIFAR-10, 3 levels of 16, 78,125 steps at 1e-4, batch 128."
+            f"{_PICTURES.get(study.source, 'CIFAR-10')}, {tried}, batch {study.batch}; {study.seeds} seeds of the "
+            f"core's rows, {study.other_seeds} of the others. The paper: CIFAR-10, 3 levels of 16, 78,125 steps at "
+            "1e-4, batch 128."
         ),
         found=paragraphs,
         tables=[table_2(study, found), table_9(study, found), table_11(cost)],

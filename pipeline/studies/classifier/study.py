@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.files import write_bytes, write_csv, write_json
@@ -13,7 +12,6 @@ from pipeline.studies.classifier.options import MEASURES, TAGS, Options, setting
 
 if TYPE_CHECKING:
     from pipeline.reporting.study_page import StudyPage
-    from pipeline.studies.classifier.data import Labelled
     from pipeline.studies.lab import Lab
     from pipeline.studies.trial import Tag, Trial
 
@@ -24,12 +22,8 @@ class Classifier(Options):
 
     def run(self, lab: Lab) -> StudyPage:
         """Train, measure, time; write results.json, results.csv and three figures."""
-        from pipeline.studies.classifier.data import prepare_cifar10
-
-        if self.data == "cifar10":
-            prepare_cifar10(lab.root, self.source, self.allow_partial)
-        trials = lab.trials(functools.partial(_trained, self, lab.root), trials_of(self))
-        (cost,) = lab.trials(functools.partial(_timed, self, lab.root), [{"timed": "steps"}], workers=1)
+        trials = lab.trials(functools.partial(_trained, self), trials_of(self))
+        (cost,) = lab.trials(functools.partial(_timed, self), [{"timed": "steps"}], workers=1)
         return self._page(lab, trials, cost)
 
     def _page(self, lab: Lab, trials: Sequence[dict[str, Any]], cost: dict[str, Any]) -> StudyPage:
@@ -49,22 +43,18 @@ class Classifier(Options):
         return classifier_page.page(self, trials, found, cost)
 
 
-def _data(study: Options, root: Path) -> Labelled:
-    from pipeline.studies.classifier.data import DATA
-
-    return DATA[study.data](root)
-
-
-def _trained(study: Options, root: Path, trial: Trial) -> dict[str, Any]:
+def _trained(study: Options, trial: Trial) -> dict[str, Any]:
+    from pipeline.studies.classifier.data import labelled
     from pipeline.studies.classifier.training import train_classifier
 
-    return train_classifier(setting_of(study, dict(trial.tags)), _data(study, root), trial)
+    return train_classifier(setting_of(study, dict(trial.tags)), labelled(study.source), trial)
 
 
-def _timed(study: Options, root: Path, trial: Trial) -> dict[str, Any]:
+def _timed(study: Options, trial: Trial) -> dict[str, Any]:
     """Time steps of Table 11's model: additive, 1x1 convolutions, memory-saving gradients."""
     from pipeline.studies.classifier.cost import step_seconds
+    from pipeline.studies.classifier.data import labelled
 
     tags: dict[str, Tag] = dict(zip(TAGS, ("additive", "conv", "fd", study.fd_additive, study.every, 0), strict=True))
     setting = dataclasses.replace(setting_of(study, tags), memory="reversible")
-    return step_seconds(setting, _data(study, root), trial, study.cost_rounds)
+    return step_seconds(setting, labelled(study.source), trial, study.cost_rounds)

@@ -68,7 +68,7 @@ class Setting:
         network = InvertibleClassifier(
             COUPLINGS[self.coupling],
             PERMUTATIONS[self.permutation],
-            data.classes,
+            data.pictures.classes,
             size,
             self.levels,
             self.depth,

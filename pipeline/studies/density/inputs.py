@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.datasets import DATASETS
+from pipeline.datasets.catalogue import DATASETS
 from pipeline.datasets.contract import Wanted
 from pipeline.datasets.photographs import packaged_photographs
 from pipeline.datasets.sets.picture_folders import Textures

@@ -94,7 +94,7 @@ class Toy2d(Study):
             raise ConfigError(f"--both-nets: none of {self.both_nets} is among --variants {self.variants}; name one")
 
     def run(self, lab: Lab) -> StudyPage:
-        """Train and measure every variant; write results.json, results.csv, shifts.csv and three figures."""
+        """Train and measure every variant; write its tables (results, shifts, layers) and five figures."""
         from models.lab.toy import NETS
 
         names, drawn = list(chosen(self, "variants", VARIANTS)), chosen(self, "both_nets", VARIANTS)
@@ -108,6 +108,9 @@ class Toy2d(Study):
         from pipeline.reporting.style import to_png
         from pipeline.studies.toy2d import figures as toy_figures
         from pipeline.studies.toy2d import problem as toy_problem
+        from pipeline.studies.toy2d.curves import curves
+        from pipeline.studies.toy2d.layers import COLUMNS as LAYER_COLUMNS
+        from pipeline.studies.toy2d.layers import layers
         from pipeline.studies.toy2d.page import page
         from pipeline.studies.toy2d.shifts import frequencies
 
@@ -117,7 +120,9 @@ class Toy2d(Study):
         rows = [{"variant": one["variant"], **row} for one in trials if one["net"] == self.net for row in one["runs"]]
         by_shift = _rows_of(both, "shifts")
         often = frequencies(by_shift)
+        by_layer = _rows_of(both, "layers")
         write_csv(out / "shifts.csv", SHIFT_COLUMNS, by_shift)
+        write_csv(out / "layers.csv", LAYER_COLUMNS, by_layer)
         write_csv(out / "results.csv", _COLUMNS, rows)
         found = summary(rows)
         write_json(
@@ -135,10 +140,12 @@ class Toy2d(Study):
         clouds = {(one["net"], one["variant"]): toy_figures.clouds_of(one["samples"]) for one in both}
         write_bytes(out / "samples.png", to_png(toy_figures.samples(clouds, x, y)))
         write_bytes(out / "explosions.png", to_png(toy_figures.explosions(often)))
+        write_bytes(out / "layers.png", to_png(layers(by_layer)))
+        write_bytes(out / "curves.png", to_png(curves()))
         write_bytes(out / "nll.png", to_png(toy_figures.price(found, exact)))
         _print(found, exact, self.seeds)
         sizes = f"{self.seeds} seeds of {self.iterations:,} steps at batch {self.batch}"
-        return page(self.name, sizes, self.net, found, exact, often, _rows_of(both, "runs"))
+        return page(self.name, sizes, self.net, found, exact, often, _rows_of(both, "runs"), by_layer)
 
 
 def _rows_of(trials: Sequence[dict[str, Any]], part: str) -> list[dict[str, Any]]:
@@ -157,6 +164,7 @@ def _train_and_measure(study: Toy2d, trial: Trial) -> dict[str, Any]:
     from pipeline.studies.toy2d import figures as toy_figures
     from pipeline.studies.toy2d import problem as toy_problem
     from pipeline.studies.toy2d import training as toy_training
+    from pipeline.studies.toy2d.layers import layer_variances
     from pipeline.studies.toy2d.shifts import measure_shifts
 
     trial.device()
@@ -172,9 +180,10 @@ def _train_and_measure(study: Toy2d, trial: Trial) -> dict[str, Any]:
     runs = [{"seed": seed, **toy_training.measure(flow, x, y, z)} for seed, flow in enumerate(flows)]
     shifted_flows = flows if trial.tags["variant"] in study.both_nets.split(",") else []
     shifts = [{"seed": seed, **row} for seed, flow in enumerate(shifted_flows) for row in measure_shifts(flow, y, z)]
+    layers = [{"seed": seed, **row} for seed, flow in enumerate(shifted_flows) for row in layer_variances(flow, y, z)]
     worst = flows[max(range(study.seeds), key=lambda seed: _astray(runs[seed]))]
     clouds = [toy_training.sample_at(worst, conditions, z) for conditions in (y, toy_problem.shifted(y))]
-    return {"runs": runs, "shifts": shifts, "samples": toy_figures.as_lists(clouds)}
+    return {"runs": runs, "shifts": shifts, "layers": layers, "samples": toy_figures.as_lists(clouds)}
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

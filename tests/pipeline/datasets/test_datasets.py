@@ -15,7 +15,7 @@ from PIL import Image
 from source_trees import TREES, Photographs, dump_python2, faults, prepared, save
 
 from pipeline.config import DatasetConfig
-from pipeline.datasets import DATASETS
+from pipeline.datasets.catalogue import DATASETS
 from pipeline.datasets.check import Source, check_sources
 from pipeline.datasets.contract import Wanted
 from pipeline.errors import ConfigError, DataError

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipeline.config import DatasetConfig
-from pipeline.datasets import DATASETS
+from pipeline.datasets.catalogue import DATASETS
 from pipeline.datasets.check import Source
 from pipeline.datasets.prepare import prepare_source
 from pipeline.errors import DataError

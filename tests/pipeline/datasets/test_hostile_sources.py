@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from source_trees import TREES, Photographs, code_that_leaves, dump, dump_python2, faults, prepared, save
 
-from pipeline.datasets import DATASETS
+from pipeline.datasets.catalogue import DATASETS
 from pipeline.errors import DataError
 from pipeline.feed.manifest import read_manifest
 

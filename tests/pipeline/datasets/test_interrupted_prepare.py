@@ -21,7 +21,7 @@ SIDE, SHARD_BYTES = 64, 150_000  # a few dozen shards
 
 def make_source(folder, count):
     """Write ``count`` different parts of real photographs under the published names of DF2K."""
-    from pipeline.datasets import DATASETS
+    from pipeline.datasets.catalogue import DATASETS
 
     generator = np.random.default_rng(0)
     photographs = [

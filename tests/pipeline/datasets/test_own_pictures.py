@@ -10,7 +10,7 @@ import yaml
 from source_trees import TREES, Photographs, faults, pair, prepared, save
 
 from pipeline.config import DatasetConfig, Params
-from pipeline.datasets import DATASETS
+from pipeline.datasets.catalogue import DATASETS
 from pipeline.datasets.check import Source, source_of
 from pipeline.datasets.contract import Wanted
 from pipeline.datasets.prepare import prepare, prepare_source

@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from pipeline.config import Params
-from pipeline.datasets import DATASETS
+from pipeline.datasets.catalogue import DATASETS
 from pipeline.datasets.prepare import prepare
 from pipeline.errors import ConfigError, DataError
 from pipeline.feed.shards import Pictures

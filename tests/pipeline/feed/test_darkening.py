@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.datasets import DATASETS
+from pipeline.datasets.catalogue import DATASETS
 from pipeline.feed.darkening import Camera, _decode, _encode, darken
 
 

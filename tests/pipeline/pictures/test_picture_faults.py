@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from source_trees import TREES, Photographs, faults, prepared, save
 
-from pipeline.datasets import DATASETS
+from pipeline.datasets.catalogue import DATASETS
 from pipeline.feed.manifest import read_manifest
 from pipeline.feed.shards import Pictures
 

@@ -16,10 +16,10 @@ from models.flow.bijection import Bijection
 from models.flow.layers.coupling import Coupling
 from models.lab.classifier import Classified
 from pipeline.config import RuntimeConfig
-from pipeline.errors import ConfigError
+from pipeline.errors import SteadyflowError
 from pipeline.studies.classifier.claims import comparisons
 from pipeline.studies.classifier.cost import step_seconds
-from pipeline.studies.classifier.data import digits, shifted_and_flipped
+from pipeline.studies.classifier.data import labelled, shifted_and_flipped
 from pipeline.studies.classifier.measures import conditioning, gradient_angles
 from pipeline.studies.classifier.measures import test_set as measure_test_set
 from pipeline.studies.classifier.options import MEASURES, TAGS
@@ -38,8 +38,8 @@ TINY = {
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return digits(tmp_path_factory.mktemp("root"))
+def data():
+    return labelled("digits")
 
 
 def lab_in(folder, trials=1):
@@ -54,28 +54,20 @@ def trained(trial, data, **setting):
     )
 
 
-def test_the_digits_are_those_of_scikit_learn_each_in_one_set(data):
-    from sklearn.datasets import load_digits
-
-    published = load_digits()
-    both = torch.cat([data.train.pictures, data.test.pictures])[:, 0].flatten(1) * 16
-    labels = torch.cat([data.train.labels, data.test.labels])
-    rows = sorted((*row, label) for row, label in zip(both.int().tolist(), labels.tolist(), strict=True))
-    assert rows == sorted((*map(int, row), int(n)) for row, n in zip(published.data, published.target, strict=True))
-    assert (len(data.train.labels), len(data.test.labels), data.classes, data.shape) == (1437, 360, 10, (1, 8))
-    seen = data.normalized(data.train.pictures)
+def test_training_pictures_have_mean_0_and_variance_1(data):
+    seen = data.normalized(data.pictures.train)
     assert seen.mean().item() == pytest.approx(0, abs=1e-6)
     assert seen.std().item() == pytest.approx(1, abs=1e-6)
 
 
 def test_batches_depend_on_their_step_alone_and_an_epoch_has_every_picture(data):
-    count = len(data.train.labels)
+    count = len(data.pictures.train_labels)
     whole, late = list(data.batches(1, 100, 0, 20)), list(data.batches(1, 100, 13, 20))
     for (x, labels), (again, same) in zip(whole[13:], late, strict=True):
         assert torch.equal(x, again)
         assert torch.equal(labels, same)
     epoch = torch.cat([labels for _, labels in whole])[:count]
-    assert torch.equal(epoch.bincount(), data.train.labels.bincount())
+    assert torch.equal(epoch.bincount(), data.pictures.train_labels.bincount())
     assert not torch.equal(next(data.batches(2, 100, 0, 1))[1], whole[0][1])
 
 
@@ -241,8 +233,8 @@ def test_a_study_of_which_every_training_diverges_ends(tmp_path):
 
 def test_cifar10_in_class_folders(tmp_path):
     source = TREES["cifar10 classes"].make(tmp_path / "source")
-    own = {"variants": "affine-conv", "data": "cifar10", "source": str(source), "levels": 1, "batch": 2}
-    page = run_in(tmp_path / "out", Classifier(**{**TINY, **own}, allow_partial=True))
+    own = {"variants": "affine-conv", "source": str(source), "levels": 1, "batch": 2}
+    page = run_in(tmp_path / "out", Classifier(**{**TINY, **own}))
     assert page.scale.startswith("CIFAR-10")
     assert all(row[3] == 0 for row in page.tables[0].rows)
 
@@ -281,13 +273,12 @@ def test_claims_are_judged_by_every_seed(unregularized, order, lost, angle):
     [
         ({"variants": "affine"}, "--variants: unknown 'affine'"),
         ({"core": "affine-shuffle", "variants": "affine-conv"}, "--core: affine-shuffle is none of"),
-        ({"data": "cifar10"}, "--source: --data cifar10 needs the folder"),
         ({"fd_weights": "1e-3;1e-4"}, "is not a list of numbers such as"),
         ({"nf": -1.0}, "--nf: -1.0 is not a finite number > 0"),
         ({"directions": "publishd"}, "directions 'publishd' do not exist"),
-        ({"data": "cifar10", "source": "nowhere"}, "there is no folder 'nowhere'"),
+        ({"source": "nowhere"}, "there is no such folder"),
     ],
 )
 def test_wrong_options_are_told(tmp_path, options, said):
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(SteadyflowError, match=said):
         run_in(tmp_path, Classifier(**{**TINY, **options}))

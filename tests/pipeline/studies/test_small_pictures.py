@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from pipeline.errors import DataError
 from pipeline.seeds import generator
@@ -19,6 +20,10 @@ def test_digits_are_all_of_scikit_learns_and_no_picture_stands_on_both_sides():
     assert (len(found.train), len(found.test)) == (1500, 297)
     assert int(found.train.max()) == found.levels - 1 == 16
     assert set(found.test_labels.tolist()) == set(range(10))
+    published = load_digits()
+    both, labels = torch.cat([found.train, found.test]).flatten(1), torch.cat([found.train_labels, found.test_labels])
+    rows = sorted((*row, label) for row, label in zip(both.tolist(), labels.tolist(), strict=True))
+    assert rows == sorted((*map(int, row), int(n)) for row, n in zip(published.data, published.target, strict=True))
     known = {picture.numpy().tobytes() for picture in found.train}
     assert not known & {picture.numpy().tobytes() for picture in found.test}
 

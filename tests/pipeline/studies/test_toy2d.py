@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from study_runs import run_in
 
+from models.flow.place import Place
 from models.flow.transforms import Affine, CertifiedSpline
 from models.lab.toy import NETS, ToyFlow
 from pipeline.errors import ConfigError
@@ -18,6 +19,7 @@ from pipeline.studies.catalogue import STUDIES
 from pipeline.studies.toy2d import problem as toy_problem
 from pipeline.studies.toy2d import shifts
 from pipeline.studies.toy2d import training as toy_training
+from pipeline.studies.toy2d.layers import largest_growth, layer_variances
 from pipeline.studies.toy2d.study import Toy2d, summary
 
 TINY = {"seeds": 2, "iterations": 3, "batch": 20, "depth": 1, "width": 4}
@@ -131,6 +133,31 @@ def test_a_flow_that_stretches_to_the_right_explodes_there_alone():
         assert row["variance_ratio"] == pytest.approx(400.0 if across > 0.5 else 1.0, rel=1e-4)
 
 
+def test_variances_of_a_flow_that_triples_shifted_conditions_points():
+    flow = ToyFlow(Affine(), depth=2, width=4)
+    _, y = pairs()
+    z = toy_training.latents(len(y))
+
+    class Tripling(torch.nn.Module):
+        """Stands for a coupling: the identity, and times 3 where the first coordinate of y is large."""
+
+        place = Place(0, 1, "coupling")
+
+        def share(self, features):
+            return features["encoder"]
+
+        def inverse(self, value, condition):
+            return value * (3.0 if condition.flatten(1)[:, 0].mean() > 0.5 else 1.0), value.new_zeros(len(value))
+
+    flow.layers = torch.nn.ModuleList([Tripling()])
+    latent, last = layer_variances(flow, y, z)
+    assert latent["true"] == latent["shifted"] == last["true"]
+    assert last["layer"] == "Aff1"
+    assert last["shifted"] == pytest.approx(9 * last["true"])
+    assert largest_growth([latent, last]) == pytest.approx(9)
+    assert largest_growth([latent, {**last, "shifted": None}]) == math.inf
+
+
 def test_frequencies_count_seeds_and_directions():
     calm, loud = {"variance_ratio": 1.0, "outside": 0.0, "nonfinite": 0.0}, {"variance_ratio": None, "outside": 1.0}
     rows = [
@@ -175,8 +202,12 @@ def test_a_whole_run(tmp_path, capsys):
     assert [row[0] for row in per_variant.rows] == names
     assert [row[:2] for row in often.rows] == [("affine", "plain"), ("affine", "normalized")]
     assert len(set(per_variant.columns)) == len(per_variant.columns)
-    assert [one.what for one in page.comparisons] == [f"affine, {n} nets, the paper's shift" for n in NETS] * 2
-    for name in ("samples.png", "nll.png", "explosions.png"):
+    cases = [f"affine, {n} nets, the paper's shift" for n in NETS]
+    assert [one.what for one in page.comparisons] == [*cases, *(f"{case}: variance of features" for case in cases)]
+    by_layer = list(csv.DictReader((tmp_path / "layers.csv").open(encoding="utf-8")))
+    assert [row["layer"] for row in by_layer][:4] == ["z", "Aff1", "IC1", "AN1"]
+    assert len(by_layer) == 4 * 4
+    for name in ("samples.png", "nll.png", "explosions.png", "layers.png", "curves.png"):
         with Image.open(tmp_path / name) as picture:
             assert min(picture.size) > 200
     printed = capsys.readouterr().out
