@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
+import signal
 import sys
 import time
 import warnings
@@ -123,22 +125,35 @@ def run_main(main: Callable[[], None]) -> None:
     quiet_libraries()
     try:
         _run(main)
-    except KeyboardInterrupt:  # a signal to a group comes twice, and may come again while the first is being told
+    except (KeyboardInterrupt, Interrupted):  # told again, after the first was told or as its telling began
         sys.exit(130)
     timings.record()
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ignore signals to stop in this block: one to a process group comes twice, and would cut off the line."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run(main: Callable[[], None]) -> None:
     try:
         main()
     except Interrupted as stop:
-        complain(f"stopped: {stop}")
+        with _undisturbed():
+            complain(f"stopped: {stop}")
         sys.exit(130)
     except SteadyflowError as error:
         complain(f"error: {error}")
         sys.exit(2)
     except KeyboardInterrupt:
-        complain("stopped: the same command continues where it can")
+        with _undisturbed():
+            complain("stopped: the same command continues where it can")
         sys.exit(130)
     except OSError as error:
         complain(_surroundings(error))

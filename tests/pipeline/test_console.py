@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 
 import pytest
@@ -87,14 +88,33 @@ def test_a_terminal_that_knows_no_unicode_is_written_to(monkeypatch, capfd):
     assert "Bild \\xe9 \\u4f60" in capfd.readouterr().out
 
 
-def test_a_second_signal_while_the_first_is_told_is_no_traceback(monkeypatch):
+def test_a_second_signal_while_the_first_is_told_changes_nothing(monkeypatch, capfd):
     def main():
         raise Interrupted("saved")
 
-    def again(line):
-        raise KeyboardInterrupt
+    def told(line):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        print(line, file=sys.stderr)
 
-    monkeypatch.setattr("pipeline.console.complain", again)
+    monkeypatch.setattr("pipeline.console.complain", told)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as left:
+        run_main(main)
+    assert left.value.code == 130
+    assert capfd.readouterr().err == "stopped: saved\n"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize("again", [KeyboardInterrupt, Interrupted])
+def test_a_second_signal_before_the_first_is_told_is_no_traceback(monkeypatch, again):
+    def main():
+        raise Interrupted("saved")
+
+    def complain(line):
+        raise again("again")
+
+    monkeypatch.setattr("pipeline.console.complain", complain)
     with pytest.raises(SystemExit) as left:
         run_main(main)
     assert left.value.code == 130
