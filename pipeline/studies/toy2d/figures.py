@@ -1,4 +1,4 @@
-"""The toy experiment's plots: samples (paper A, Fig. 2), how often flows explode, nll against L and the bound of t."""
+"""The toy experiment's plots: samples and variances (paper A, Figs. 2, 3), how often flows explode, nll against L."""
 
 from __future__ import annotations
 
@@ -99,6 +99,32 @@ def explosions(often: Sequence[Mapping[str, Any]]) -> Figure:
                 axis.set_ylabel("% of seeds and directions")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(variants))
+    return figure
+
+
+@styled
+def layers(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Plot the variance after every layer, from latent to sample, a line per seed; gaps are not finite.
+
+    ``rows``: of ``layer_variances`` with ``variant``, ``net`` and ``seed``; a panel per net (down) and variant.
+    """
+    nets, variants = (list(dict.fromkeys(row[key] for row in rows)) for key in ("net", "variant"))
+    size = (2.3 * len(variants) + 0.3, 2.1 * len(nets) + 0.4)
+    figure, axes = subplots(len(nets), len(variants), size, sharex=True, sharey=True)
+    panels = [(net, variant) for net in nets for variant in variants]
+    for axis, (net, variant) in zip(axes, panels, strict=True):
+        own = [row for row in rows if (row["net"], row["variant"]) == (net, variant)]
+        for seed in dict.fromkeys(row["seed"] for row in own):
+            line = [row for row in own if row["seed"] == seed]
+            for kind, colour in (("true", _TRUE), ("shifted", _UNUSUAL)):
+                values = [math.nan if row[kind] is None else row[kind] for row in line]
+                axis.plot(values, color=colour, linewidth=1.0, marker=".", markersize=3, label=f"{kind} conditions")
+            axis.set_xticks(range(len(line)), [row["layer"] for row in line], rotation=90, fontsize=6)
+        axis.set(title=f"{variant}, {net}", yscale="log")
+    for row in range(len(nets)):
+        axes[row * len(variants)].set_ylabel("variance")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles[:2], labels[:2], loc="outside lower center", ncols=2)
     return figure
 
 

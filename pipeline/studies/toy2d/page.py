@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -146,64 +146,58 @@ def _median_nll(runs: Sequence[Row]) -> float:
 
 
 def _comparisons(runs: Sequence[Row], exact: float) -> list[Comparison]:
-    cases = [
-        ("affine", "A, 3.1.1 and Fig. 2, left", "samples lie outside of [-1, 1]²", left, True),
-        ("rq_spline", "A, 4.1 and Fig. 2, right", "all samples lie inside of [-1, 1]²", _any_outside, False),
+    """Return whether samples leave the box: affine couplings' do, the spline's do not."""
+    cases: list[tuple[str, str, str, str, Callable[[Row], bool], bool]] = [
+        ("affine", "A, 3.1.1 and Fig. 2, left", "samples lie outside of [-1, 1]²", _MANY, left, True),
+        ("rq_spline", "A, 4.1 and Fig. 2, right", "all samples lie inside of [-1, 1]²", "some", _any_outside, False),
     ]
     found = []
-    for variant, source, paper, happened, expected in cases:
-        for net in dict.fromkeys(run["net"] for run in runs):
-            own = [run for run in runs if (run["variant"], run["net"]) == (variant, net)]
-            if not own:
-                continue
-            count = sum(map(happened, own))
-            agreeing = count if expected else len(own) - count
-            agrees: Agreement = "yes" if agreeing == len(own) else "partly" if agreeing else "no"
+    for variant, source, paper, word, outside, expected in cases:
+        for net, own in _by_net(runs, variant):
             ratios = [run["variance_ratio"] for run in own]
             largest = "not finite" if None in ratios else f"{max(ratios):.3g}"
-            outside = 100 * max(run["outside"] for run in own)
+            share = 100 * max(run["outside"] for run in own)
             ours = (
-                f"{_WORDS[happened]} in {count} of {len(own)} seeds (largest variance ratio {largest}, "
-                f"largest share outside {outside:.3g} %)"
+                f"{word} outside in {sum(map(outside, own))} of {len(own)} seeds (largest variance ratio {largest}, "
+                f"largest share outside {share:.3g} %)"
             )
-            what = f"{variant}, {net} nets, the paper's shift"
+            agrees = _agreement([outside(run) == expected for run in own])
             note = f"nll {_median_nll(own):.2f}, the exact posterior's {exact:.2f}"
-            found.append(Comparison(source, what, paper, ours, agrees, note))
+            found.append(Comparison(source, f"{variant}, {net} nets, the paper's shift", paper, ours, agrees, note))
     return found
+
+
+def _growth_comparisons(by_layer: Sequence[Row]) -> list[Comparison]:
+    """Return what the variance does at one layer: it explodes with affine couplings, and not with the spline."""
+    much = f"it grows more than {PAPERS_GROWTH:,.0f}-fold at one layer"
+    taken = f"more than {EXPLODED:g}-fold is taken as exploding"
+    cases: list[tuple[str, str, str, Callable[[float], bool], str]] = [
+        ("affine", "A, 3.1.1 and Fig. 3c", much, lambda growth: growth > PAPERS_GROWTH, ""),
+        ("rq_spline", "A, 4.1 and supplement, Fig. 2", "it does not explode", lambda growth: growth <= EXPLODED, taken),
+    ]
+    found = []
+    for variant, source, paper, as_paper, note in cases:
+        for net, own in _by_net(by_layer, variant):
+            seeds = dict.fromkeys(row["seed"] for row in own)
+            growths = [largest_growth([row for row in own if row["seed"] == seed]) for seed in seeds]
+            ours = f"the most at one layer: {min(growths):.3g} to {max(growths):.3g}-fold over {len(growths)} seeds"
+            what = f"{variant}, {net} nets, the paper's shift: variance of features"
+            found.append(Comparison(source, what, paper, ours, _agreement(list(map(as_paper, growths))), note))
+    return found
+
+
+def _by_net(rows: Sequence[Row], variant: str) -> list[tuple[str, list[Row]]]:
+    """Return per net the rows of ``variant``; nets that it was not trained with are left out."""
+    own = [row for row in rows if row["variant"] == variant]
+    return [(net, [row for row in own if row["net"] == net]) for net in dict.fromkeys(row["net"] for row in own)]
+
+
+def _agreement(as_paper: Sequence[bool]) -> Agreement:
+    return "yes" if all(as_paper) else "partly" if any(as_paper) else "no"
 
 
 def _any_outside(run: Row) -> bool:
     return bool(run["outside"] > 0)
 
 
-_WORDS = {left: f"more than {LEFT:.0%} outside", _any_outside: "some outside"}
-
-
-def _growth_comparisons(by_layer: Sequence[Row]) -> list[Comparison]:
-    """Return what the variance does at one layer: it explodes with affine couplings, and not with the spline."""
-    cases = [
-        (
-            "affine",
-            "A, 3.1.1 and Fig. 3c",
-            f"the variance grows more than {PAPERS_GROWTH:,.0f}-fold at one layer",
-            True,
-        ),
-        ("rq_spline", "A, 4.1 and supplement, Fig. 2", "it does not explode", False),
-    ]
-    found = []
-    for variant, source, paper, expected in cases:
-        for net in dict.fromkeys(row["net"] for row in by_layer):
-            own = [row for row in by_layer if (row["variant"], row["net"]) == (variant, net)]
-            if not own:
-                continue
-            growths = [
-                largest_growth([row for row in own if row["seed"] == seed])
-                for seed in dict.fromkeys(row["seed"] for row in own)
-            ]
-            as_paper = sum(growth > PAPERS_GROWTH if expected else growth <= EXPLODED for growth in growths)
-            ours = f"the most at one layer: {min(growths):.3g} to {max(growths):.3g}-fold over {len(growths)} seeds"
-            agrees: Agreement = "yes" if as_paper == len(growths) else "partly" if as_paper else "no"
-            note = "" if expected else f"more than {EXPLODED:g}-fold is taken as exploding"
-            what = f"{variant}, {net} nets, the paper's shift: variance of features"
-            found.append(Comparison(source, what, paper, ours, agrees, note))
-    return found
+_MANY = f"more than {LEFT:.0%}"

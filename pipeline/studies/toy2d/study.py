@@ -110,7 +110,6 @@ class Toy2d(Study):
         from pipeline.studies.toy2d import problem as toy_problem
         from pipeline.studies.toy2d.curves import curves
         from pipeline.studies.toy2d.layers import COLUMNS as LAYER_COLUMNS
-        from pipeline.studies.toy2d.layers import layers
         from pipeline.studies.toy2d.page import page
         from pipeline.studies.toy2d.shifts import frequencies
 
@@ -140,7 +139,7 @@ class Toy2d(Study):
         clouds = {(one["net"], one["variant"]): toy_figures.clouds_of(one["samples"]) for one in both}
         write_bytes(out / "samples.png", to_png(toy_figures.samples(clouds, x, y)))
         write_bytes(out / "explosions.png", to_png(toy_figures.explosions(often)))
-        write_bytes(out / "layers.png", to_png(layers(by_layer)))
+        write_bytes(out / "layers.png", to_png(toy_figures.layers(by_layer)))
         write_bytes(out / "curves.png", to_png(curves()))
         write_bytes(out / "nll.png", to_png(toy_figures.price(found, exact)))
         _print(found, exact, self.seeds)
