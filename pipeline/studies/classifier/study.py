@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.files import write_bytes, write_csv, write_json
 from pipeline.studies.classifier.options import MEASURES, TAGS, Options, setting_of, trials_of
+from pipeline.studies.sources import check_source
 
 if TYPE_CHECKING:
     from pipeline.reporting.study_page import StudyPage
@@ -22,6 +23,7 @@ class Classifier(Options):
 
     def run(self, lab: Lab) -> StudyPage:
         """Train, measure, time; write results.json, results.csv and three figures."""
+        check_source(self.source)  # not in ``check``: with the paper's profile it would refuse those without CIFAR-10
         trials = lab.trials(functools.partial(_trained, self), trials_of(self))
         (cost,) = lab.trials(functools.partial(_timed, self), [{"timed": "steps"}], workers=1)
         return self._page(lab, trials, cost)

@@ -209,7 +209,13 @@ def check_manifest(content, prepared):
 test_manifest, test_many_manifests = at_both_depths(
     check_manifest,
     damaged(MANIFEST) | cut_or_flipped(json.dumps(MANIFEST)),
-    [{**MANIFEST, "pictures": [{**MANIFEST["pictures"][0], "id": name}]} for name in ("/etc/x", "..", "a/../../b")],
+    [
+        {**MANIFEST, "pictures": []},
+        *(
+            {**MANIFEST, "pictures": [{**MANIFEST["pictures"][0], "id": name}]}
+            for name in ("/etc/x", "..", "a/../../b")
+        ),
+    ],
 )
 
 
