@@ -66,8 +66,8 @@ class Steepest(NamedTuple):
 
 @functools.singledispatch
 def spline(transform: RationalQuadraticSpline | CertifiedSpline, region: Region) -> Steepest:
-    """Return how steep ``transform`` gets in the region; the radius does not matter."""
-    raise NotImplementedError(type(transform).__name__)
+    """Return how steep ``transform`` gets in the region; the radius does not matter. TypeError for other transforms."""
+    raise TypeError(f"{type(transform).__name__} has no bounds here: prove and register them beside the others")
 
 
 @spline.register
