@@ -40,11 +40,14 @@ def _check(arguments: argparse.Namespace, options: list[str]) -> int:
 
     params = load_params()
     check_networks(params)
-    for studies in params.studies.values():
+    for profile, studies in params.studies.items():
         for name, given in studies.items():
             if name not in STUDIES:
                 raise ConfigError(f"params.yaml: study '{name}' does not exist; {nearest(name, STUDIES)}")
-            STUDIES[name].with_options(given).check()
+            study = STUDIES[name].with_options(given)
+            study.check()
+            if profile == params.profile:
+                study.check_inputs()
     say(f"params.yaml is valid: profile {params.profile}, variants {', '.join(params.variants)}")
     for task in params.tasks:
         source = source_of(task, params)

@@ -33,6 +33,12 @@ class Study(ABC):
     def check(self) -> None:
         """Raise ConfigError for a wrong option; nothing has been computed or written yet."""
 
+    def check_inputs(self) -> None:  # noqa: B027 - most studies are given no files
+        """Raise ConfigError or DataError where a folder that an option names is not there; nothing is written yet.
+
+        Apart from ``check``: sizes of a profile that nobody runs here are right without its pictures.
+        """
+
     @abstractmethod
     def run(self, lab: Lab) -> StudyPage:
         """Do the experiment, write results and figures to ``lab.out``, return its page.

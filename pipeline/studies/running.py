@@ -23,9 +23,11 @@ def run_study(study: Study, root: Path, out: Path, runtime: RuntimeConfig, profi
     """Run ``study``, write its results and page.json to ``out``, return the page.
 
     What an interrupted one has done is in ``root``'s .runs, found again by equal options and code. ``profile``: whose
-    sizes these are, "own" for options from the command line. Raises ConfigError for a wrong option.
+    sizes these are, "own" for options from the command line. Raises what ``study.check`` and ``study.check_inputs`` do,
+    before anything is written.
     """
     study.check()
+    study.check_inputs()
     writable_folder(out)
     stage, options = f"study_{study.name}", dataclasses.asdict(study)
     tags = {"study": study.name, "profile": profile}

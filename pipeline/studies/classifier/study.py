@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 class Classifier(Options):
     """Trains a classifier per coupling, permutation, regularizer, weight and seed, and measures what is left of it."""
 
+    def check_inputs(self) -> None:
+        """Raise DataError unless the pictures are there."""
+        check_source(self.source)
+
     def run(self, lab: Lab) -> StudyPage:
         """Train, measure, time; write results.json, results.csv and three figures."""
-        check_source(self.source)  # not in ``check``: with the paper's profile it would refuse those without CIFAR-10
         trials = lab.trials(functools.partial(_trained, self), trials_of(self))
         (cost,) = lab.trials(functools.partial(_timed, self), [{"timed": "steps"}], workers=1)
         return self._page(lab, trials, cost)

@@ -34,9 +34,8 @@ class Density(DensityOptions):
     title: ClassVar[str] = "paper B's densities of small pictures: bits per dimension, and where inverses fail"
 
     def check(self) -> None:
-        """Raise ConfigError or DataError for a wrong option."""
+        """Raise ConfigError for a wrong option."""
         from models.flow.layers.invertible_conv import PERMUTATIONS
-        from pipeline.studies.density.inputs import other_sets
         from pipeline.studies.density.training import VARIANTS
 
         numbers = [field.name for field in dataclasses.fields(self) if field.type == "int"]
@@ -48,11 +47,16 @@ class Density(DensityOptions):
             raise ConfigError(f"--weight-decay: {self.weight_decay} is not a finite number >= 0")
         chosen(self, "variants", VARIANTS)
         chosen(self, "permutation", PERMUTATIONS)
-        check_source(self.source)
-        other_sets(self.others)
         side = 8 if self.source == DIGITS else 32
         if side % 2**self.levels:
             raise ConfigError(f"--levels: {self.levels} squeezes need a side that {2**self.levels} divides, not {side}")
+
+    def check_inputs(self) -> None:
+        """Raise ConfigError or DataError unless the pictures and the other sets are there."""
+        from pipeline.studies.density.inputs import other_sets
+
+        check_source(self.source)
+        other_sets(self.others)
 
     def run(self, lab: Lab) -> StudyPage:
         """Train and measure every flow; write results.json, results.csv and the figures."""

@@ -45,10 +45,13 @@ class FlowGan(FlowGanOptions):
         chosen(self, "permutation", PERMUTATIONS)
         if not all(part.isdecimal() and int(part) for part in self.judge.split(",")):
             raise ConfigError(f"--judge: '{self.judge}' must be positive whole numbers, separated by commas")
-        check_source(self.source)
         side = 8 if self.source == DIGITS else 32
         if side % 2**self.levels:
             raise ConfigError(f"--levels: {self.levels} squeezes need a side that {2**self.levels} divides, not {side}")
+
+    def check_inputs(self) -> None:
+        """Raise DataError unless the pictures are there."""
+        check_source(self.source)
 
     def run(self, lab: Lab) -> StudyPage:
         """Train and measure every flow; write results.json, results.csv and the figures."""

@@ -281,4 +281,5 @@ def test_claims_are_judged_by_every_seed(unregularized, order, lost, angle):
 )
 def test_wrong_options_are_told(tmp_path, options, said):
     with pytest.raises(SteadyflowError, match=said):
-        run_in(tmp_path, Classifier(**{**TINY, **options}))
+        run_in(tmp_path / "out", Classifier(**{**TINY, **options}))
+    assert list(tmp_path.iterdir()) == []

@@ -150,9 +150,10 @@ def test_moved_pictures_keep_their_levels_and_lose_a_tenth_at_most():
         ({"others": "svhn=nowhere"}, DataError, "--others: svhn is to be in 'nowhere', and there is no such folder"),
     ],
 )
-def test_a_wrong_option_is_told_in_one_line(options, error, told):
+def test_a_wrong_option_is_told_in_one_line_and_nothing_written(tmp_path, options, error, told):
     with pytest.raises(error) as caught:
-        Density(**options).check()
+        run_in(tmp_path / "out", Density(**options))
+    assert list(tmp_path.iterdir()) == []
     assert told in str(caught.value) and "\n" not in str(caught.value)
 
 

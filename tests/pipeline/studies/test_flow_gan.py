@@ -9,7 +9,7 @@ from study_runs import run_in
 from torch import nn
 
 from models.lab.glow import Glow
-from pipeline.errors import ConfigError, Interrupted
+from pipeline.errors import Interrupted, SteadyflowError
 from pipeline.studies.density.training import GLOWS
 from pipeline.studies.flow_gan import training
 from pipeline.studies.flow_gan.discriminator import discriminator, gradient_penalty
@@ -105,11 +105,13 @@ def test_an_interrupted_training_goes_on_to_the_same_end(tmp_path, monkeypatch):
         ({"judge": "8,x"}, "--judge: '8,x' must be positive whole numbers"),
         ({"penalty": -1.0}, "--penalty: -1.0 is not a finite number >= 0"),
         ({"mle_weight": 0.0}, "--mle-weight: 0.0 is not a finite number > 0"),
+        ({"source": "nowhere"}, "--source 'nowhere': there is no such folder"),
     ],
 )
-def test_a_wrong_option_is_told_in_one_line(options, told):
-    with pytest.raises(ConfigError) as caught:
-        FlowGan(**options).check()
+def test_a_wrong_option_is_told_in_one_line_and_nothing_written(tmp_path, options, told):
+    with pytest.raises(SteadyflowError) as caught:
+        run_in(tmp_path / "out", FlowGan(**options))
+    assert list(tmp_path.iterdir()) == []
     assert told in str(caught.value) and "\n" not in str(caught.value)
 
 
