@@ -268,6 +268,17 @@ def test_claims_are_judged_by_every_seed(unregularized, order, lost, angle):
     assert next(agrees[what] for what in agrees if "cost of FD" in what) == "no"
 
 
+@pytest.mark.parametrize(("lightest", "agrees"), [(1e3, "yes"), (10.0, "no"), (None, "cannot be told")])
+def test_a_training_that_diverged_has_no_condition_number_to_compare(lightest, agrees):
+    trials = [made_up("fd", 0, 100.0, 1e-5, 1e-7), made_up("fd", 0, lightest or 1.0, 1e-5, 1e-7) | {"weight": 1e-4}]
+    if lightest is None:
+        trials[1] |= dict.fromkeys(MEASURES) | {"diverged": "at step 3"}
+    found = comparisons(Classifier(seeds=1), trials, summary(trials), {f"overhead_{k}": 1.0 for k in (1, 5, 10)})
+    weights = next(one for one in found if "larger weight" in one.what)
+    assert weights.agrees == agrees
+    assert ("0.0001: diverged" in weights.ours) == (lightest is None)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
