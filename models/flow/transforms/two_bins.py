@@ -89,6 +89,24 @@ def slope_range(end_slopes: tuple[float, float], ratio: float) -> tuple[float, f
     return least * ratio, most * ratio
 
 
+def departure(ratio: float, slope: float) -> float:
+    """Return max |f - distance| in one bin of height / width ``ratio``, in widths; ``slope``: at its inner end.
+
+    ``slope`` must be at most 1 where ``ratio`` is 1 or more, and at least 1 where it is 1 or less. Then f' begins at 1,
+    leaves it to one side, and having one extreme at most comes back to 1 once: there f is farthest.
+    """
+    above = ratio > 1.0 or (ratio == 1.0 and slope < 1.0)
+    before, behind = 0.0, 1.0
+    for _ in range(60):
+        theta = 0.5 * (before + behind)
+        u, v = 1.0 + (ratio - 1.0) * theta, ratio + (slope - ratio) * theta
+        weight = ratio / (theta * u + (1.0 - theta) * v)
+        still = (weight * weight * (theta * v + (1.0 - theta) * u) > 1.0) == above
+        before, behind = (theta, behind) if still else (before, theta)
+    u, v = 1.0 + (ratio - 1.0) * before, ratio + (slope - ratio) * before
+    return abs(ratio * before * u / (before * u + (1.0 - before) * v) - before)
+
+
 def _bin(
     value: Tensor, knot: Tensor, knot_x: Tensor, knot_y: Tensor, bound: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.flow.transforms import CertifiedSpline, RationalQuadraticSpline
-from models.flow.transforms.certified_spline import bin_slopes
+from models.flow.transforms.certified_spline import bin_slopes, box_displacement
 from models.flow.transforms.two_bins import slope_range
 
 # Rounding of float32: the slope is a product and quotient of means of positive numbers, so a few units in
@@ -114,6 +114,28 @@ def test_gradients_stay_finite(dtype):
     y, log_slope = spline.forward(x.requires_grad_(), raw)
     gradients = torch.autograd.grad(y.sum() + log_slope.sum(), (x, raw))
     assert all(bool(gradient.isfinite().all()) for gradient in gradients)
+
+
+@pytest.mark.parametrize("lipschitz", [1.2, 4.0, 100.0])
+def test_no_knot_moves_a_value_farther_than_the_worst_corner_does(lipschitz):
+    """Knots all over the parallelogram, without its margin: Durkan et al. 2019, eq. 4, written out."""
+    low, high = bin_slopes(lipschitz)
+    knots = torch.linspace(-1.0, 1.0, 41, dtype=torch.float64)
+    along, across, log_slope = torch.meshgrid(knots, knots, knots[::5], indexing="ij")
+    p = (1.0 - low) / (high - low)
+    width = 0.5 * (1.0 + p * along + (1.0 - p) * across)
+    height = 0.5 * (1.0 + p * high * along + (1.0 - p) * low * across)
+    inside = (width > 1e-9) & (width < 1.0 - 1e-9)
+    width, height, slope = (t[inside][:, None] for t in (width, height, lipschitz ** (0.5 * log_slope)))
+    theta = torch.linspace(0.0, 1.0, 401, dtype=torch.float64)
+    ratio = height / width
+    risen = height * (ratio * theta**2 + theta * (1 - theta))
+    moved = risen / (ratio + (1.0 + slope - 2.0 * ratio) * theta * (1 - theta)) - width * theta
+    assert 0.997 * box_displacement(lipschitz) <= moved.abs().max() <= box_displacement(lipschitz)
+
+
+def test_the_displacement_at_4_is_what_an_independent_search_found():
+    assert box_displacement(4.0) == pytest.approx(0.400, abs=1.5e-3)
 
 
 def test_parameters_reach_nearly_all_of_the_rectangle():

@@ -71,12 +71,12 @@ def test_the_shift_reaches_its_share_of_the_displacement(spline, t):
 
 
 @pytest.mark.parametrize("spline", SPLINES, ids=str)
-def test_the_box_reaches_more_than_half_of_its_share_of_the_displacement(spline):
-    """Not all of it, by construction: the bound is that of slope L, then 1/L, but at an edge the slope is 1."""
+def test_the_box_reaches_its_share_of_the_displacement(spline):
+    """All but 1 %: bins keep a margin of 2e-3 of the box to the slopes at which the bound is taken."""
     tight = CertifiedSpline(bound=spline.bound, lipschitz=spline.lipschitz, shift=1e-9)
     x, raw = swept(tight)
     for y in both(tight, x, raw):
-        assert 0.55 * tight.displacement_bound() <= (y - x).abs().max() <= tight.displacement_bound()
+        assert 0.99 * tight.displacement_bound() <= (y - x).abs().max() <= tight.displacement_bound()
 
 
 @pytest.mark.parametrize("spline", SPLINES, ids=str)
@@ -84,4 +84,4 @@ def test_box_and_shift_add_up(spline):
     x, raw = swept(spline, last=(-1e3, 1e3))
     box = spline.displacement_bound() - spline.shift
     for y in both(spline, x, raw):
-        assert spline.shift + 0.55 * box <= (y - x).abs().max() <= spline.displacement_bound()
+        assert spline.shift + 0.99 * box <= (y - x).abs().max() <= spline.displacement_bound()
