@@ -13,7 +13,7 @@ from torch import Tensor
 class Caps:
     """Bounds on the layers around the couplings; inf is the published network, with the same weights.
 
-    ``prior_mean`` and ``prior_log_scale``: of |mean| and |log scale| that Split's prior predicts.
+    ``prior_mean`` and ``prior_log_scale``: of |mean|, and of the log scale from above, that Split's prior predicts.
     ``actnorm_log_scale``: of |log scale| of the flow's own ActNorms (those inside of nets carry no signal).
     ``singular_value``: k such that all singular values of a learned 1x1 convolution lie in [1/k, k].
     ``overshoot``: how far the enlarged LR picture, to which a super-resolution flow adds, may leave [0, 1]. Bicubic
@@ -43,6 +43,11 @@ class Caps:
 def soft_cap(values: Tensor, cap: float) -> Tensor:
     """Return cap * tanh(values / cap): nearly ``values`` where they are small, below ``cap`` in size everywhere."""
     return values if math.isinf(cap) else cap * torch.tanh(values / cap)
+
+
+def soft_cap_above(values: Tensor, cap: float) -> Tensor:
+    """Return ``values`` where they are 0 or less and ``soft_cap`` of them elsewhere; smooth, with two derivatives."""
+    return values if math.isinf(cap) else torch.where(values > 0.0, soft_cap(values, cap), values)
 
 
 def undo_soft_cap(values: Tensor, cap: float) -> Tensor:

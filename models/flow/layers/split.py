@@ -6,6 +6,7 @@ is eps = (z2 - mean) / exp(logs), so that all of the latent is N(0, I) and log_d
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.flow.bijection import Bijection, sum_pixels
-from models.flow.caps import Caps, soft_cap
+from models.flow.caps import Caps, soft_cap, soft_cap_above
 from models.flow.layers.conditional_net import ZeroConv2d
 
 
@@ -22,7 +23,8 @@ class Split(Bijection):
 
     ``rest`` maps ``(B, C / 2, H, W)`` to ``(B, C', H / factor, W / factor)``. The latent is one tensor at
     that coarse size, ``(B, C' + C / 2 * factor^2, H / factor, W / factor)``: what left early is squeezed
-    and stands behind what came through. ``caps`` bounds the prior's mean and log standard deviation.
+    and stands behind what came through. ``caps`` bounds the prior's mean, and its log standard deviation from above:
+    it is a large one that carries what left early away, a small one carries it nowhere.
     """
 
     def __init__(self, channels: int, rest: Bijection, factor: int, caps: Caps | None = None) -> None:
@@ -56,9 +58,14 @@ class Split(Bijection):
         x2 = mean + logs.exp() * F.pixel_shuffle(squeezed, self.factor)
         return torch.cat([x1, x2], 1), log_det + sum_pixels(logs, z.shape[0])
 
+    def prior_bounds(self) -> tuple[float, float]:
+        """Return bounds of |mean| and of the standard deviation, for all that came through; inf where there is none."""
+        log_scale = self.caps.prior_log_scale
+        return self.caps.prior_mean, math.exp(log_scale) if log_scale < 700.0 else math.inf
+
     def _prior(self, passed: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log standard deviation, ``(B, C / 2, H, W)`` each (interleaved channels)."""
         with torch.autocast(passed.device.type, enabled=False):
             parameters = self.prior(passed)
         mean, logs = parameters.unflatten(1, (-1, 2)).unbind(2)
-        return soft_cap(mean, self.caps.prior_mean), soft_cap(logs, self.caps.prior_log_scale)
+        return soft_cap(mean, self.caps.prior_mean), soft_cap_above(logs, self.caps.prior_log_scale)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import ClassVar
+from collections import Counter
+from typing import Any, ClassVar
 
-from pipeline.stability.contract import Analysis, Found, Number
-from pipeline.stability.measure.bounds import amplification_bound
+from pipeline.stability.contract import PERCENT, Analysis, Found, Number
+from pipeline.stability.measure.bounds import OutputBound, coupling_bounds, restoration_bound
 from pipeline.stability.subject import Subject, finite_or_none
+
+SHARES_TABLE = "certified_bound.csv"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +26,25 @@ class CertifiedBound(Analysis):
         "largest_slope": Number("Certified: largest slope of a coupling"),
         "displacement": Number("Certified: largest shift by a coupling"),
         "value": Number("Certified: largest magnitude of any output value (of range 1)"),
+        "draw": Number("Certified: magnitude that a draw's values hardly ever exceed (of range 1)"),
+        "share_<role>": Number(
+            "Share in the largest magnitude, {}",
+            "%",
+            better="",
+            factor=PERCENT,
+            members={
+                "latent": "coarsest latent",
+                "mean": "mean of the latent",
+                "coupling": "couplings",
+                "noise_coupling": "noise couplings",
+                "injector": "injectors",
+                "split": "what left early",
+                "base": "enlarged picture",
+                "centre": "constants",
+            },
+        ),
     }
+    tables: ClassVar = {SHARES_TABLE: ("layer", "role", "radius", "deviation", "coefficient", "share")}
     latent: float = 6.0  # standard deviations; a draw leaves this range once in 500 million values
 
     def __post_init__(self) -> None:
@@ -32,9 +53,39 @@ class CertifiedBound(Analysis):
 
     def run(self, subject: Subject) -> Found:
         """Return ``least_slope`` and ``largest_slope`` of every coupling's derivative, ``displacement`` |c(x) - x|,
-        and ``value``: the largest absolute value that any pixel of any output can have.
+        ``value``: the largest absolute value that any pixel of any output can have, ``draw``: what it exceeds once in
+        250 million values at 6 standard deviations, and the shares of each role in ``value``.
         """
-        bound = amplification_bound(subject.network, self.latent * max(1.0, subject.temperature))
-        numbers = {name: finite_or_none(value) for name, value in bound._asdict().items()}
+        slopes, bound = coupling_bounds(subject.network), restoration_bound(subject.network)
+        limit = self.latent * max(1.0, subject.temperature)
+        numbers = {
+            "least_slope": slopes.least,
+            "largest_slope": slopes.largest,
+            "displacement": finite_or_none(slopes.displacement),
+            "value": bound.value(limit) if bound else None,
+            "draw": bound.draw(limit) if bound else None,
+        }
+        rows = _rows(bound, limit) if bound else []
+        shares: Counter[str] = Counter()
+        for row in rows:
+            shares[f"share_{row['role'].replace(' ', '_')}"] += row["share"]
         reasons = {name: "no bound" for name, value in numbers.items() if value is None}
-        return Found(numbers, reasons)
+        return Found(numbers | shares, reasons, {SHARES_TABLE: rows})
+
+
+def _rows(bound: OutputBound, limit: float) -> list[dict[str, Any]]:
+    """Return what every layer adds to the largest magnitude, as shares, from latent to picture."""
+    whole = bound.value(limit)
+    rows = [
+        {
+            "layer": part.layer,
+            "role": part.role,
+            "radius": part.radius,
+            "deviation": part.deviation,
+            "coefficient": part.total[bound.worst(limit)].item(),
+            "share": part.reach(limit)[bound.worst(limit)].item() / whole,
+        }
+        for part in bound.parts
+    ]
+    rest = 1.0 - sum(row["share"] for row in rows)
+    return [*rows, {"layer": "constants", "role": "centre", "share": rest}]

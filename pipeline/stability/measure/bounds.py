@@ -1,132 +1,252 @@
 """What can be stated of a network for every input: how steep its couplings are, how large its output can get.
 
-Sizes are measured by the largest Euclidean norm over channels at any pixel: orthogonal 1x1 convolutions and
-squeezes keep it, a coupling adds at most its displacement times the root of its channels, ActNorm, learned 1x1
-convolutions and Split's prior multiply it by factors that are fixed once trained (and capped by ``Caps``).
-Nothing here depends on what the nets inside of the couplings compute: that is the point.
+**The affine skeleton.** Going back from the latent, a coupling or injector l adds d_l to the channels that it
+transforms, and its transform says that no entry of d_l exceeds its displacement, whatever the nets inside compute. All
+that stands between (activation norms, 1x1 convolutions, squeezes) is affine with fixed weights. A split's early half is
+mean + deviation * eps, and its prior says how large either may be; the enlarged picture that a super-resolution flow
+adds to, and the mean of a low-light flow's latent, lie in an interval. So
 
-Not bounded is how fast the output changes with the latent across couplings: it depends on those nets.
+    x = b + sum over l of A_l d_l + sum over m of A_m D_m e_m,   |d_l| <= r_l,   0 <= D_m <= s_m,
+
+exactly, for every condition and every latent e; m counts the latent (s = 1) and what left early. Hence
+
+    |x_i| <= |b_i| + sum of |A_l,ij| r_l + k sum of |A_m,ij| s_m   for latents with entries in [-k, k],
+
+and no smaller bound follows from these sizes: d_l and e_m with the signs of row i attain it. Unlike a product of norms
+it knows which channels meet, and in which direction.
+
+**Its coefficients.** The affine layers work pixel by pixel, so what becomes of one pixel of the coarsest level is one
+block of the picture, the same for all. One pixel goes through the skeleton, in as many copies as the block has values;
+the gradient of value i in copy i with respect to every d_l and e_m is row i of A_l and A_m.
+
+**Draws.** For e ~ N(0, I), g_i = sum of (A_m D_m e_m)_i is normal in steps: the coarsest latents first, then what left
+early, with a deviation that the former determine, and so on. It is a Brownian motion stopped at a time that its past
+determines, no later than s_i^2 = sum of (A_m,ij s_m)^2. By the reflection principle P(|g_i| > k s_i) <= 4 Phi(-k). So
+
+    |x_i| <= |b_i| + sum of |A_l,ij| r_l + k s_i   but for one value in 250 million at k = 6:
+
+that all latents are at 6 standard deviations at once, each with the worst sign, no draw ever meets.
+
+Not bounded is how fast the output changes with the latent across couplings: that depends on the nets inside.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from models.flow.bijection import At, Bijection, Chain
+from models.flow.bijection import At, Bijection, Chain, described
 from models.flow.layers.actnorm import ActNorm
 from models.flow.layers.coupling import Coupling, Injector
 from models.flow.layers.invertible_conv import BoundedConv1x1, FixedOrthogonalConv1x1, InvertibleConv1x1
+from models.flow.layers.permutation import Permutation
 from models.flow.layers.split import Split
 from models.flow.layers.squeeze import Squeeze
+from models.restoration.flow import RestorationFlow
 from models.restoration.low_light import LowLightFlow
 from models.restoration.super_resolution import SuperResolutionFlow
+from pipeline.stability.measure.jacobian import float64_copy
 
 # Bicubic enlargement (a = -0.75) of pictures in [0, 1]: halfway between pixels an axis has positive weights of 1.1875
 # in all and negative ones of -0.1875, and the products of equal sign are positive.
 _BICUBIC_PEAK = 1.1875**2 + 0.1875**2
+_ROWS = 96  # of A at a time
+LATENT, BASE, MEAN = "latent", "base", "mean"  # roles, beside those of places
+_OF_THE_CONDITION = (BASE, MEAN)
 
 
-class Amplification(NamedTuple):
-    """Bounds that hold for every condition and every latent whose entries are at most ``latent`` in size."""
+class Part(NamedTuple):
+    """What one layer may add to the N values of a block."""
 
-    least_slope: float  # of every coupling and injector, elementwise
-    largest_slope: float
-    displacement: float  # of every coupling and injector, elementwise
-    value: float  # of every value of the output; inf if a layer has no bound
+    layer: str
+    role: str
+    radius: float  # r_l
+    deviation: float  # s_m
+    total: Tensor  # (N,), sum over j of |A_ij|
+    squares: Tensor  # (N,), sum over j of A_ij^2
+
+    def reach(self, latent: float) -> Tensor:
+        """Return how far the values go at most, for latents with entries in [-latent, latent]."""
+        return self.total * (self.radius + latent * self.deviation)
 
 
-def amplification_bound(network: Bijection, latent: float) -> Amplification:
-    """Return what is certain of ``network`` for latents with entries in [-latent, latent].
+@dataclasses.dataclass(frozen=True)
+class OutputBound:
+    """The bounds of the N values of a block, for every condition."""
 
-    ``network``: a super-resolution or low-light flow; their inputs are pictures in [0, 1].
-    """
+    centre: Tensor  # (N,), b
+    parts: tuple[Part, ...]
+
+    def value(self, latent: float) -> float:
+        """Return what no value exceeds in magnitude, for any latent with entries in [-latent, latent]."""
+        return float(self._values(latent).max())
+
+    def draw(self, latent: float) -> float:
+        """Return what no value exceeds in magnitude but with probability 4 Phi(-latent), for latents from N(0, I)."""
+        variance = torch.stack([part.squares * part.deviation**2 for part in self.parts]).sum(0)
+        return float((self._values(0.0) + latent * variance.sqrt()).max())
+
+    def distance(self, latent: float) -> float:
+        """Return what the root mean square of the difference of two draws of one condition cannot exceed.
+
+        What the condition alone decides is the same in both.
+        """
+        reach = torch.stack([part.reach(latent) for part in self.parts if part.role not in _OF_THE_CONDITION]).sum(0)
+        return 2.0 * float(reach.square().mean().sqrt())
+
+    def worst(self, latent: float) -> int:
+        """Return which of the values ``value`` is of."""
+        return int(self._values(latent).argmax())
+
+    def _values(self, latent: float) -> Tensor:
+        return self.centre.abs() + torch.stack([part.reach(latent) for part in self.parts]).sum(0)
+
+
+class Slopes(NamedTuple):
+    """What holds of every coupling and injector, elementwise."""
+
+    least: float
+    largest: float
+    displacement: float
+
+
+def coupling_bounds(network: Bijection) -> Slopes:
+    """Return the least and the largest slope of any transform in ``network`` and its largest displacement."""
     transforms = {module.transform for module in network.modules() if isinstance(module, Coupling | Injector)}
     least, most = zip(*(transform.derivative_bounds() for transform in transforms), strict=True)
-    channels = network.latent_shape(network.multiple, network.multiple)[0]  # type: ignore[operator]
-    return Amplification(
-        min(least),
-        max(most),
-        max(transform.displacement_bound() for transform in transforms),
-        inverse_norm(network, latent * math.sqrt(channels)),
-    )
+    return Slopes(min(least), max(most), max(transform.displacement_bound() for transform in transforms))
+
+
+def restoration_bound(network: RestorationFlow) -> OutputBound | None:
+    """Return the bounds of what ``network`` gives back for pictures in [0, 1]; None where a layer has none."""
+    return output_bound(network, network.latent_shape(network.multiple, network.multiple))
+
+
+@torch.enable_grad()
+def output_bound(network: Bijection, shape: Sequence[int]) -> OutputBound | None:
+    """Return the bounds of ``network.inverse``; None where a layer has none, or is not known.
+
+    ``shape``: (C, h, w) of the latent of one block, such as one pixel of the coarsest level; the output has N = C h w
+    values.
+    """
+    network, count = float64_copy(network), math.prod(shape)
+    skeleton = _Skeleton()
+    chunks: list[list[Tensor]] = []
+    try:
+        for rows in torch.arange(count).split(_ROWS):
+            skeleton = _Skeleton()
+            z = skeleton.unknown(torch.zeros(len(rows), *shape, dtype=torch.float64), LATENT, LATENT, deviation=1.0)
+            values = inverse_skeleton(network, z, skeleton).flatten(1)[torch.arange(len(rows)), rows]
+            chunks.append([values.detach(), *skeleton.coefficients(values)])
+    except _NoBoundError:
+        return None
+    centre, *found = (torch.cat(chunk) for chunk in zip(*chunks, strict=True))
+    if not all(bool(each.isfinite().all()) for each in (centre, *found)):
+        return None
+    every = zip(skeleton.unknowns, found[::2], found[1::2], strict=True)
+    return OutputBound(centre, tuple(Part(*unknown[:2], *unknown[3:], *sums) for unknown, *sums in every))
+
+
+class _NoBoundError(Exception):
+    """A layer of which nothing is known, or one without a bound."""
+
+
+class _Unknown(NamedTuple):
+    layer: str
+    role: str
+    leaf: Tensor  # (rows, C, h, w)
+    radius: float
+    deviation: float
+
+
+class _Skeleton:
+    """What is not known of a block, but for its size, as it is met from latent to picture."""
+
+    def __init__(self) -> None:
+        self.unknowns: list[_Unknown] = []
+
+    def unknown(self, centre: Tensor, layer: str, role: str, radius: float = 0.0, deviation: float = 0.0) -> Tensor:
+        """Return a leaf that holds ``centre`` and stands for radius * [-1, 1] + deviation * (a latent) around it."""
+        if not math.isfinite(radius + deviation):
+            raise _NoBoundError
+        leaf = centre.detach().clone().requires_grad_()
+        self.unknowns.append(_Unknown(layer, role, leaf, radius, deviation))
+        return leaf
+
+    def coefficients(self, values: Tensor) -> Iterator[Tensor]:
+        """Yield ``total`` and ``squares`` of every unknown in ``values`` (rows,), of which value i is one of copy i."""
+        for gradient in torch.autograd.grad(values.sum(), [unknown.leaf for unknown in self.unknowns]):
+            yield gradient.abs().flatten(1).sum(1)
+            yield gradient.square().flatten(1).sum(1)
 
 
 @functools.singledispatch
-def inverse_norm(layer: Bijection, norm: float) -> float:
-    """Return a bound of the norm at every pixel of ``layer.inverse(z)``, given one of z's; inf if unknown."""
-    return math.inf
+def inverse_skeleton(layer: Bijection, z: Tensor, skeleton: _Skeleton) -> Tensor:
+    """Return ``layer.inverse(z)`` with what depends on nets as unknowns of ``skeleton``."""
+    raise _NoBoundError
 
 
-@inverse_norm.register
-def _(layer: Chain, norm: float) -> float:
+@inverse_skeleton.register
+def _(layer: Chain, z: Tensor, skeleton: _Skeleton) -> Tensor:
     for inner in reversed(layer._layers()):
-        norm = inverse_norm(inner, norm)
-    return norm
+        z = inverse_skeleton(inner, z, skeleton)
+    return z
 
 
-@inverse_norm.register
-def _(layer: At, norm: float) -> float:
-    return inverse_norm(layer.inner, norm)
+@inverse_skeleton.register
+def _(layer: At, z: Tensor, skeleton: _Skeleton) -> Tensor:
+    return inverse_skeleton(layer.inner, z, skeleton)
 
 
-@inverse_norm.register
-def _(layer: Squeeze | FixedOrthogonalConv1x1, norm: float) -> float:
-    return norm
+@inverse_skeleton.register
+def _(
+    layer: ActNorm | BoundedConv1x1 | FixedOrthogonalConv1x1 | InvertibleConv1x1 | Permutation | Squeeze,
+    z: Tensor,
+    skeleton: _Skeleton,
+) -> Tensor:
+    return layer.inverse(z)[0]
 
 
-@inverse_norm.register
-def _(layer: BoundedConv1x1, norm: float) -> float:
-    return norm * _largest((-layer.log_factors()).exp())
-
-
-@inverse_norm.register
-def _(layer: InvertibleConv1x1, norm: float) -> float:
-    least = float(torch.linalg.svdvals(layer.weight.detach().double())[-1])
-    return norm / least if least > 0 else math.inf
-
-
-@inverse_norm.register
-def _(layer: ActNorm, norm: float) -> float:
-    bias = layer.bias.detach().double()
-    return norm * _largest((-layer.capped_log_scale().double()).exp()) + float(bias.norm())
-
-
-@inverse_norm.register
-def _(layer: Coupling, norm: float) -> float:
+@inverse_skeleton.register
+def _(layer: Coupling | Injector, z: Tensor, skeleton: _Skeleton) -> Tensor:
     # c^-1 moves a value no farther than c does
-    return norm + layer.transform.displacement_bound() * math.sqrt(layer.transformed)
+    passed, transformed = z[:, : -layer.transformed], z[:, -layer.transformed :]
+    moved = skeleton.unknown(
+        torch.zeros_like(transformed), described(layer), _role(layer), layer.transform.displacement_bound()
+    )
+    return torch.cat([passed, transformed + moved], 1)
 
 
-@inverse_norm.register
-def _(layer: Injector, norm: float) -> float:
-    return norm + layer.transform.displacement_bound() * math.sqrt(layer.transformed)
+@inverse_skeleton.register
+def _(layer: Split, z: Tensor, skeleton: _Skeleton) -> Tensor:
+    came_through = z[:, : -layer.consumed * layer.factor**2]
+    x1 = inverse_skeleton(layer.rest, came_through, skeleton)
+    mean, deviation = layer.prior_bounds()
+    early = x1.new_zeros(x1.shape[0], layer.consumed, *x1.shape[2:])
+    return torch.cat([x1, skeleton.unknown(early, described(layer), _role(layer), mean, deviation)], 1)
 
 
-@inverse_norm.register
-def _(layer: Split, norm: float) -> float:
-    caps = layer.caps
-    if math.isinf(caps.prior_mean) or math.isinf(caps.prior_log_scale):
-        return math.inf
-    early = caps.prior_mean * math.sqrt(layer.consumed) + math.exp(caps.prior_log_scale) * norm
-    return math.hypot(inverse_norm(layer.rest, norm), early)
+@inverse_skeleton.register
+def _(layer: SuperResolutionFlow, z: Tensor, skeleton: _Skeleton) -> Tensor:
+    x = inverse_skeleton(layer.flow, z, skeleton)
+    if not layer.residual:
+        return x
+    radius = min(_BICUBIC_PEAK, 1.0 + layer.overshoot) - 0.5
+    return x + skeleton.unknown(torch.full_like(x, 0.5), "enlarged picture", BASE, radius)
 
 
-@inverse_norm.register
-def _(layer: SuperResolutionFlow, norm: float) -> float:
-    base = min(_BICUBIC_PEAK, 1.0 + layer.overshoot) if layer.residual else 0.0
-    return inverse_norm(layer.flow, norm) + base * math.sqrt(3)
+@inverse_skeleton.register
+def _(layer: LowLightFlow, z: Tensor, skeleton: _Skeleton) -> Tensor:
+    # the colour map is a sigmoid
+    mean = skeleton.unknown(torch.full_like(z, 0.5), "colour map", MEAN, 0.5)
+    return inverse_skeleton(layer.flow, z + mean, skeleton)
 
 
-@inverse_norm.register
-def _(layer: LowLightFlow, norm: float) -> float:
-    # the latent's mean lies in (0, 1)
-    return inverse_norm(layer.flow, norm + math.sqrt(layer.latent_shape(8, 8)[0]))
-
-
-def _largest(values: Tensor) -> float:
-    return float(values.detach().max())
+def _role(layer: Bijection) -> str:
+    return layer.place.role if layer.place else type(layer).__name__.lower()

@@ -1,13 +1,12 @@
 """Caps around the couplings, and what pipeline.stability.measure.bounds states of a network for every input."""
 
-import dataclasses
 import math
 from pathlib import Path
 
 import pytest
 import torch
 
-from models.flow.caps import Caps, soft_cap, undo_soft_cap
+from models.flow.caps import Caps, soft_cap, soft_cap_above, undo_soft_cap
 from models.flow.layers.actnorm import ActNorm, initializing
 from models.flow.layers.invertible_conv import BoundedConv1x1
 from models.flow.layers.split import Split
@@ -18,7 +17,7 @@ from models.restoration.super_resolution import SuperResolutionFlow
 from pipeline.errors import ConfigError
 from pipeline.model_folder import ModelConfig, build
 from pipeline.params import load_params
-from pipeline.stability.measure.bounds import amplification_bound
+from pipeline.stability.measure.bounds import restoration_bound
 
 ENCODER = {"channels": 4, "blocks": 1, "growth": 2, "taps": [0]}
 CAPS = Caps(prior_mean=2.0, prior_log_scale=1.0, actnorm_log_scale=1.5, singular_value=1.25)
@@ -56,6 +55,17 @@ def test_a_soft_cap_is_the_identity_near_zero_and_never_exceeds_its_bound():
     assert soft_cap(values, math.inf) is values
 
 
+def test_a_cap_from_above_leaves_what_is_below_zero_as_it_is():
+    values = torch.tensor([-math.inf, -1e30, -5.0, 0.0, 1e-3, 5.0, math.inf])
+    capped = soft_cap_above(values, 2.0)
+    torch.testing.assert_close(capped[:4], values[:4], rtol=0.0, atol=0.0)
+    torch.testing.assert_close(capped[3:], soft_cap(values[3:], 2.0), rtol=0.0, atol=0.0)
+    assert soft_cap_above(values, math.inf) is values
+    x = torch.tensor([-1e-4, 1e-4], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(soft_cap_above(x, 2.0).sum(), x)
+    torch.testing.assert_close(slope, torch.ones_like(slope), rtol=1e-6, atol=0.0)
+
+
 def test_a_capped_actnorm_starts_from_data_as_far_as_it_may():
     x = torch.randn(4, 2, 16, 16) * torch.tensor([0.5, 1e-4]).view(1, 2, 1, 1)
     layer = ActNorm(2, cap=2.0)
@@ -83,7 +93,8 @@ def test_split_keeps_its_prior_below_the_caps():
     torch.nn.init.normal_(layer.prior.conv.weight, 0.0, 100.0)
     mean, logs = layer._prior(torch.randn(2, 2, 8, 8))
     assert 1.0 < mean.abs().max() <= 2.0
-    assert 0.5 < logs.abs().max() <= 1.0
+    assert 0.5 < logs.max() <= 1.0 < -logs.min()  # nothing is gained by a bound of what shrinks
+    assert layer.prior_bounds() == (2.0, pytest.approx(math.e))
 
 
 @pytest.mark.parametrize("make", [super_resolution, low_light])
@@ -103,23 +114,22 @@ def test_no_weights_carry_the_output_past_the_bound(make, spread):
     for _ in range(5):
         network = make(spline, CAPS)
         go_mad(network, spread)
-        bound = amplification_bound(network, latent=3.0)
-        assert bound[:3] == (0.25, 4.0, spline.displacement_bound())
+        bound = restoration_bound(network).value(3.0)
         features = inputs(network)
         condition = network.share(features)
         z = 6.0 * (torch.rand(8, *network.latent_shape(*features.shape[2:])).round() - 0.5)
         x, _ = network.inverse(z, condition)
-        assert x.abs().max() <= bound.value < math.inf
+        assert x.abs().max() <= bound < math.inf
 
 
 @pytest.mark.parametrize("transform", [Affine(), Affine(eps=0.1), RationalQuadraticSpline()], ids=str)
 def test_other_transforms_get_no_bound(transform):
-    assert amplification_bound(super_resolution(transform, CAPS), latent=1.0).value == math.inf
+    assert restoration_bound(super_resolution(transform, CAPS)) is None
 
 
 def test_an_uncapped_prior_gets_no_bound():
-    assert amplification_bound(super_resolution(CertifiedSpline()), latent=1.0).value == math.inf
-    assert amplification_bound(low_light(CertifiedSpline()), latent=1.0).value < math.inf  # it has no split
+    assert restoration_bound(super_resolution(CertifiedSpline())) is None
+    assert restoration_bound(low_light(CertifiedSpline())).value(1.0) < math.inf  # it has no split
 
 
 def test_the_enlarged_picture_stays_within_its_overshoot():
@@ -127,11 +137,11 @@ def test_the_enlarged_picture_stays_within_its_overshoot():
     free, capped = (super_resolution(Affine(), caps).share(board).base for caps in (None, Caps(overshoot=0.05)))
     assert free.max() > 1.2 and free.min() < -0.2
     torch.testing.assert_close(capped, free.clamp(-0.05, 1.05))
-    tight, loose = (
-        amplification_bound(super_resolution(CertifiedSpline(), dataclasses.replace(CAPS, overshoot=cap)), 0.0).value
-        for cap in (0.0, math.inf)
-    )
-    assert tight < loose < math.inf
+    network = super_resolution(CertifiedSpline(), CAPS)
+    bounds = []
+    for network.overshoot in (0.0, math.inf):
+        bounds.append(restoration_bound(network).value(0.0))
+    assert bounds[1] - bounds[0] == pytest.approx(1.1875**2 + 0.1875**2 - 1.0)
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_an_analysis_without_options_says_so():
 def test_an_audit_runs_what_is_chosen_alone(tmp_path):
     summary = small_audit(tmp_path, small_flow(), {"certified_bound": {}, "reconstruction": {}})
     assert list(summary["analyses"]) == ["reconstruction", "certified_bound"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["summary.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["certified_bound.csv", "summary.json"]
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
 
 

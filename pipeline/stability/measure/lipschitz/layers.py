@@ -101,7 +101,7 @@ def _(layer: Standardization, step: Step, margin: float = 1.0) -> Bounds:
     with torch.no_grad():
         raw = torch.stack(split._prior(step.x[:, : split.passed]), 2).flatten(1, 2)
     net = last_layer(zero_conv_weight(split.prior), 2, _size(step.x))  # caps make it no steeper
-    everywhere = Region(math.inf, ((-caps.prior_mean, caps.prior_mean), (-caps.prior_log_scale, caps.prior_log_scale)))
+    everywhere = Region(math.inf, ((-caps.prior_mean, caps.prior_mean), (-math.inf, caps.prior_log_scale)))
     return Bounds(
         *(
             _triangular(_standardized(forward), _restored(inverse), net)
