@@ -81,5 +81,11 @@ class Kind(ABC):
         """Return a network's input as a picture ``(B, 3, h, w)`` in [0, 1]."""
 
     @abstractmethod
+    def around(self, seen: Tensor, radius: float) -> tuple[Tensor, Tensor]:
+        """Return the least and the most that each value of the network's input ``seen`` can be for pictures in [0, 1]
+        that differ by ``radius`` at most from the one it was made of; 1 or more: for all pictures.
+        """
+
+    @abstractmethod
     def baseline(self, seen: Tensor, scale: int) -> Tensor:
         """Return the restoration without a network that ours is compared with, ``(B, 3, H, W)``."""

@@ -76,6 +76,14 @@ class LowLight(Kind):
         """Return the low-light picture."""
         return seen[:, :3].exp() - _LOG_FLOOR
 
+    def around(self, seen: Tensor, radius: float) -> tuple[Tensor, Tensor]:
+        """Return the logs and the equalized pictures less and more ``radius``; the latter as if they were free of the
+        former, so that more is allowed than any picture does.
+        """
+        pictures = torch.cat([self.shown(seen), seen[:, 3:]], 1)
+        lower, upper = ((pictures + way * radius).clamp(0.0, 1.0) for way in (-1.0, 1.0))
+        return tuple(torch.cat([(side[:, :3] + _LOG_FLOOR).log(), side[:, 3:]], 1) for side in (lower, upper))
+
     def baseline(self, seen: Tensor, scale: int) -> Tensor:
         """Return the equalized histogram."""
         return seen[:, 3:]

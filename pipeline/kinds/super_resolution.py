@@ -71,6 +71,10 @@ class SuperResolution(Kind):
         """Return LR itself."""
         return seen
 
+    def around(self, seen: Tensor, radius: float) -> tuple[Tensor, Tensor]:
+        """Return LR less and more ``radius``, in [0, 1]."""
+        return (seen - radius).clamp(0.0, 1.0), (seen + radius).clamp(0.0, 1.0)
+
     def baseline(self, seen: Tensor, scale: int) -> Tensor:
         """Return MATLAB's bicubic enlargement."""
         return imresize(seen, scale)

@@ -6,6 +6,7 @@ from pipeline.errors import brief, nearest
 from pipeline.stability.analyses.attack import Attack
 from pipeline.stability.analyses.bad_pixels import BadPixels
 from pipeline.stability.analyses.certified_bound import CertifiedBound
+from pipeline.stability.analyses.draw_attack import DrawAttack
 from pipeline.stability.analyses.feature_maps import FeatureMaps
 from pipeline.stability.analyses.feature_variance import FeatureVariance
 from pipeline.stability.analyses.gradient_angle import GradientAngle
@@ -27,6 +28,7 @@ ANALYSES: dict[str, type[Analysis]] = {
         ReconstructionByDepth,
         Attack,
         CertifiedBound,
+        DrawAttack,
         GradientAngle,
         Lipschitz,
         Spectrum,

@@ -25,7 +25,8 @@ CAPS = {"prior_mean": 1.0, "prior_log_scale": 3.0}
 def audited(tmp_path_factory):
     """Return the folder and the summary of an audit by every analysis."""
     folder = tmp_path_factory.mktemp("audit")
-    return folder, small_audit(folder, small_flow(), {name: {} for name in ANALYSES} | {"attack": {"steps": 5}})
+    few = {"attack": {"steps": 5}, "draw_attack": {"steps": 2, "side": 16}}
+    return folder, small_audit(folder, small_flow(), {name: {} for name in ANALYSES} | few)
 
 
 class Example(Analysis):
@@ -140,8 +141,23 @@ def test_the_bound_is_of_the_latents_asked_for():
     subject = Subject(small_flow(transform=SPLINE, caps=CAPS), [], [], 1, 0.5, 10)
     one, six = (CertifiedBound(latent=latent).run(subject).numbers for latent in (1.0, 6.0))
     assert one["value"] < six["value"] and one["least_slope"] == six["least_slope"] == 0.25
+    assert 0.9 < six["draw"] < six["value"]
     with pytest.raises(ValueError, match="latent must be a positive number"):
         CertifiedBound(latent=0.0)
+
+
+def test_the_shares_of_the_bound_are_those_of_its_layers_and_make_it_whole():
+    found = CertifiedBound().run(Subject(small_flow(transform=SPLINE, caps=CAPS), [], [], 1, 0.5, 10))
+    shares = {name: share for name, share in found.numbers.items() if name.startswith("share_")}
+    assert set(shares) == {f"share_{r}" for r in ("latent", "coupling", "noise_coupling", "injector", "base", "centre")}
+    assert sum(shares.values()) == pytest.approx(1.0) and min(shares.values()) >= -1e-9
+    rows = found.tables["certified_bound.csv"]
+    for role in ("injector", "noise coupling"):
+        own = [row for row in rows if row["role"] == role]
+        assert [row["layer"].split()[-1] for row in own] == [role.split()[-1]] * len(own)
+        assert sum(row["share"] for row in own) == pytest.approx(shares[f"share_{role.replace(' ', '_')}"])
+        assert all(row["radius"] == pytest.approx(0.701, abs=1e-3) for row in own)  # 0.3 of shift, 0.401 of the box
+    assert not CertifiedBound().run(Subject(small_flow(), [], [], 1, 0.5, 10)).tables["certified_bound.csv"]
 
 
 def variances(pictures, stress):
