@@ -1,0 +1,45 @@
+"""The ablation trains its variants by the project's own stages and goes on after the last row; on the smoke profile."""
+
+import csv
+import os
+import subprocess
+import sys
+
+import pytest
+from smoke_project import ROOT, TASK, edit_params, make_project, succeed
+
+from benchmarks.ablation import ANALYSES, COLUMNS, FREE, VARIANTS
+from models.flow.transforms import CertifiedSpline
+from pipeline.stability.analyses import chosen
+
+
+def test_each_variant_is_the_certified_spline_with_one_of_its_bounds_or_both():
+    made = {name: CertifiedSpline(**options) for name, options in VARIANTS.items()}
+    assert made["both"] == CertifiedSpline(lipschitz=4.0, shift=0.3)
+    assert (
+        made["shift_alone"].derivative_bounds() == (1 / FREE, FREE) and made["shift_alone"].displacement_bound() < 1.3
+    )
+    assert made["slopes_alone"].derivative_bounds() == (0.25, 4.0) and made["slopes_alone"].displacement_bound() > 1e5
+    assert len(chosen(ANALYSES)) == len(ANALYSES)
+
+
+@pytest.mark.slow
+def test_it_measures_what_it_trains_and_does_not_do_so_twice(tmp_path):
+    project = make_project(tmp_path / "project")
+    edit_params(project, lambda params: params["runtime"].update(tracking_uri="auto"))
+    succeed(project, "prepare", None)
+    before = sorted(project.rglob("*"))
+    command = [sys.executable, "benchmarks/ablation.py", "--project", str(project), "--out", str(tmp_path / "out")]
+    command += ["--tasks", TASK, "--steps", "2", "--variants", "both,shift_alone"]
+    said = []
+    for _ in range(2):
+        ran = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True, text=True
+        )
+        said.append([line for line in ran.stdout.splitlines() if "2 steps, seed 10" in line])
+    with (tmp_path / "out" / "ablation.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["variant"] for row in rows] == ["both", "shift_alone"] and list(rows[0]) == list(COLUMNS)
+    assert all(float(row["certified_value"]) > float(row["attacked_largest"]) > 0 for row in rows)
+    assert said[0] == said[1] and len(said[1]) == 2
+    assert sorted(project.rglob("*")) == before  # nothing was written to the project
