@@ -81,8 +81,12 @@ class LowLight(Kind):
         former, so that more is allowed than any picture does.
         """
         pictures = torch.cat([self.shown(seen), seen[:, 3:]], 1)
-        lower, upper = ((pictures + way * radius).clamp(0.0, 1.0) for way in (-1.0, 1.0))
-        return tuple(torch.cat([(side[:, :3] + _LOG_FLOOR).log(), side[:, 3:]], 1) for side in (lower, upper))
+
+        def moved(distance: float) -> Tensor:
+            low, equalized = (pictures + distance).clamp(0.0, 1.0).split(3, 1)
+            return torch.cat([(low + _LOG_FLOOR).log(), equalized], 1)
+
+        return moved(-radius), moved(radius)
 
     def baseline(self, seen: Tensor, scale: int) -> Tensor:
         """Return the equalized histogram."""

@@ -76,7 +76,7 @@ class CertifiedBound(Analysis):
 def _rows(bound: OutputBound, limit: float) -> list[dict[str, Any]]:
     """Return what every layer adds to the largest magnitude, as shares, from latent to picture."""
     whole = bound.value(limit)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "layer": part.layer,
             "role": part.role,
