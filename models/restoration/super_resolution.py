@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from models.flow.bijection import check_condition
 from models.flow.caps import Caps
+from models.flow.features import Features
 from models.flow.multiscale import NOISE_CHANNELS, multiscale_flow
 from models.flow.transforms import Transform
 from models.restoration.encoders.rrdb import RRDBEncoder
@@ -118,9 +119,10 @@ class SuperResolutionFlow(RestorationFlow):
         return residual + condition.base, log_det
 
 
-def _noise_at(encoded: Tensor, noise: Tensor | None) -> Tensor:
+def _noise_at(encoded: Features | Tensor, noise: Tensor | None) -> Tensor:
     """Return the noise map at the size of ``encoded`` (bicubic, as NCSR), or zeros."""
-    size = encoded.shape[2:]
+    own = encoded if isinstance(encoded, Tensor) else encoded.own
+    size = own.shape[2:]
     if noise is None:
-        return encoded.new_zeros(encoded.shape[0], NOISE_CHANNELS, *size)
+        return own.new_zeros(own.shape[0], NOISE_CHANNELS, *size)
     return F.interpolate(noise, size=size, mode="bicubic", align_corners=False)

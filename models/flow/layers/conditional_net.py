@@ -7,12 +7,13 @@ which depends on the encoder's features alone, once per image; ``forward`` does 
 from __future__ import annotations
 
 import functools
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.flow.features import Features, convolved
 from models.flow.layers.actnorm import ActNorm
 
 _INIT_STD = 0.05  # Glow and SRFlow: hidden convolutions start from N(0, 0.05)
@@ -25,7 +26,7 @@ class CouplingNet(Protocol):
         """Return the shape of what ``share`` returns for features of this size, the batch left out."""
         ...
 
-    def share(self, features: Tensor) -> Tensor:
+    def share(self, features: Any) -> Tensor:
         """Return what depends on the features alone; not called where there are none."""
         ...
 
@@ -41,7 +42,7 @@ class UnconditionalNet(nn.Module):
         """Raise ValueError: there are no features."""
         raise ValueError(f"{type(self).__name__} sees no features, so nothing of them is shared")
 
-    def share(self, features: Tensor) -> Tensor:
+    def share(self, features: Any) -> Tensor:
         """Raise ValueError: there are no features."""
         raise ValueError(f"{type(self).__name__} sees no features, so nothing of them is shared")
 
@@ -82,10 +83,9 @@ class ConditionalNet(nn.Module):
         """Return ``(hidden, height, width)``."""
         return self.mix.in_channels, height, width
 
-    def share(self, features: Tensor) -> Tensor:
+    def share(self, features: Features | Tensor) -> Tensor:
         """Return conv_f(features), ``(B, hidden, H, W)``: the part that all draws have in common."""
-        shared: Tensor = self.from_features(features)  # type: ignore[misc]
-        return shared
+        return convolved(features, self.from_features)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor | None, shared: Tensor | None) -> Tensor:
         """Return raw parameters ``(B, out, H, W)`` for ``x`` ``(B, x_channels, H, W)``, or for no x at all.

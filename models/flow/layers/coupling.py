@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from models.flow.bijection import Bijection, check_condition, sum_pixels
+from models.flow.features import Features
 from models.flow.layers.conditional_net import ConditionalNet, CouplingNet
 from models.flow.transforms import Transform
 
@@ -39,7 +40,7 @@ class Coupling(Bijection):
         out = transform.parameters_per_channel * self.transformed
         self.net = net(self.passed, feature_channels, hidden, out)
 
-    def share(self, features: Mapping[str, Tensor] | None) -> Tensor | None:
+    def share(self, features: Mapping[str, Features | Tensor] | None) -> Tensor | None:
         """Return the net's share of ``features[reads]``; None for an unconditional coupling."""
         return self.net.share(features[self.reads]) if self.conditional else None  # type: ignore[index]
 
@@ -75,7 +76,7 @@ class Injector(Bijection):
         self.transform = transform
         self.net = ConditionalNet(0, feature_channels, hidden, transform.parameters_per_channel * channels)
 
-    def share(self, features: Mapping[str, Tensor]) -> Tensor:
+    def share(self, features: Mapping[str, Features | Tensor]) -> Tensor:
         """Return the raw parameters themselves."""
         raw: Tensor = self.net(None, self.net.share(features["encoder"]))
         return raw

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.flow.features import Features, beside
 from models.restoration.encoders.rrdb import ResidualInResidualBlock
 
 INPUT_CHANNELS = 6  # log of the picture and its equalized histogram
@@ -40,7 +41,7 @@ class LowLightEncoder(nn.Module):
         self.to_color = nn.Conv2d(channels, 3, 1)
         self.feature_channels = channels * (1 + len(self.taps))
 
-    def forward(self, seen: Tensor) -> tuple[dict[int, Tensor], Tensor]:
+    def forward(self, seen: Tensor) -> tuple[dict[int, Features | Tensor], Tensor]:
         """Return ``{level: (B, feature_channels, H / 2^level, W / 2^level)}`` and g, ``(B, 3, H, W)`` in (0, 1)."""
         colors = color_ratio(seen[:, :3].exp())
         full = F.leaky_relu(self.first(torch.cat([seen, colors, change(colors)], 1)), 0.2)
@@ -58,7 +59,8 @@ class LowLightEncoder(nn.Module):
             if index < len(self.downs):
                 feature = F.leaky_relu(feature, 0.2)  # published in place: level 2 reads it activated, level 3 not
             maps.append(feature)
-        return {level: _beside(feature, tapped) for level, feature in enumerate(maps, 1)}, color_map
+        taps = torch.cat(tapped, 1) if tapped else feature[:, :0]
+        return {level: beside(feature, taps) for level, feature in enumerate(maps, 1)}, color_map
 
 
 def color_ratio(picture: Tensor) -> Tensor:
@@ -72,7 +74,3 @@ def change(values: Tensor) -> Tensor:
     down = 0.5 * (padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1])
     right = 0.5 * (padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2])
     return torch.maximum(down.abs(), right.abs())
-
-
-def _beside(feature: Tensor, tapped: list[Tensor]) -> Tensor:
-    return torch.cat([feature, *(F.interpolate(tap, size=feature.shape[2:], mode="nearest") for tap in tapped)], 1)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.flow.features import Features, beside
+
 _RESIDUAL = 0.2  # ESRGAN: residual branches are scaled by 0.2
 _INIT = 0.1  # ESRGAN: Kaiming initialisation of the trunk, scaled by 0.1
 
@@ -73,8 +75,11 @@ class RRDBEncoder(nn.Module):
         self.last = nn.Conv2d(channels, 3, 3, padding=1)
         self.feature_channels = channels * (1 + len(self.taps))
 
-    def forward(self, lr: Tensor, levels: int) -> dict[int, Tensor]:
-        """Return ``{level: (B, feature_channels, h * scale / 2^level, ...)}`` for levels 1..levels."""
+    def forward(self, lr: Tensor, levels: int) -> dict[int, Features | Tensor]:
+        """Return ``{level: (B, feature_channels, h * scale / 2^level, ...)}`` for levels 1..levels.
+
+        Where taps are to be enlarged they are left as they are, see ``Features``.
+        """
         trunk, tapped = self._trunk(lr)
         maps = {1.0: trunk, 0.5: F.interpolate(trunk, scale_factor=0.5, mode="bilinear", align_corners=False)}
         feature, factor = trunk, 1.0
@@ -82,11 +87,7 @@ class RRDBEncoder(nn.Module):
             enlarged = up(F.interpolate(feature, scale_factor=2, mode="nearest"))
             feature, factor = F.leaky_relu(enlarged, 0.2), factor * 2
             maps[factor] = feature  # activated: SRFlow reads the map after an in-place activation
-        result = {}
-        for level in range(1, levels + 1):
-            feature = maps[self.scale / 2**level]
-            result[level] = torch.cat([feature, F.interpolate(tapped, size=feature.shape[2:], mode="nearest")], 1)
-        return result
+        return {level: beside(maps[self.scale / 2**level], tapped) for level in range(1, levels + 1)}
 
     def restore(self, lr: Tensor) -> Tensor:
         """Return the head's restoration ``(B, 3, h * scale, w * scale)``, un-clamped."""
