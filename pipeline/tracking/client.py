@@ -63,6 +63,20 @@ def open_client(uri: str) -> tuple[Any, str]:
         return client, _experiment(client, artifact_location(database))
 
 
+def bad_request(text: str) -> Exception:
+    """Return what a served model raises for a wrong request: status 400 with ``text`` alone.
+
+    MLflow would put the whole request before the message of an exception of its own, and a traceback beside others.
+    """
+
+    exceptions = import_mlflow().exceptions
+
+    class BadRequest(exceptions.MlflowException):  # type: ignore[misc]
+        message = property(lambda self: text, lambda self, longer: None)
+
+    return BadRequest(text, error_code=exceptions.BAD_REQUEST)
+
+
 def search(client: Any, experiment: str, query: str) -> Iterator[Any]:
     """Yield every run that fits ``query``; MLflow itself gives a thousand at a time."""
     token = None
