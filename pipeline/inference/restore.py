@@ -84,7 +84,7 @@ def how_to_draw(own: float, temperature: float | None, draws: int | None, usual:
     At temperature 0 all draws are equal, so there one is enough. Raises SteadyflowError for impossible values.
     """
     if (draws is not None and draws < 1) or not 0 <= (temperature or 0.0) < math.inf:
-        raise SteadyflowError(f"--draws must be 1 or more and --temperature 0 or more, got {draws} and {temperature}")
+        raise SteadyflowError(f"draws must be 1 or more and temperature 0 or more, got {draws} and {temperature}")
     tau = own if temperature is None else temperature
     return tau, draws or (usual if tau else 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,14 @@ class Remote:
                 folder, _, _ = event["name"].rpartition("/")
                 self._client.log_artifact(self.run_id, str(path), folder or None)
 
+    def _send_data(self, event: dict[str, Any]) -> None:
+        mlflow = import_mlflow()
+        source = mlflow.data.sources.LocalArtifactDatasetSource(event["source"])
+        used = mlflow.data.meta_dataset.MetaDataset(source, event["name"], event["digest"])
+        entity = mlflow.entities.Dataset(**used.to_dict(), profile=json.dumps(event["profile"]))
+        context = mlflow.entities.InputTag("mlflow.data.context", event["context"])
+        self._client.log_inputs(self.run_id, [mlflow.entities.DatasetInput(entity, [context])])
+
     def _unchanged(self, event: dict[str, Any]) -> Path | None:
         """A file that was delayed may belong to another training by now: then it is left out."""
         path = self._base / event["path"]
@@ -122,6 +131,7 @@ _SENDERS = {
     "table": Remote._send_table,
     "image": Remote._send_image,
     "artifact": Remote._send_artifact,
+    "data": Remote._send_data,
 }
 
 
