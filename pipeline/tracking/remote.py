@@ -25,6 +25,8 @@ class Remote:
         self._uri, self._base, self._client = uri, store_root(root), client
         self.run_id = run.info.run_id
         self._params = dict(run.data.params)
+        # A finished run that later stages add to keeps its end: MLflow shows what is between as its duration.
+        self._ended: int | None = run.info.end_time if run.info.status == "FINISHED" else None
 
     def deliver(self, journal: Journal) -> None:
         """Send, in order, the events that the run lacks; what MLflow refuses for good is named and left out."""
@@ -82,8 +84,10 @@ class Remote:
     def _send_status(self, event: dict[str, Any]) -> None:
         if event["value"] == "RUNNING":
             self._client.update_run(self.run_id, status="RUNNING")
-        else:
-            self._client.set_terminated(self.run_id, event["value"], event["time"])
+            return
+        if self._ended is None or event["value"] == "FAILED":
+            self._ended = event["time"]
+        self._client.set_terminated(self.run_id, event["value"], self._ended)
 
     def _send_table(self, event: dict[str, Any]) -> None:
         name = f"tables/{event['name']}.json"
