@@ -29,3 +29,16 @@ def open_experiment(
         if used := data_of(root, experiment.task, stage):
             run.data(used)
         yield run
+
+
+@contextlib.contextmanager
+def open_baseline(root: Path, experiment: Experiment) -> Iterator[Run]:
+    """Open the run of the restoration without a network, which stands beside a task's variants as one of them."""
+    used = data_of(root, experiment.task, "evaluate")
+    tags = {"task": experiment.task, "baseline": experiment.problem.kind}
+    identity = Identity(f"{experiment.task}-baseline", tags, used.digest if used else "unknown", supersedes=tuple(tags))
+    origin = provenance(root, "evaluate", experiment.profile, experiment.task)
+    with open_run(root, identity, experiment.runtime.tracking_uri, origin) as run:
+        if used:
+            run.data(used)
+        yield run
