@@ -24,12 +24,10 @@ def register(add: Add) -> None:
 def _champion(arguments: argparse.Namespace, options: list[str]) -> int:
     from pipeline.errors import CheckpointError
     from pipeline.experiment import Experiment
-    from pipeline.files import sha256_of
     from pipeline.layout import variant_folder
-    from pipeline.model_folder import WEIGHTS, load_flow
+    from pipeline.model_folder import load_flow
     from pipeline.params import load_params
     from pipeline.tracking.champion import ALIAS, crown
-    from pipeline.tracking.experiments import open_experiment
     from pipeline.tracking.store import tracking_uri, without_password
 
     root, params = Path.cwd(), load_params()
@@ -39,11 +37,9 @@ def _champion(arguments: argparse.Namespace, options: list[str]) -> int:
     config = load_flow(model, "cpu", {"task": experiment.task, "variant": arguments.variant}).config
     if not config.run_key:
         raise CheckpointError(f"{model} was not trained here, so it has no run in MLflow; train it with `make repro`")
-    uri = experiment.runtime.tracking_uri
-    with open_experiment(root, experiment, config.run_key, "champion") as run:
-        version = crown(root, run, experiment.task, model, sha256_of(model / WEIGHTS), uri)
+    version = crown(root, experiment, config.run_key, model)
     say(f"{experiment.name} is the {ALIAS} of models:/{experiment.task} (version {version})")
-    address = without_password(tracking_uri(root, uri))
+    address = without_password(tracking_uri(root, experiment.runtime.tracking_uri))
     python = Path(sys.executable)
     say(
         f"serve it:  PATH={shlex.quote(str(python.parent))}:$PATH MLFLOW_TRACKING_URI={shlex.quote(address)} "

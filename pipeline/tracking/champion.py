@@ -8,36 +8,40 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import TrackingError
-from pipeline.tracking.client import import_mlflow, one_line, open_client
-from pipeline.tracking.run import Run
+from pipeline.experiment import Experiment
+from pipeline.files import sha256_of
+from pipeline.inference import served
+from pipeline.model_folder import WEIGHTS
+from pipeline.tracking.client import import_mlflow, named_errors, open_client
+from pipeline.tracking.experiments import open_experiment
 from pipeline.tracking.store import tracking_uri
 
 ALIAS = "champion"
-LOADER = "pipeline.inference.served"  # in it MLflow finds how a model folder is loaded
 # What a request may say beside its pictures (type, default; None: what `steadyflow sample` would take), and an answer.
-PARAMS = {"seed": ("long", 10), "temperature": ("double", None), "draws": ("long", None)}
-ANSWER = {"name": "string", "image": "string", "nonfinite_values": "long", "outside_values": "long"}
+_PARAMS = {"seed": ("long", served.SEED), "temperature": ("double", None), "draws": ("long", None)}
+_ANSWER = {"name": "string", "image": "string", **dict.fromkeys(served.COUNTS, "long")}
 _REQUIREMENTS = ("torch", "safetensors", "numpy", "pillow")
 _HASH_TAG = "steadyflow.weights_sha256"
 
 
-def crown(root: Path, run: Run, name: str, model: Path, weights_sha256: str, configured: str = "auto") -> str:
-    """Register the folder ``model`` of ``run`` as ``name`` and call it the champion; return its version.
+def crown(root: Path, experiment: Experiment, run_key: str, model: Path) -> str:
+    """Register the model folder of the run with ``run_key`` under its task, and call it the champion.
 
-    A version with the same weights of the same run is taken up again. Raises TrackingError if the server does not
-    answer or refuses.
+    Return its version; one with the same weights of the same run is taken up again. Raises TrackingError if the server
+    does not answer or refuses.
     """
-    run.flush()
+    name, weights_sha256 = experiment.task, sha256_of(model / WEIGHTS)
+    with named_errors(f"MLflow does not answer, so {experiment.name} is not registered"):
+        client, _ = open_client(tracking_uri(root, experiment.runtime.tracking_uri))
+    with open_experiment(root, experiment, run_key, "champion") as run:
+        run.flush()
     if run.run_id is None:
-        raise TrackingError("the tracking server does not answer, so nothing can be registered; try again later")
-    try:
-        client, _ = open_client(tracking_uri(root, configured))
+        raise TrackingError(f"MLflow takes no runs, so {experiment.name} is not registered; try again later")
+    with named_errors(f"MLflow does not register {name}"):
         found = _registered(client, name, run.run_id, weights_sha256)
         if found is None:
             found = _register(client, name, run.run_id, model, weights_sha256)
         client.set_registered_model_alias(name, ALIAS, found)
-    except import_mlflow().MlflowException as error:
-        raise TrackingError(f"MLflow does not register {name}: {one_line(error)}") from None
     return found
 
 
@@ -64,12 +68,12 @@ def _pack(folder: Path, model: Path) -> None:
     mlflow = import_mlflow()
     types = mlflow.types
     pictures = types.Schema([types.ColSpec("string", "image"), types.ColSpec("string", "name", required=False)])
-    draws = types.Schema([types.ColSpec(kind, column) for column, kind in ANSWER.items()])
-    params = types.ParamSchema([types.ParamSpec(name, kind, default) for name, (kind, default) in PARAMS.items()])
+    draws = types.Schema([types.ColSpec(kind, column) for column, kind in _ANSWER.items()])
+    params = types.ParamSchema([types.ParamSpec(name, kind, default) for name, (kind, default) in _PARAMS.items()])
     requirements = [f"{name}=={version(name)}" for name in _REQUIREMENTS]
     mlflow.pyfunc.save_model(
         folder,
-        loader_module=LOADER,
+        loader_module=served.__name__,
         data_path=str(model),
         signature=mlflow.models.ModelSignature(pictures, draws, params),
         pip_requirements=requirements,

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from pipeline.errors import TrackingError
-from pipeline.tracking.client import import_mlflow, one_line, open_client
+from pipeline.tracking.client import named_errors, open_client
 from pipeline.tracking.identity import PARENT_TAG
 from pipeline.tracking.matching import SUPERSEDED, in_force
 from pipeline.tracking.store import tracking_uri
@@ -52,11 +51,9 @@ def comparisons(root: Path, configured: str = "auto") -> tuple[str, list[Compari
     First the runs of every task that have no parent, its baseline among them, then the nested runs of every parent
     such as a search or a study. Raises TrackingError if the server does not answer.
     """
-    try:
+    with named_errors("MLflow does not answer"):
         client, experiment = open_client(tracking_uri(root, configured))
         runs = in_force(client, experiment)
-    except import_mlflow().MlflowException as error:
-        raise TrackingError(f"MLflow does not answer: {one_line(error)}") from None
     tasks: dict[str, list[str]] = {}
     nested: dict[str, list[str]] = {}
     for run in sorted(runs, key=lambda run: str(run.info.run_name)):
