@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pipeline.config import RuntimeConfig, SamplingConfig
 from pipeline.console import progress, warn
 from pipeline.devices import choose_device
-from pipeline.errors import DataError, SteadyflowError
+from pipeline.errors import DataError, SteadyflowError, printable
 from pipeline.files import writable_folder, write_json
 from pipeline.inference.brightness import brightness_gain
 from pipeline.inference.held_out import Crop
@@ -25,7 +28,7 @@ from pipeline.pictures.folders import safe_id
 
 _PARTS = ("reference", "input", "baseline", "latent_mean", "draws_mean")
 _LONGEST_STEM = 200  # bytes; file systems take names of 255
-_DRAWS = 4  # of one picture that somebody wants to see
+USUAL_DRAWS = 4  # of one picture that somebody wants to see
 
 
 def restore_crops(
@@ -80,10 +83,46 @@ def how_to_draw(own: float, temperature: float | None, draws: int | None, usual:
 
     At temperature 0 all draws are equal, so there one is enough. Raises SteadyflowError for impossible values.
     """
-    if (draws is not None and draws < 1) or (temperature or 0.0) < 0:
-        raise SteadyflowError(f"--draws must be 1 or more and --temperature 0 or more, got {draws} and {temperature}")
+    if (draws is not None and draws < 1) or not 0 <= (temperature or 0.0) < math.inf:
+        raise SteadyflowError(f"draws must be 1 or more and temperature 0 or more, got {draws} and {temperature}")
     tau = own if temperature is None else temperature
     return tau, draws or (usual if tau else 1)
+
+
+class Draw(NamedTuple):
+    """A draw in 8 bits: the name of its file, ``(H, W, 3)`` uint8, and what its un-clamped values were like."""
+
+    file: str
+    pixels: NDArray[np.uint8]
+    statistics: dict[str, Any]
+
+    @property
+    def bad(self) -> bool:
+        """Return whether values were outside [-0.5, 1.5] or non-finite."""
+        return bool(self.statistics["nonfinite_values"] or self.statistics["outside_values"])
+
+
+def restore_picture(
+    flow: LoadedFlow,
+    content: Path | bytes,
+    name: str,
+    draws: int,
+    temperature: float,
+    seed: int,
+    quantization: str = "round",
+) -> Iterator[Draw]:
+    """Yield ``draws`` restorations of the picture in a file, or in the bytes of one.
+
+    ``name`` is the file's, which seeds the latents together with ``seed``. Raises DataError for an unreadable picture.
+    """
+    try:
+        seen = flow.kind.from_picture(to_tensor(decode(content).pixels)).to(flow.device)
+    except Unreadable as reason:
+        where = content if isinstance(content, Path) else name
+        raise DataError(f"{printable(str(where))} cannot be restored: {reason}") from None
+    stem = _readable(Path(name).stem)
+    for index, image in enumerate(draw_images(flow.network, seen, draws, temperature, seed, name)):
+        yield Draw(f"{stem}_draw_{index:02d}.png", to_uint8(image, quantization), value_statistics(image))
 
 
 def restore_file(
@@ -103,24 +142,15 @@ def restore_file(
     Raises DataError for an unreadable picture, CheckpointError for a folder that holds no model, SteadyflowError for
     an ``out`` that cannot be written to.
     """
-    device = choose_device(RuntimeConfig())
-    flow = load_flow(model, device)
+    flow = load_flow(model, choose_device(RuntimeConfig()))
     writable_folder(out)
-    tau, count = how_to_draw(flow.config.temperature, temperature, draws, _DRAWS)
-    try:
-        seen = flow.kind.from_picture(to_tensor(decode(picture).pixels)).to(device)
-    except Unreadable as reason:
-        raise DataError(f"{picture} cannot be restored: {reason}") from None
-    images = progress(draw_images(flow.network, seen, count, tau, seed, picture.name), f"restore {picture.name}", count)
-    written = []
-    bad = 0
-    for index, image in enumerate(images):
-        statistics = value_statistics(image)
-        bad += bool(statistics["nonfinite_values"] or statistics["outside_values"])
-        written.append(
-            write_png(out / f"{_readable(picture.stem)}_draw_{index:02d}.png", to_uint8(image, quantization))
-        )
-        write_json(written[-1].with_suffix(".json"), statistics)
+    tau, count = how_to_draw(flow.config.temperature, temperature, draws, USUAL_DRAWS)
+    drawn = restore_picture(flow, picture, picture.name, count, tau, seed, quantization)
+    written, bad = [], 0
+    for draw in progress(drawn, f"restore {picture.name}", count):
+        bad += draw.bad
+        written.append(write_png(out / draw.file, draw.pixels))
+        write_json(written[-1].with_suffix(".json"), draw.statistics)
     if bad:
         warn(f"{bad} of {count} draws have values outside [-0.5, 1.5] or non-finite ones; see the .json beside each")
     return written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.errors import ConfigError, nearest
-from pipeline.files import atomic_path
+from pipeline.files import write_bytes
 
 # Paper A, section 3.2: a value is erroneous outside of [0, 1] by more than 0.5.
 BAD_BELOW, BAD_ABOVE = -0.5, 1.5
@@ -50,11 +51,16 @@ def value_statistics(image: Tensor) -> dict[str, Any]:
     }
 
 
+def png_bytes(pixels: np.ndarray) -> bytes:
+    """Return ``(H, W, 3)`` uint8 as the content of a PNG file."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, format="PNG")
+    return stream.getvalue()
+
+
 def write_png(path: Path, pixels: np.ndarray) -> Path:
     """Write ``(H, W, 3)`` uint8 as PNG, atomically; return ``path``."""
-    with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format="PNG")
-    return path
+    return write_bytes(path, png_bytes(pixels))
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:

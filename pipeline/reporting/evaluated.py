@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pipeline.console import say
 from pipeline.metrics.evaluate import Evaluation
 from pipeline.reporting.wording import wording_of
 
 
 def tracked_metrics(evaluation: Evaluation) -> dict[str, float | None]:
-    """Return the metrics of the draws under their kind's group, and those of the baseline under ``baseline``."""
+    """Return the metrics of the draws under their kind's group."""
+    return _grouped(evaluation, evaluation.metrics)
+
+
+def tracked_baseline(evaluation: Evaluation) -> dict[str, float | None]:
+    """Return the metrics of the baseline, under the same names."""
+    return _grouped(evaluation, evaluation.baseline)
+
+
+def _grouped(evaluation: Evaluation, values: Mapping[str, float | None]) -> dict[str, float | None]:
     group = wording_of(evaluation.samples.kind).group
-    own = {f"{group}/{name}": value for name, value in evaluation.metrics.items()}
-    return {**own, **{f"baseline/{name}": value for name, value in evaluation.baseline.items()}}
+    return {f"{group}/{name}": value for name, value in values.items()}
 
 
 def say_missing(evaluation: Evaluation, which: str = "") -> None:

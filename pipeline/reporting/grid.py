@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,11 +28,17 @@ def write_grid(path: Path, folder: Path, samples: Samples) -> Path:
     return write_bytes(path, jpeg(sample_grid(folder, samples)))
 
 
-def sample_grid(folder: Path, samples: Samples) -> NDArray[np.uint8]:
-    """Return the grid ``(H, W, 3)`` of the first ``ROWS`` pictures; the names stand above the pictures."""
+def write_rows(out: Path, folder: Path, samples: Samples) -> list[Path]:
+    """Write every row of the grid as a JPEG of its own, ``out/<picture>.jpg``, in the order of the grid."""
+    shown = samples.pictures[:ROWS]
+    return [write_bytes(out / f"{one.id}.jpg", jpeg(sample_grid(folder, samples, [one]))) for one in shown]
+
+
+def sample_grid(folder: Path, samples: Samples, shown: Sequence[SampledPicture] | None = None) -> NDArray[np.uint8]:
+    """Return the grid ``(H, W, 3)`` of ``shown``, by default the first ``ROWS``; names stand above the pictures."""
     from PIL import Image, ImageDraw, ImageFont
 
-    rows = [(picture.id, _tiles(folder, samples, picture)) for picture in samples.pictures[:ROWS]]
+    rows = [(picture.id, _tiles(folder, samples, picture)) for picture in shown or samples.pictures[:ROWS]]
     titles = list(rows[0][1])
     height, width = (max(tile.shape[axis] for _, tiles in rows for tile in tiles.values()) for axis in (0, 1))
     font = ImageFont.load_default(13)

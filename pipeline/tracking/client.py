@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -61,6 +62,28 @@ def open_client(uri: str) -> tuple[Any, str]:
         client = mlflow.MlflowClient(uri)
         follow_move(database)
         return client, _experiment(client, artifact_location(database))
+
+
+@contextlib.contextmanager
+def named_errors(what: str) -> Iterator[None]:
+    """Raise TrackingError, ``what`` and the reason in a line, for what MLflow raises in the block."""
+    try:
+        yield
+    except import_mlflow().MlflowException as error:
+        raise TrackingError(f"{what}: {one_line(error)}") from None
+
+
+def bad_request(text: str) -> Exception:
+    """Return what a served model raises for a wrong request: status 400 with ``text`` alone.
+
+    MLflow would put the whole request before the message of an exception of its own, and a traceback beside others.
+    """
+    exceptions = import_mlflow().exceptions
+
+    class BadRequest(exceptions.MlflowException):  # type: ignore[misc]
+        message = property(lambda self: text, lambda self, longer: None)
+
+    return BadRequest(text, error_code=exceptions.BAD_REQUEST)
 
 
 def search(client: Any, experiment: str, query: str) -> Iterator[Any]:

@@ -37,7 +37,8 @@ class Journal:
         self.path = folder / EVENTS_FILE
         self._last: dict[str, tuple[int | None, float]] = {}  # metric -> its last step and value
         self.acknowledged_at = 0.0  # time.monotonic() when a destination last took something
-        self._files: dict[tuple[str, str], tuple[str, int]] = {}  # kind, name -> last content, how many so far
+        # kind, name, step if its owner gave one -> last content, how many so far
+        self._files: dict[tuple[str, str, int | None], tuple[str, int]] = {}
         folder.mkdir(parents=True, exist_ok=True)
         self._close_torn_line()
         for _, event in self.after(0):
@@ -66,13 +67,17 @@ class Journal:
             self.append("metrics", step=at, values={name: strict(value) for name, value in points.items()})
             self._last.update({name: (at, value) for name, value in points.items()})
 
-    def append_file(self, kind: str, name: str, path: Path, relative_to: Path) -> None:
-        """Append a file or folder by its path, with a hash of its content; unchanged content is left out."""
-        content, (last, count) = fingerprint(path), self._files.get((kind, name), ("", 0))
+    def append_file(self, kind: str, name: str, path: Path, relative_to: Path, step: int | None = None) -> None:
+        """Append a file or folder by its path, with a hash of its content; unchanged content is left out.
+
+        ``step``: one of several files of that name, each remembered by itself.
+        """
+        content, (last, count) = fingerprint(path), self._files.get((kind, name, step), ("", 0))
         if content != last:
             stored = path.relative_to(relative_to) if path.is_relative_to(relative_to) else path
-            self.append(kind, name=name, path=str(stored), fingerprint=content, step=count)
-            self._files[kind, name] = (content, count + 1)
+            at = {"step": count} if step is None else {"step": step, "of_steps": True}
+            self.append(kind, name=name, path=str(stored), fingerprint=content, **at)
+            self._files[kind, name, step] = (content, count + 1)
 
     def after(self, offset: int) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (offset behind the event, event) for every whole line after byte ``offset``."""
@@ -113,7 +118,8 @@ class Journal:
         if event["kind"] == "metrics":
             self._last.update({name: (event["step"], float(value)) for name, value in event["values"].items()})
         elif "fingerprint" in event:
-            self._files[event["kind"], event["name"]] = (event["fingerprint"], event["step"] + 1)
+            step = event["step"] if event.get("of_steps") else None
+            self._files[event["kind"], event["name"], step] = (event["fingerprint"], event["step"] + 1)
 
     def _close_torn_line(self) -> None:
         """A killed process may have left half a line: end it, so that the next event starts on its own."""

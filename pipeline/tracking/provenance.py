@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.files import read_json
@@ -33,6 +34,15 @@ def provenance(root: Path, stage: str, profile: str, task: str | None = None) ->
     if profile != "paper":
         tags["mlflow.note.content"] = f"**{profile} profile**: a small network, not the papers' setting."
     return tags
+
+
+def as_later_stage(tags: Mapping[str, str], stage: str) -> dict[str, str]:
+    """Return the tags of a stage that adds to a run: where the run is from is left to the one that made it."""
+    kept = {name: value for name, value in tags.items() if not name.startswith("mlflow.source.")}
+    state, commit = kept.pop("steadyflow.git_state", ""), tags.get("mlflow.source.git.commit")
+    if commit:
+        kept[f"steadyflow.commit.{stage}"] = commit if state == "clean" else f"{commit} ({state})"
+    return kept
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ class Remote:
         self._uri, self._base, self._client = uri, store_root(root), client
         self.run_id = run.info.run_id
         self._params = dict(run.data.params)
+        # A finished run that later stages add to keeps its end: MLflow shows what is between as its duration.
+        self._ended: int | None = run.info.end_time if run.info.status == "FINISHED" else None
 
     def deliver(self, journal: Journal) -> None:
         """Send, in order, the events that the run lacks; what MLflow refuses for good is named and left out."""
@@ -81,8 +84,10 @@ class Remote:
     def _send_status(self, event: dict[str, Any]) -> None:
         if event["value"] == "RUNNING":
             self._client.update_run(self.run_id, status="RUNNING")
-        else:
-            self._client.set_terminated(self.run_id, event["value"], event["time"])
+            return
+        if self._ended is None or event["value"] == "FAILED":
+            self._ended = event["time"]
+        self._client.set_terminated(self.run_id, event["value"], self._ended)
 
     def _send_table(self, event: dict[str, Any]) -> None:
         name = f"tables/{event['name']}.json"
@@ -108,6 +113,14 @@ class Remote:
                 folder, _, _ = event["name"].rpartition("/")
                 self._client.log_artifact(self.run_id, str(path), folder or None)
 
+    def _send_data(self, event: dict[str, Any]) -> None:
+        mlflow = import_mlflow()
+        source = mlflow.data.sources.LocalArtifactDatasetSource(event["source"])
+        used = mlflow.data.meta_dataset.MetaDataset(source, event["name"], event["digest"])
+        entity = mlflow.entities.Dataset(**used.to_dict(), profile=json.dumps(event["profile"]))
+        context = mlflow.entities.InputTag("mlflow.data.context", event["context"])
+        self._client.log_inputs(self.run_id, [mlflow.entities.DatasetInput(entity, [context])])
+
     def _unchanged(self, event: dict[str, Any]) -> Path | None:
         """A file that was delayed may belong to another training by now: then it is left out."""
         path = self._base / event["path"]
@@ -122,6 +135,7 @@ _SENDERS = {
     "table": Remote._send_table,
     "image": Remote._send_image,
     "artifact": Remote._send_artifact,
+    "data": Remote._send_data,
 }
 
 

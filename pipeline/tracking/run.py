@@ -7,6 +7,7 @@ Events go to the journal on disk first (pipeline/tracking/journal.py). A thread 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 from pipeline.errors import TrackingError
 from pipeline.layout import store_root
 from pipeline.tracking.client import import_mlflow, safe_name
+from pipeline.tracking.data import DataSet
 from pipeline.tracking.delivery import Sender
 from pipeline.tracking.identity import Identity
 from pipeline.tracking.journal import Journal, strict
@@ -73,6 +75,15 @@ class Run:
         """Log a picture so that MLflow shows those of the same ``name`` of several runs side by side."""
         self._append_file("image", safe_name(name), path)
 
+    def images(self, paths: Sequence[Path], name: str) -> None:
+        """Log pictures as one panel with a slider, in their order; MLflow moves those of several runs together."""
+        for step, path in enumerate(paths):
+            self._append_file("image", safe_name(name), path, step)
+
+    def data(self, used: DataSet) -> None:
+        """Log a data set that the run works with, by its hash; no picture is copied."""
+        self._journal.append("data", **dataclasses.asdict(used))
+
     def artifact(self, path: Path, folder: str = "") -> None:
         """Log a file into ``folder``, or the content of a folder into ``folder`` (by default its own name)."""
         name = path.name if path.is_dir() and not folder else f"{folder}/{'' if path.is_dir() else path.name}"
@@ -90,10 +101,10 @@ class Run:
         self._journal.append("status", value=value)
         self._sender.ask()
 
-    def _append_file(self, kind: str, name: str, path: Path) -> None:
+    def _append_file(self, kind: str, name: str, path: Path, step: int | None = None) -> None:
         if not path.exists():
             raise TrackingError(f"{path} does not exist, so it cannot be logged to MLflow")
-        self._journal.append_file(kind, name, path.resolve(), self._base)
+        self._journal.append_file(kind, name, path.resolve(), self._base, step)
 
 
 @contextlib.contextmanager

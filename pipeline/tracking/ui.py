@@ -1,10 +1,9 @@
-"""MLflow's own page on this machine, with the address of the comparison of the current runs."""
+"""MLflow's own page on this machine, with the addresses of comparisons of the current runs."""
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
-import json
 import os
 import signal
 import socket
@@ -14,13 +13,12 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 import psutil
 
 from pipeline.console import say, warn
 from pipeline.errors import TrackingError
-from pipeline.tracking.matching import comparisons
+from pipeline.tracking.comparison import charts, comparisons
 from pipeline.tracking.store import artifact_location, sqlite_file, tracking_uri
 
 _LOOPBACK = "127.0.0.1"
@@ -120,19 +118,16 @@ def _wait_until_ready(server: subprocess.Popen[bytes], address: str, log: Path) 
     raise TrackingError(f"MLflow's server did not start; see {log}")
 
 
-def _print_addresses(root: Path, address: str, configured: str) -> None:
+def _print_addresses(root: Path, server: str, configured: str) -> None:
     experiment, found = comparisons(root, configured)
     if not found:
-        say(f"{address}  (no runs yet: `make repro` makes them)")
+        say(f"{server}  (no runs yet: `make repro` makes them)")
         return
-    say(f"all runs:  {address}/#/experiments/{experiment}/runs?compareRunsMode=CHART")
-    for what, runs in found:
-        query = f"runs={_query(runs)}&experiments={_query([experiment])}"
-        say(f"{what}, side by side:  {address}/#/compare-runs?{query}")
-
-
-def _query(names: list[str]) -> str:
-    return quote(json.dumps(names, separators=(",", ":")))
+    say(f"all runs:  {charts(server, experiment)}")
+    for one in found:
+        say(one.name)
+        say(f"  charts and pictures:  {one.charts(server, experiment)}")
+        say(f"  side by side:  {one.side_by_side(server, experiment)}")
 
 
 @contextlib.contextmanager

@@ -34,6 +34,8 @@ _LOGGED = {
     "validation_bits_per_dim": "validation/bits_per_dim",
 }
 
+_WITHOUT_CURVE = ("bits_per_dim", "minutes")  # of the summary; its other numbers are parameters, or ends of curves
+
 
 def flow_plan(experiment: Experiment) -> Plan:
     """Return the schedule by which the flow is trained."""
@@ -87,7 +89,7 @@ def train(job: Job, report: Report, own: torch.device) -> None:
         final = dataclasses.replace(config, run_key=key, step=plan.steps)
         save_model(job.folder / "model", outcome.network, final)
         summary = write_training(job.folder / "training", outcome, final, size)
-        run.metrics({f"train/{name}": value for name, value in summary.items() if isinstance(value, int | float)})
+        run.metrics({f"train/{name}": summary[name] for name in _WITHOUT_CURVE})
         run.artifact(job.folder / "model", "model")
         run.artifact(job.folder / "training", "training")
     store.finish()

@@ -42,7 +42,7 @@ def mlflow_run(project):
 
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
     runs = [run for e in client.search_experiments() for run in client.search_runs([e.experiment_id])]
-    (flow,) = [run for run in runs if run.data.tags["steadyflow.variant"] == "affine"]
+    (flow,) = [run for run in runs if run.data.tags.get("steadyflow.variant") == "affine"]
     return flow
 
 

@@ -53,6 +53,7 @@ MEASURES = (
     "latent_round_trip",
 )
 _COLUMNS = ("variant", "seed", *MEASURES)
+_TRACKED = (*(f"{measure}_median" for measure in MEASURES), "exploded", "left")  # metrics of a variant's run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,6 +181,8 @@ def _train_and_measure(study: Toy2d, trial: Trial) -> dict[str, Any]:
     shifted_flows = flows if trial.tags["variant"] in study.both_nets.split(",") else []
     shifts = [{"seed": seed, **row} for seed, flow in enumerate(shifted_flows) for row in measure_shifts(flow, y, z)]
     layers = [{"seed": seed, **row} for seed, flow in enumerate(shifted_flows) for row in layer_variances(flow, y, z)]
+    found = summary([{"variant": trial.tags["variant"], **run} for run in runs])[0]
+    trial.run.metrics({name: found[name] for name in _TRACKED})
     worst = flows[max(range(study.seeds), key=lambda seed: _astray(runs[seed]))]
     clouds = [toy_training.sample_at(worst, conditions, z) for conditions in (y, toy_problem.shifted(y))]
     return {"runs": runs, "shifts": shifts, "layers": layers, "samples": toy_figures.as_lists(clouds)}

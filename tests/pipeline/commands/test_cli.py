@@ -66,6 +66,7 @@ def test_help_lists_every_command():
         "stability",
         "study",
         "import",
+        "champion",
         "papers",
         "ratings",
     ]

@@ -244,27 +244,27 @@ def test_a_variant_keeps_its_colour():
     assert len(set(colours.values())) == 3
 
 
-def test_the_stage_logs_the_report_to_every_run(root, monkeypatch):
+def test_the_stage_logs_the_report_as_one_run(root, monkeypatch):
     from pipeline.reporting import tracked
     from stages import report
 
     logged = []
 
     class Recorder:
-        def artifact(self, path, folder=""):
-            logged[-1][1].append(f"{folder}/{path.name}")
+        def artifact(self, path, folder):
+            logged.append(f"{folder}/{path.name}")
 
-        image = artifact
+        def image(self, path, name):
+            logged.append(name)
 
     @contextlib.contextmanager
-    def open_run(root, experiment, run_key, stage):
-        logged.append(((experiment.task, experiment.variant, experiment.seed, run_key, stage), []))
+    def open_run(root, identity, uri, provenance):
+        logged.append(identity.name)
         yield Recorder()
 
     monkeypatch.chdir(root)
-    monkeypatch.setattr(tracked, "open_experiment", open_run)
+    monkeypatch.setattr(tracked, "open_run", open_run)
     monkeypatch.setattr(report, "load_params", lambda: make_params(variants=(*VARIANTS, "untrained")))
     report.main()
-    assert [run for run, _ in logged] == [("df2k_x4", v, 10, f"key{i}", "report") for i, v in enumerate(VARIANTS)]
-    assert logged[0][1][:2] == ["report/report.html", "report/comparison.csv"]
-    assert len(logged[0][1]) == 6  # and four figures
+    assert logged[:3] == ["report", "report/report.html", "report/comparison.csv"]
+    assert len(logged[3:]) == 4 and all(name.startswith("report/df2k_x4_") for name in logged[3:])

@@ -7,10 +7,9 @@ from tracking_store import DEAD, TASK, affine, all_runs, by_name, open_affine, o
 
 from pipeline.tracking import matching, remote
 from pipeline.tracking.client import open_client
+from pipeline.tracking.comparison import comparisons
 from pipeline.tracking.identity import Identity
-from pipeline.tracking.matching import comparisons
 from pipeline.tracking.store import tracking_uri
-from pipeline.tracking.ui import _print_addresses
 
 
 def test_a_retrained_variant_supersedes_its_older_runs_alone(root):
@@ -33,8 +32,8 @@ def test_a_retrained_variant_supersedes_its_older_runs_alone(root):
     with open_affine(root, "k1", stage="report"):  # the older parameters are in force again
         pass
     assert superseded() == {("affine", "k2")}
-    _, ((task, side_by_side),) = comparisons(root)
-    assert task == TASK and len(side_by_side) == 3
+    _, (found,) = comparisons(root)
+    assert found.name == TASK and len(found.runs) == 3
 
 
 SEARCH = Identity("slopes", {"search": "slopes"}, "s1", supersedes=("search",))
@@ -142,19 +141,6 @@ def test_a_child_of_an_older_parent_leaves_the_newer_one_in_force(root):
         with open_as(root, identity):
             pass
     assert superseded(all_runs(root)[1]) == {"s1"}
-
-
-def test_the_page_compares_the_runs_of_a_task_and_those_of_a_search(root, capsys):
-    for identity in (affine(), trial("k1"), trial("k2", name="another")):
-        with open_as(root, identity):
-            pass
-    ids = {run.info.run_name: run.info.run_id for run in all_runs(root)[1]}
-    _, found = comparisons(root)
-    assert [what for what, _ in found] == [TASK, "runs of slopes"]
-    assert [set(runs) for _, runs in found] == [{ids["df2k_x4-affine-10"]}, {ids["trial"], ids["another"]}]
-    capsys.readouterr()
-    _print_addresses(root, "http://here", "auto")
-    assert "runs of slopes, side by side:  http://here/#/compare-runs?runs=" in capsys.readouterr().out
 
 
 def test_more_runs_than_mlflow_gives_at_a_time_are_found(root, monkeypatch):

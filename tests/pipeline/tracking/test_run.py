@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 from tracking_store import artifacts, only_run, open_affine, points, table
@@ -60,6 +61,17 @@ def test_a_later_stage_reopens_the_run_and_repeats_nothing(root):
     assert points(client, found, "train/lr") == [(10, 0.1), (20, 0.2), (20, 0.3)]  # the last was without a step
     assert sorted(points(client, found, "sr/psnr")) == [(0, 30.0), (0, 31.0)]
     assert found.data.tags["steadyflow.dvc_stage"] == "evaluate"
+
+
+def test_a_later_stage_leaves_the_end_of_the_training(root):
+    with open_affine(root):
+        pass
+    _, trained = only_run(root)
+    time.sleep(0.01)
+    with open_affine(root, stage="evaluate") as run:
+        run.metrics({"sr/psnr": 30.0})
+    _, found = only_run(root)
+    assert found.info.status == "FINISHED" and found.info.end_time == trained.info.end_time
 
 
 def test_a_lost_acknowledgement_duplicates_nothing(root):
