@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 from pipeline.errors import SteadyflowError
+from pipeline.repro.dvc_lock import record
 from pipeline.repro.running import Processes
 from pipeline.repro.slots import Environment
 
@@ -105,6 +106,7 @@ class DvcRun:
         order = networkx.lexicographical_topological_sort(part, key=lambda stage: stage.addressing)
         self._stages = {stage.addressing: stage for stage in order}
         self.needs = {name: [one.addressing for one in part.predecessors(s)] for name, s in self._stages.items()}
+        self._order = [stage.addressing for stage in repo.index.stages]  # as in dvc.yaml
         self._upstream = {name: list(graph.successors(stage)) for name, stage in self._stages.items()}
         self._forced = set(self._stages) if options["force"] else set()
 
@@ -143,7 +145,7 @@ class DvcRun:
                 force = name in self._forced
                 changed = stage.reproduce(upstream=self._upstream[name], force=force, interactive=False, **self._how)
                 if changed:
-                    stage.dump(update_pipeline=False)
+                    record(stage, self._order)
             finally:
                 lock.unlock()
             if self._options["force_downstream"] and (changed or force):
