@@ -23,7 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from pipeline import timings
+from pipeline import supervision, timings
 from pipeline.errors import Interrupted, SteadyflowError, printable
 
 T = TypeVar("T")
@@ -42,6 +42,7 @@ _OF_FILES = {
 }
 _LONGEST_PATH = 400  # characters of one that is shown
 _LINE_SECONDS = 10.0  # without a terminal: one line so often
+_SHOWN_SECONDS = 1.0  # where `steadyflow repro` shows the last one
 
 
 def say(text: str) -> None:
@@ -88,12 +89,14 @@ def _bar(items: Iterable[T], what: str, total: int, start: int) -> Iterator[T]:
 
 def _lines(items: Iterable[T], what: str, total: int, start: int) -> Iterator[T]:
     began = spoke = time.monotonic()
+    driven = supervision.shown_by_driver()
+    pause, tell = (_SHOWN_SECONDS, supervision.tell_progress) if driven else (_LINE_SECONDS, say)
     for done, item in enumerate(items, start + 1):
         yield item
         now = time.monotonic()
-        if now - spoke >= _LINE_SECONDS and done < total:
+        if now - spoke >= pause and done < total:
             left = (now - began) / (done - start) * (total - done)
-            say(f"{what}: {done}/{total}, {left:.0f} s left")
+            tell(f"{what}: {done}/{total}, {left:.0f} s left")
             spoke = now
 
 
@@ -123,6 +126,7 @@ def _surroundings(error: OSError) -> str:
 def run_main(main: Callable[[], None]) -> None:
     """Run an entry point: a user's mistake is one line and exit code 2, an interruption 130, success 0."""
     quiet_libraries()
+    supervision.stop_with_driver()
     try:
         _run(main)
     except (KeyboardInterrupt, Interrupted):  # told again, after the first was told or as its telling began

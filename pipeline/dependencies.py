@@ -256,6 +256,7 @@ NO_RESULT_DEPENDS_ON: dict[str, str] = {
     "pipeline/layout.py": "where files lie",
     "pipeline/origin.py": "names of the first fields of result files",
     "pipeline/params.py": "how params.yaml is read and checked",
+    "pipeline/supervision.py": "how a stage is told that its driver has died",
     "pipeline/timings.py": "how long a stage took",
     "pipeline/tracking": "tells MLflow what came out",
     "pipeline/training/checkpoints.py": "how a training is interrupted; one that goes on ends bit for bit the same",

@@ -45,3 +45,8 @@ def since(root: Path, start: int) -> list[tuple[str, float]]:
         return []
     lines = path.read_bytes()[start:].decode().splitlines()
     return [(entry["stage"], entry["seconds"]) for entry in map(json.loads, lines)]
+
+
+def latest(root: Path) -> dict[str, float]:
+    """Return for each stage that was ever timed the seconds of the last time."""
+    return dict(since(root, 0))

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 from pipeline import timings
-from pipeline.commands.arguments import Add, port
+from pipeline.commands.arguments import Add, port, positive
 from pipeline.commands.minutes import print_minutes
 from pipeline.console import say
-
-_DRY = {"--dry", "--help", "-h"}  # options of dvc repro that run nothing
 
 
 def register(add: Add) -> None:
     """Add ``repro``, ``summary`` and ``ui``."""
-    add(
+    repro = add(
         "repro",
         _repro,
         "run every stage that is not up to date",
         passes_on=True,
-        epilog="Other options go to dvc repro as they are.",
+        epilog="Other options, and names of stages, are those of dvc repro.",
+    )
+    repro.add_argument(
+        "--jobs",
+        type=positive,
+        metavar="N",
+        help="stages at a time (default: one per GPU; without GPUs one per core, or fewer if a training takes several)",
     )
 
     add("summary", _summary, "print the comparison of the last run")
@@ -44,47 +44,26 @@ def _repro(arguments: argparse.Namespace, options: list[str]) -> int:
     params = load_params()
     write_settings(root, params)  # a dry run shows what follows from them, and makes none itself
     start = timings.position(root)
-    code = _run_dvc(options)
-    took = timings.since(root, start)
-    if code and "--dry" in options:
-        say("a dry run shows stages up to the first whose inputs are not there yet; without --dry they are made")
-    if code or _DRY & set(options):
+    from pipeline.repro.run import dry_run, run
+    from pipeline.repro.with_dvc import parsed
+
+    chosen = parsed(options)
+    if chosen is None:
+        return 2
+    if chosen["dry"]:
+        return dry_run(options)
+    code = run(root, chosen, arguments.jobs, params.runtime)
+    if code:
         return code
     from pipeline.reporting.tables import print_summary
 
     print_summary(root, params)
+    took = timings.since(root, start)
     if not took:
         say("nothing to do: every stage is up to date")
         return 0
     print_minutes(took, list(params.tasks))
     return 0
-
-
-def _run_dvc(options: list[str]) -> int:
-    """Run ``dvc repro`` of this environment to its end, also when told to stop; return the exit code.
-
-    Ctrl-C reaches every process of the terminal, so the stage is already saving its state: wait for it.
-    SIGTERM reaches this process alone and is passed on. Stages start with this interpreter (``stages/run``).
-    """
-    told: list[int] = []
-    dvc: list[subprocess.Popen[bytes]] = []
-
-    def stop(signum: int, frame: object) -> None:
-        told.append(signum)
-        if signum == signal.SIGTERM and dvc:
-            dvc[0].send_signal(signum)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        command = [sys.executable, "-m", "pipeline.commands.quiet_dvc", "repro", *options]
-        # DVC orders equal stages by hash: with a fixed seed a run that goes on takes up the stage it was in.
-        environment = {"PYTHONHASHSEED": "0", **os.environ, "STEADYFLOW_PYTHON": sys.executable}
-        dvc.append(subprocess.Popen(command, env=environment))
-        code = dvc[0].wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return 130 if told and code else code
 
 
 def _summary(arguments: argparse.Namespace, options: list[str]) -> int:

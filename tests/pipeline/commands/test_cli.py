@@ -12,7 +12,7 @@ import pytest
 from command_line import ROOT, steadyflow
 
 from pipeline import cli, timings
-from pipeline.commands import quiet_dvc
+from pipeline.repro import with_dvc
 
 HEAVY = ("torch", "mlflow", "ray", "matplotlib", "lpips", "albumentations", "skimage", "dvc", "numpy")
 # A pipeline of one stage that waits until it is told to stop, as the training stage does.
@@ -40,7 +40,20 @@ def main():
 
 run_main(main)
 """
-RUN = "import sys; from pipeline.commands.repro import _run_dvc; sys.exit(_run_dvc(sys.argv[1:]))"
+RUN = """
+import sys
+from pathlib import Path
+from pipeline.config import RuntimeConfig
+from pipeline.console import run_main
+from pipeline.repro.run import run
+from pipeline.repro.with_dvc import parsed
+
+def main():
+    chosen = parsed(sys.argv[1:])
+    sys.exit(2 if chosen is None else run(Path.cwd(), chosen, 2, RuntimeConfig()))
+
+run_main(main)
+"""
 
 
 def test_building_the_parser_loads_nothing_heavy():
@@ -264,7 +277,8 @@ def test_unknown_option_of_dvc(project):
 
 
 @pytest.mark.parametrize(
-    ("signum", "send"), [(signal.SIGTERM, os.kill), (signal.SIGTERM, os.killpg), (signal.SIGINT, os.killpg)]
+    ("signum", "send"),
+    [(number, send) for number in (signal.SIGTERM, signal.SIGINT) for send in (os.kill, os.killpg)],
 )
 def test_told_to_stop_waits_for_the_stage(project, tmp_path, signum, send):
     process = project("wait")
@@ -295,7 +309,7 @@ def test_locks_of_the_dead_are_dropped_and_others_kept(tmp_path):
         time.sleep(0.5)  # a zombie now: it has ended and nobody has asked for its code
         for process, stays in ((dead, False), (alive, True)):
             lock.write_text(f'{{"write": {{"x": {{"pid": {process.pid}, "cmd": "dvc repro"}}}}}}', encoding="utf-8")
-            quiet_dvc._drop_stale_locks(lock)
+            with_dvc.drop_stale_locks(lock)
             assert lock.exists() == stays
     finally:
         alive.kill()

@@ -1,0 +1,80 @@
+"""Signals, a killed driver, and a second run beside a live one."""
+
+import os
+import signal
+
+import pytest
+from tiny_pipeline import WAIT, make, start, wait_for
+
+PAIR = {"a": [], "b": []}
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Return a project of two stages that wait, side by side, until they are told to stop."""
+    folder = make(tmp_path / "project", {**PAIR, "c": ["a", "b"]}, dict.fromkeys(PAIR, WAIT))
+    (folder / "wait").touch()
+    return folder
+
+
+def began(folder):
+    process = start(folder, 2)
+    wait_for(*(folder / f"began-{name}" for name in PAIR))
+    return process
+
+
+def goes_on(folder):
+    (folder / "wait").unlink()
+    process = start(folder, 2)
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert errors == ""
+    assert (folder / "out-c").exists()
+    return out
+
+
+@pytest.mark.parametrize(
+    ("signum", "send"), [(signal.SIGINT, os.kill), (signal.SIGTERM, os.kill), (signal.SIGINT, os.killpg)]
+)
+def test_both_stages_save_and_say_so(project, signum, send):
+    process = began(project)
+    send(process.pid, signum)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert sorted(errors.splitlines()) == ["stopped: a is saved", "stopped: b is saved"]
+    assert not (project / "out-a").exists()
+
+
+def test_stages_of_a_killed_driver_save_and_the_next_run_waits_for_them(project):
+    process = began(project)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    goes_on(project)
+    for name in PAIR:
+        assert (project / f"saved-{name}").read_text(encoding="utf-8") == str(int(signal.SIGTERM))
+
+
+def test_a_second_run_names_the_first_and_leaves_it_alone(project):
+    first = began(project)
+    second = start(project, 2)
+    out, errors = second.communicate(timeout=60)
+    assert second.returncode == 2
+    assert out == ""
+    (line,) = errors.splitlines()
+    assert line.startswith("error: another repro is at work") and f"process {first.pid})" in line
+    assert "lock" not in line
+    assert first.poll() is None
+    first.terminate()
+    first.communicate(timeout=60)
+    assert "waiting" not in goes_on(project)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_stage_that_is_not_ours_leaves_one_line(tmp_path, signum):
+    folder = make(tmp_path, {"a": []}, {"a": 'Path("began-a").touch(); time.sleep(60)'})
+    process = start(folder, 1)
+    wait_for(folder / "began-a")
+    os.kill(process.pid, signum)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines() == ["stopped: the same command goes on from there"]
