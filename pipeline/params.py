@@ -92,6 +92,18 @@ def _check_references(params: Params, path: Path) -> None:
                 f"fit {task.kind} at scale {task.scale}; name a task of the same kind and scale"
             )
 
+    for name, search in params.searches.flows.items():
+        for place, given, allowed in (
+            ("task", search.task, params.tasks),
+            ("variant", search.variant, params.variants),
+            ("seed", search.seed, params.seeds),
+        ):
+            if given not in allowed:
+                raise ConfigError(
+                    f"{path}: searches.flows.{name}.{place} {brief(given)} is not among those above; "
+                    f"{nearest(str(given), map(str, allowed))}"
+                )
+
 
 def _explain(error: pydantic.ValidationError) -> str:
     """Return one line for all faults of a file, the nearest valid key beside each unknown one."""

@@ -24,6 +24,7 @@ import psutil
 _VOICES = {"dvc.stage.run": logging.INFO, "dvc.cli": logging.ERROR, "dvc.repo.reproduce": logging.WARNING}
 _SPOKEN = (2, 130)  # exit codes of pipeline.console.run_main: the stage has printed its one line
 _SAME_SIGNAL = 2.0  # seconds: one sent to the whole process group comes twice
+_WHOLE = "report"  # depends on every stage but the searches, which are run by name
 _SHELLS = ("sh", "dash", "bash", "zsh", "ksh", "fish")
 
 
@@ -98,9 +99,11 @@ def main() -> int:
     arguments = sys.argv[1:]
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # DVC prints its help below the error
-            parse_args(arguments)
+            parsed = parse_args(arguments)
     except DvcParserError:
         return 2
+    if not (parsed.targets or parsed.all_pipelines):
+        arguments.append(_WHOLE)
     _drop_stale_locks(Path(".dvc") / "tmp" / "rwlock")
     if not {"-v", "--verbose", "-q", "--quiet"}.intersection(arguments):
         arguments.append("--quiet")

@@ -38,13 +38,15 @@ def register(add: Add) -> None:
 
 def _repro(arguments: argparse.Namespace, options: list[str]) -> int:
     from pipeline.params import load_params
+    from pipeline.searches.stamp import write_stamp
     from pipeline.settings import write_settings
 
     root = Path.cwd()
     params = load_params()
     write_settings(root, params)  # a dry run shows what follows from them, and makes none itself
+    write_stamp(root)
     start = timings.position(root)
-    code = _run_dvc(options)
+    code = run_dvc(options)
     took = timings.since(root, start)
     if code and "--dry" in options:
         say("a dry run shows stages up to the first whose inputs are not there yet; without --dry they are made")
@@ -60,7 +62,7 @@ def _repro(arguments: argparse.Namespace, options: list[str]) -> int:
     return 0
 
 
-def _run_dvc(options: list[str]) -> int:
+def run_dvc(options: list[str]) -> int:
     """Run ``dvc repro`` of this environment to its end, also when told to stop; return the exit code.
 
     Ctrl-C reaches every process of the terminal, so the stage is already saving its state: wait for it.
