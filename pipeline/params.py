@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -93,15 +94,15 @@ def _check_references(params: Params, path: Path) -> None:
             )
 
     for name, search in params.searches.flows.items():
-        for place, given, allowed in (
-            ("task", search.task, params.tasks),
-            ("variant", search.variant, params.variants),
-            ("seed", search.seed, params.seeds),
-        ):
-            if given not in allowed:
+        named: dict[str, tuple[str, Iterable[object]]] = {
+            "task": (search.task, params.tasks),
+            "variant": (search.variant, params.variants),
+            "seed": (str(search.seed), params.seeds),
+        }
+        for place, (one, known) in named.items():
+            if one not in (names := [str(other) for other in known]):
                 raise ConfigError(
-                    f"{path}: searches.flows.{name}.{place} {brief(given)} is not among those above; "
-                    f"{nearest(str(given), map(str, allowed))}"
+                    f"{path}: searches.flows.{name}.{place} {brief(one)} does not exist; {nearest(one, names)}"
                 )
 
 

@@ -41,7 +41,7 @@ def write_outputs(out: Path, space: Space, trials: Sequence[SearchTrial], result
     write_csv(out / "trials.csv", list(rows[0]), rows)
     write_json(out / TABLE, _content(space, trials, results, best, first))
     write_bytes(out / PLOT, to_png(tradeoff(space.config, trials, results)))
-    write_text(out / WINNER, _winner(space, trials, first))
+    write_text(out / WINNER, winner_text(space, trials, first))
     page = _page(space, trials, results, rows)
     write_page(out, page)
     return page
@@ -83,7 +83,8 @@ def _reason(space: Space, result: Result) -> str | None:
     return result.reason or "; ".join(missing) or None
 
 
-def _winner(space: Space, trials: Sequence[SearchTrial], first: int | None) -> str:
+def winner_text(space: Space, trials: Sequence[SearchTrial], first: int | None) -> str:
+    """Return the winner's entry for params.yaml as YAML; a comment if there is none."""
     if first is None:
         return f"# search {space.name}: no trial has both {' and '.join(axes(space.config))}, so that none won\n"
     head = f"# Search {space.name}: {trials[first].label}.\n# Merge this into params.yaml.\n"

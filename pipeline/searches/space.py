@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pipeline.config import PARAMS_FILE, RuntimeConfig, SearchConfig
-from pipeline.errors import ConfigError, brief
+from pipeline.errors import ConfigError, brief, nearest
 from pipeline.searches.trial import SearchTrial, Work
 from pipeline.tracking.identity import Identity
 
@@ -61,7 +61,7 @@ class Space(ABC):
         names = self.metrics()
         for name in self.config.metrics:
             if not any(name == one or (one.endswith("*") and name.startswith(one[:-1])) for one in names):
-                raise ConfigError(f"{self.where}: metric {brief(name)} is not found by trials; {', '.join(names)} are")
+                raise ConfigError(f"{self.where}: metric {brief(name)} is not found by trials; {nearest(name, names)}")
 
     def trials(self, root: Path, parent: Identity, runtime: RuntimeConfig) -> list[SearchTrial]:
         """Return all trials; raises what ``settings`` does, and DataError where the inputs are missing."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import logging
 import os
 import shutil
 import signal
@@ -173,11 +174,12 @@ def _cluster(ray: Any, cpus: int, dashboard: bool) -> Iterator[None]:
 
     Processes ask for a core each; ``cpus`` is how many Ray takes to be there, which is what was chosen before.
     """
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address := os.environ.get("RAY_ADDRESS"):
-        ray.init(address=address, log_to_driver=False)
+        ray.init(address=address, **quiet)
     else:
         # Ray Train's workers complain once a second where there is no dashboard; in local mode there are none
-        ray.init(address="local", num_cpus=cpus, include_dashboard=dashboard, log_to_driver=False)
+        ray.init(address="local", num_cpus=cpus, include_dashboard=dashboard, **quiet)
     try:
         yield
     finally:

@@ -22,7 +22,7 @@ from pipeline.studies.classifier.data import labelled
 from pipeline.studies.classifier.options import MEASURES, REGULARIZERS, VARIANTS, setting_of
 from pipeline.studies.classifier.study import Classifier
 from pipeline.studies.classifier.training import COUPLINGS, PERMUTATIONS, Setting, train_classifier
-from pipeline.studies.trial import Batches, Trial
+from pipeline.studies.trial import Batches, Tag, Trial
 from pipeline.tracking.identity import Identity
 from pipeline.tracking.run import write_down
 from pipeline.training.jobs import Report
@@ -50,7 +50,7 @@ class ClassifierSpace(Space):
         study.check()
         study.check_inputs()
         coupling, permutation = VARIANTS[study.core]
-        tags = {"coupling": coupling, "permutation": permutation, "regularizer": "none", "weight": 0.0}
+        tags: dict[str, Tag] = {"coupling": coupling, "permutation": permutation, "regularizer": "none", "weight": 0.0}
         self._plain = setting_of(study, {**tags, "every": study.every, "seed": 0})
         self._source = study.source
 
