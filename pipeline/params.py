@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -92,18 +91,6 @@ def _check_references(params: Params, path: Path) -> None:
                 f"{path}: tasks.{name}.like is {task.like}, {other.kind} at scale {other.scale}, whose sizes do not "
                 f"fit {task.kind} at scale {task.scale}; name a task of the same kind and scale"
             )
-
-    for name, search in params.searches.flows.items():
-        named: dict[str, tuple[str, Iterable[object]]] = {
-            "task": (search.task, params.tasks),
-            "variant": (search.variant, params.variants),
-            "seed": (str(search.seed), params.seeds),
-        }
-        for place, (one, known) in named.items():
-            if one not in (names := [str(other) for other in known]):
-                raise ConfigError(
-                    f"{path}: searches.flows.{name}.{place} {brief(one)} does not exist; {nearest(one, names)}"
-                )
 
 
 def _explain(error: pydantic.ValidationError) -> str:

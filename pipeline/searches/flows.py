@@ -11,7 +11,7 @@ import pydantic
 import torch
 
 from pipeline.config import FlowSearch, Params, RuntimeConfig
-from pipeline.errors import ConfigError, DivergenceError, brief
+from pipeline.errors import ConfigError, DivergenceError, brief, nearest
 from pipeline.experiment import Experiment
 from pipeline.files import read_json
 from pipeline.inference.held_out import held_out_crops
@@ -38,6 +38,14 @@ class FlowSpace(Space):
     def __init__(self, name: str, config: FlowSearch, params: Params) -> None:
         super().__init__(name, config, params.profile)
         self.task = config.task
+        for place, one, known in (
+            ("task", config.task, params.tasks),
+            ("variant", config.variant, params.variants),
+            ("seed", config.seed, params.seeds),
+        ):
+            if one not in known:
+                hint = nearest(str(one), map(str, known))
+                raise ConfigError(f"{self.where}: {place} {brief(one)} does not exist; {hint}")
         self._plain = Experiment.of(params, config.task, config.seed, config.variant)
 
     @property
