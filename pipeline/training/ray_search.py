@@ -30,6 +30,7 @@ from pipeline.training.jobs import Report
 from pipeline.training.loop import Values
 from pipeline.training.ray_train import fit, own_error, set_ray_up
 
+_GOES_ON = "trials that ended are kept; the same command goes on from there"
 Work = Callable[[Any, Report, torch.device], None]  # of a trial; a function at the top of a module, or a partial of one
 Ended = Callable[[int, Values], None]  # number of the trial, what it reported last
 
@@ -78,7 +79,7 @@ def run_trials(
         _one(work, trials[number], f"{name}-{number}", root, workers)
 
     failures: dict[int, BaseException] = {}
-    with _cluster(ray, count * max(1, workers) + 1, workers > 0), _told_to_stop():
+    with _cluster(ray, count * max(1, workers) + 1, workers > 0):
         shutil.rmtree(folder / own, ignore_errors=True)
         tuner = tune.Tuner(
             tune.with_resources(trainable, needs),
@@ -170,7 +171,7 @@ def _raise(failures: dict[int, BaseException], count: int) -> None:
 
 @contextlib.contextmanager
 def _cluster(ray: Any, cpus: int, dashboard: bool) -> Iterator[None]:
-    """Start Ray on this machine, or join the cluster of RAY_ADDRESS.
+    """Start Ray on this machine, or join the cluster of RAY_ADDRESS; raise Interrupted when told to stop.
 
     Processes ask for a core each; ``cpus`` is how many Ray takes to be there, which is what was chosen before.
     """
@@ -180,24 +181,21 @@ def _cluster(ray: Any, cpus: int, dashboard: bool) -> Iterator[None]:
     else:
         # Ray Train's workers complain once a second where there is no dashboard; in local mode there are none
         ray.init(address="local", num_cpus=cpus, include_dashboard=dashboard, **quiet)
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-@contextlib.contextmanager
-def _told_to_stop() -> Iterator[None]:
-    """Raise Interrupted when told to stop; the second time, as of a process group, nothing."""
+    told: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        for one in before:
-            signal.signal(one, signal.SIG_IGN)
-        raise Interrupted("trials that ended are kept; the same command goes on from there")
+        if not told:  # the second time, as of a process group, nothing
+            told.append(number)
+            raise Interrupted(_GOES_ON)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
+    except BaseException:
+        if told:  # inside of Ray ours has become another one
+            raise Interrupted(_GOES_ON) from None
+        raise
     finally:
+        ray.shutdown()
         for number, handler in before.items():
             signal.signal(number, handler)

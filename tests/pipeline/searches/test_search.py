@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from small_search import BASE, GRIDS, run_in, table, values
@@ -72,6 +74,12 @@ def test_trials_are_runs_inside_of_the_searchs(ran):
     curve = [point.step for point in client.get_metric_history(fd.info.run_id, "train/loss")]
     assert curve == [1, 2, 3, 4]
     assert parent.data.metrics["trials"] == 4 and parent.data.metrics["diverged"] == 1
+
+
+def test_the_files_are_those_that_the_document_names(ran):
+    text = (Path(__file__).resolve().parents[3] / "docs" / "search.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| `([\w.]+\.(?:csv|json|png|yaml))` \|", text, re.M)
+    assert sorted(named) == sorted(path.name for path in (ran[0] / "out").iterdir())
 
 
 def test_nothing_is_left_of_checkpoints_and_of_ray(ran):
