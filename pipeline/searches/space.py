@@ -64,8 +64,19 @@ class Space(ABC):
                 raise ConfigError(f"{self.where}: metric {brief(name)} is not found by trials; {nearest(name, names)}")
 
     def trials(self, root: Path, parent: Identity, runtime: RuntimeConfig) -> list[SearchTrial]:
-        """Return all trials; raises what ``settings`` does, and DataError where the inputs are missing."""
-        return [self.trial(root, parent, runtime, setting) for setting in self.settings()]
+        """Return all trials; raises what ``settings`` does, and DataError where the inputs are missing.
+
+        ConfigError, too, for trials that differ in nothing that their training depends on.
+        """
+        found = [self.trial(root, parent, runtime, setting) for setting in self.settings()]
+        for number, trial in enumerate(found):
+            for other in found[:number]:
+                if other.identity == trial.identity:
+                    raise ConfigError(
+                        f"{self.where}: '{other.label}' and '{trial.label}' are the same training; vary what "
+                        "training depends on"
+                    )
+        return found
 
     def _product(self, grid: dict[str, list[Any]]) -> Iterator[Point]:
         axes = [[self._assigned(axis, value) for value in values] for axis, values in grid.items()]

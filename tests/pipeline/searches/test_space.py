@@ -102,9 +102,9 @@ def test_a_mistake_is_one_line(search, said):
         ({"grids": [{"design.options.lipschitz": [0.5]}]}, "lipschitz must be finite and greater than 1"),
         ({"grids": [{"design.options.lipshitz": [2.0]}]}, "lipshitz"),
         ({"grids": [{"settings.training.regularizer": [{"name": "fd"}]}]}, "regularizer 'fd' does not exist"),
-        ({"task": "df2k_x5"}, "task 'df2k_x5' does not exist; did you mean 'df2k_x4'?"),
+        ({"task": "df2k_x5"}, "task 'df2k_x5' does not exist; did you mean"),
         ({"variant": "spline"}, "variant 'spline' does not exist; did you mean"),
-        ({"seed": 11}, "seed 11 does not exist; allowed: 10"),
+        ({"seed": 11}, "seed 11 does not exist"),
         ({"metrics": {"validation_bits_per_dim": "min", "feature_variance.bigest": "min"}}, "feature_variance.bigest"),
     ],
 )
