@@ -46,12 +46,12 @@ report: ## say where the report is
 	@test -f report/report.html || { echo "error: there is no report yet; make one with: make repro" >&2; exit 2; }
 	@echo "$$(pwd)/report/report.html"
 
-clean: ## delete what the pipeline made (artifacts, report, data/prepared, .runs); YES=1 does not ask
+clean: ## delete what the pipeline made (artifacts, report, searches, data/prepared, .runs); YES=1 does not ask
 	@if [ "$(YES)" != 1 ]; then \
-	    printf 'delete artifacts/, report/, data/prepared/ and .runs/? The folders that params.yaml names as sources stay. [y/N] '; \
+	    printf 'delete artifacts/, report/, searches/, data/prepared/ and .runs/? The folders that params.yaml names as sources stay. [y/N] '; \
 	    read answer; [ "$$answer" = y ] || { echo 'nothing deleted'; exit 0; }; \
 	fi; \
-	rm -rf artifacts report data/prepared .runs && echo 'deleted; DVC keeps finished results in .dvc/cache, MLflow its runs in mlflow.db'
+	rm -rf artifacts report searches data/prepared .runs && echo 'deleted; DVC keeps finished results in .dvc/cache, MLflow its runs in mlflow.db'
 
 # An earlier try may have been interrupted anywhere. A virtual environment without a working pip is made
 # anew. pip writes RECORD last: a package without it is half there, yet pip would call it satisfied.

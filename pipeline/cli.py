@@ -6,11 +6,11 @@ import argparse
 import sys
 from typing import Any
 
-from pipeline.commands import champion, check, model, ratings, repro, study, verify
+from pipeline.commands import champion, check, model, ratings, repro, search, study, verify
 from pipeline.commands.arguments import Parser
 from pipeline.console import run_main
 
-_GROUPS = (repro, check, verify, model, champion, study, ratings)
+_GROUPS = (repro, check, verify, model, champion, study, search, ratings)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -184,6 +184,53 @@ class TaskProfile(Strict):
     stability: StabilityConfig
 
 
+class SearchConfig(Strict):
+    """What a search tries, and how it judges what came out.
+
+    ``base``: values that all trials have where they differ from the profile's, by place. ``grids``: of each, every
+    combination of its values is a trial. Places that change together are one key, separated by commas, and each of
+    its values is a list. ``metrics``: numbers that trials find, the better direction beside each; quality first, then
+    stability. The winner is the most stable one among those whose quality is ``within`` so much of the best.
+    ``scheduler`` asha: of the trials that have come as far, only the best 1 / ``reduction`` by quality go on
+    (successive halving), the first time after ``grace`` steps.
+    """
+
+    base: dict[str, Any] = {}
+    grids: list[dict[str, Annotated[list[Any], pydantic.Field(min_length=1)]]] = pydantic.Field(min_length=1)
+    metrics: dict[str, Literal["min", "max"]] = pydantic.Field(min_length=2)
+    within: _Amount
+    scheduler: Literal["grid", "asha"] = "grid"
+    grace: pydantic.PositiveInt = 1  # steps
+    reduction: Annotated[int, pydantic.Field(ge=2)] = 3
+
+
+class StudySearch(SearchConfig):
+    """A search over the settings of a study's trainings; places are their fields."""
+
+    study: Name
+
+
+class FlowSearch(SearchConfig):
+    """A search over the flow of a task; places are those of an Experiment, such as settings.training.noise_std."""
+
+    task: Name
+    variant: Name
+    seed: Annotated[int, pydantic.Field(strict=True, ge=0)]
+
+
+class Searches(Strict):
+    """All searches, by name; what they are over decides which stage runs them."""
+
+    studies: dict[Name, StudySearch] = {}
+    flows: dict[Name, FlowSearch] = {}
+
+    @pydantic.model_validator(mode="after")
+    def _names_are_distinct(self) -> Searches:
+        if both := set(self.studies) & set(self.flows):
+            raise ValueError(f"{sorted(both)[0]} is both a search over a study and one over flows; rename one")
+        return self
+
+
 class Params(Strict):
     """The whole of params.yaml."""
 
@@ -197,6 +244,7 @@ class Params(Strict):
     profiles: dict[Name, dict[Name, TaskProfile]]
     # profile -> study, a key of pipeline.studies.catalogue.STUDIES -> its options, where they differ from its defaults
     studies: dict[Name, dict[str, dict[str, bool | int | float | str]]] = {}
+    searches: Searches = Searches()
 
     @pydantic.model_validator(mode="after")
     def _names_and_seeds_are_distinct(self) -> Params:

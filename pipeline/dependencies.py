@@ -17,7 +17,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Dependencies:
-    """``code``: files and folders. ``settings``: places in artifacts/settings.json; {task} and {variant} are filled."""
+    """``code``: files and folders. ``settings``: places in artifacts/settings.json; what is in braces is filled in."""
 
     code: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
@@ -38,6 +38,13 @@ _TRAINING = tuple(
     for name in ("batches", "jobs", "loop", "model_configs", "optimizers", "outputs", "ranks", "schedule")
 )
 _HELD_OUT = ("pipeline/inference/held_out.py", "pipeline/pictures/eight_bit.py")
+_TRAIN = (
+    *_FLOW,
+    *_FEED,
+    *_TRAINING,
+    *_HELD_OUT,
+    *(f"pipeline/training/{name}.py" for name in ("regularized", "regularizers", "train")),
+)
 _METRICS = (
     "pipeline/metrics",
     "pipeline/feed/bicubic.py",
@@ -138,6 +145,20 @@ _DENSITY = (
     *_PICTURES,
     *(f"models/lab/{name}.py" for name in ("glow", "lipschitz", "log_det", "logit", "residual")),
 )
+# Invertible classifiers, how they are trained and measured.
+_CLASSIFIER = (
+    *_SMALL_PICTURES,
+    "models/flow",
+    "models/lab/classifier.py",
+    "pipeline/stability/measure/gradient_angle.py",
+    *_SPECTRUM,
+    "pipeline/training/regularizers.py",
+)
+# What every search is made with: the grid, who is best, the plot.
+_SEARCH = (
+    *(f"pipeline/searches/{name}.py" for name in ("figure", "judging", "outputs", "running", "space", "trial")),
+    *(f"pipeline/reporting/{name}.py" for name in ("study_page", "style")),
+)
 
 
 def _study(name: str, *code: str) -> Dependencies:
@@ -154,15 +175,7 @@ STAGES: dict[str, Dependencies] = {
         ("profile", *_PROBLEM, "tasks.{task}.network.encoder", "tasks.{task}.pretraining"),
     ),
     "train": Dependencies(
-        (
-            *_FLOW,
-            *_FEED,
-            *_TRAINING,
-            *_HELD_OUT,
-            "pipeline/training/regularized.py",
-            "pipeline/training/regularizers.py",
-            "pipeline/training/train.py",
-        ),
+        _TRAIN,
         ("profile", "variants.{variant}", *_PROBLEM, "tasks.{task}.network", "tasks.{task}.training"),
     ),
     "sample": Dependencies(
@@ -199,15 +212,39 @@ STAGES: dict[str, Dependencies] = {
         *_PLANE,
     ),
     "study_regression": _study("regression", *_POINTS_OF_B, *_PLANE),
-    "study_classifier": _study(
-        "classifier",
-        *_SMALL_PICTURES,
-        "models/flow",
-        "models/lab/classifier.py",
-        "pipeline/stability/measure/gradient_angle.py",
-        "pipeline/stability/measure/jacobian.py",
-        "pipeline/stability/measure/spectrum.py",
-        "pipeline/training/regularizers.py",
+    "study_classifier": _study("classifier", *_CLASSIFIER),
+    "search": Dependencies(
+        (
+            *_SEARCH,
+            *(f"pipeline/studies/{name}.py" for name in ("contract", "lab", "trial")),
+            "pipeline/studies/classifier",
+            "pipeline/studies/searches",
+            *_CLASSIFIER,
+            *(f"pipeline/training/{name}.py" for name in ("jobs", "loop", "optimizers", "ranks", "schedule")),
+            "pipeline/objective.py",
+            "pipeline/options.py",
+            "pipeline/seeds.py",
+        ),
+        ("profile", "studies.{study}", "searches.studies.{search}"),
+    ),
+    "search_flow": Dependencies(
+        (
+            *_SEARCH,
+            "pipeline/searches/flows.py",
+            *_TRAIN,
+            "pipeline/inference/sampling.py",
+            "pipeline/options.py",
+            "pipeline/stability",
+        ),
+        (
+            "profile",
+            "variants.{variant}",
+            *_PROBLEM,
+            "tasks.{task}.network",
+            "tasks.{task}.training",
+            "tasks.{task}.stability",
+            "searches.flows.{search}",
+        ),
     ),
     "study_density": _study(
         "density", *_DENSITY, "pipeline/stability/measure/ascent.py", "pipeline/stability/measure/attack.py"
@@ -237,7 +274,7 @@ STAGES: dict[str, Dependencies] = {
             "pipeline/stability/measure",
             *(f"pipeline/stability/{name}.py" for name in ("contract", "drawing", "evidence", "stress", "subject")),
         ),
-        ("profile", "seeds", "tasks", "variants", "studies"),
+        ("profile", "seeds", "tasks", "variants", "studies", "searches"),
     ),
 }
 
@@ -258,8 +295,10 @@ NO_RESULT_DEPENDS_ON: dict[str, str] = {
     "pipeline/params.py": "how params.yaml is read and checked",
     "pipeline/supervision.py": "how a stage is told that its driver has died",
     "pipeline/timings.py": "how long a stage took",
+    "pipeline/searches/stamp.py": "tells the report that there is something new",
     "pipeline/tracking": "tells MLflow what came out",
     "pipeline/training/checkpoints.py": "how a training is interrupted; one that goes on ends bit for bit the same",
+    "pipeline/training/ray_search.py": "how trials are launched; how many run at a time changes none of them",
     "pipeline/training/ray_train.py": "how a training is launched",
     "pipeline/training/run_key.py": "names the run; the result is the same under another name",
     "pipeline/training/stopping.py": "how a training is told to stop",
@@ -285,7 +324,7 @@ def is_exception(path: str) -> bool:
 def settings_of(stage: str, resolved: Mapping[str, Any], **names: str) -> dict[str, Any]:
     """Return the values in ``resolved`` (the content of artifacts/settings.json) that ``stage`` depends on, by place.
 
-    ``names`` fill the places in: task and variant.
+    ``names`` fill the places in, such as task and variant.
     """
     found = {}
     for template in STAGES[stage].settings:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from pipeline.config import RuntimeConfig
@@ -28,3 +30,10 @@ def choose_device(runtime: RuntimeConfig, own: torch.device | None = None) -> to
         where = f"params.yaml: runtime.device '{runtime.device}'"
         raise ConfigError(f"{where} cannot be used ({reason}); try auto") from None
     return device
+
+
+def at_a_time(runtime: RuntimeConfig) -> int:
+    """Return how many trials run side by side: ``runtime.trials``; auto is one per GPU, else one per core."""
+    if runtime.trials != "auto":
+        return runtime.trials
+    return torch.cuda.device_count() or len(os.sched_getaffinity(0))

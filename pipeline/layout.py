@@ -54,6 +54,19 @@ def study_folder(root: Path, study: str) -> Path:
     return root / "artifacts" / STUDIES / study
 
 
+def search_folder(root: Path, search: str) -> Path:
+    """Return where a search of params.yaml writes its results.
+
+    Not under artifacts/: the report depends on that folder, so that whoever makes a report would make every search.
+    """
+    return root / "searches" / search
+
+
+def searches_stamp(root: Path) -> Path:
+    """Return the file that says which results of searches there are; the report depends on it."""
+    return root / "artifacts" / "searches.json"
+
+
 def runs_folder(root: Path) -> Path:
     """Return the folder of all scratch folders of runs."""
     return store_root(root) / _RUNS

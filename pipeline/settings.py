@@ -27,6 +27,7 @@ def resolved(params: Params) -> dict[str, Any]:
         "tasks": tasks,
         "variants": variants,
         "studies": params.studies_of_profile,
+        "searches": params.searches.model_dump(mode="json"),
     }
 
 

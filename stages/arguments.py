@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.experiment import Experiment
@@ -19,3 +20,11 @@ def chosen(description: str, variant: bool = True) -> tuple[Path, Experiment]:
     parser.add_argument("--seed", type=int, required=True, help="one of seeds in params.yaml")
     named = parser.parse_args()
     return project_root(), Experiment.of(load_params(), named.task, named.seed, named.variant if variant else None)
+
+
+def search_name(description: str, known: Iterable[str]) -> str:
+    """Return the search that the command line names."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--search", required=True, choices=list(known), help="a search of params.yaml")
+    name: str = parser.parse_args().search
+    return name

@@ -13,7 +13,8 @@ from pipeline.experiment import Experiment
 from pipeline.params import load_params
 from pipeline.settings import resolved
 
-DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+STAGES_OF_DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+DVC = {name: stage.get("do", stage) for name, stage in STAGES_OF_DVC.items()}  # a foreach has its stage below `do`
 SETTINGS = "artifacts/settings.json"
 
 
@@ -73,7 +74,8 @@ def test_dvc_depends_on_the_listed_settings(stage):
     entries = DVC[stage].get("params", [])
     assert all(isinstance(entry, dict) and set(entry) == {SETTINGS} for entry in entries)
     places = [place for entry in entries for place in entry[SETTINGS]]
-    filled = [place.format(task="${item.task}", variant="${item.variant}") for place in STAGES[stage].settings]
+    names = {name: f"${{item.{name}}}" for name in ("task", "variant", "study")} | {"search": "${key}"}
+    filled = [place.format(**names) for place in STAGES[stage].settings]
     assert sorted(places) == sorted(filled)
 
 
@@ -111,6 +113,7 @@ def test_only_studies_their_stages_and_commands_import_the_laboratory(room):
         "pipeline/commands/study.py",
         "pipeline/commands/check.py",
         "stages/study",
+        "stages/search.py",
     )
     importers = [
         name
@@ -145,8 +148,8 @@ def stale_after(touched):
         ("models/lab/toy.py", {"study_toy2d"}),
         ("pipeline/studies/toy2d/study.py", {"study_toy2d"}),
         ("pipeline/datasets/sets/svhn.py", {"prepare", "study_density", "study_flow_gan"}),
-        ("pipeline/stability/measure/bounds.py", {"stability", "report"}),
-        ("pipeline/training/regularizers.py", {"train", "study_classifier"}),
+        ("pipeline/stability/measure/bounds.py", {"stability", "report", "search_flow"}),
+        ("pipeline/training/regularizers.py", {"train", "study_classifier", "search", "search_flow"}),
         ("pipeline/metrics/diversity.py", {"evaluate", "report"}),
         ("pipeline/config.py", {"settings"}),
         ("stages/train.py", set()),

@@ -24,11 +24,15 @@ PLOTS = {folder: properties for entry in DVC["plots"] for folder, properties in 
 
 @pytest.mark.parametrize("stage", DVC["stages"])
 def test_a_stage_starts_with_the_launcher(stage):
-    start, _, options = DVC["stages"][stage]["cmd"].partition(" --")
+    content = DVC["stages"][stage]
+    start, _, options = content.get("do", content)["cmd"].partition(" --")
     assert start == f"sh stages/run {stage}"
     assert (ROOT / "stages" / f"{stage}.py").is_file()
+    if "foreach" in content:
+        assert options == "search ${key}"
+        return
     axes = re.findall(r"--(\w+) \$\{item\.(\w+)\}", f"--{options}")
-    assert axes == [(name, name) for name in DVC["stages"][stage].get("matrix", {})]
+    assert axes == [(name, name) for name in content.get("matrix", {})]
 
 
 def test_the_summary_is_all_that_dvc_takes_for_metrics():

@@ -36,7 +36,9 @@ def _check(arguments: argparse.Namespace, options: list[str]) -> int:
     from pipeline.datasets.check import source_of
     from pipeline.feasibility.possible import check_networks
     from pipeline.params import load_params
+    from pipeline.searches.flows import FlowSpace
     from pipeline.studies.catalogue import STUDIES
+    from pipeline.studies.searches import study_space
 
     params = load_params()
     check_networks(params)
@@ -48,6 +50,10 @@ def _check(arguments: argparse.Namespace, options: list[str]) -> int:
             study.check()
             if profile == params.profile:
                 study.check_inputs()
+    for search in params.searches.studies:
+        study_space(search, params).check()
+    for search, config in params.searches.flows.items():
+        FlowSpace(search, config, params).check()
     say(f"params.yaml is valid: profile {params.profile}, variants {', '.join(params.variants)}")
     for task in params.tasks:
         source = source_of(task, params)

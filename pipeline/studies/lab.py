@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 from pipeline.config import RuntimeConfig
 from pipeline.console import progress, quiet_libraries
+from pipeline.devices import at_a_time
 from pipeline.errors import Interrupted
 from pipeline.files import read_json, write_json
 from pipeline.studies.trial import Tag, Trial
@@ -45,19 +45,11 @@ class Lab:
         """
         places = [_Place(self, dict(tags)) for tags in settings]
         todo = [place for place in places if place.found() is None]
-        count = min(len(todo), workers or self.workers())
+        count = min(len(todo), workers or at_a_time(self.runtime))
         done = self._side_by_side(work, todo, count) if count > 1 else self._one_by_one(work, todo)
         for _ in progress(done, f"{self.identity.name}: trials", len(places), len(places) - len(todo)):
             pass
         return [{**place.tags, **(place.found() or {})} for place in places]
-
-    def workers(self) -> int:
-        """Return how many trials run at a time."""
-        import torch
-
-        if self.runtime.trials != "auto":
-            return self.runtime.trials
-        return torch.cuda.device_count() or len(os.sched_getaffinity(0))
 
     def forget(self) -> None:
         """Drop what trials left behind: the study has written its results, and run again it computes them anew."""

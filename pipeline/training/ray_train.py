@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,18 +26,33 @@ def launch(job: Job, work: Work) -> None:
     """
     asked = job.experiment.runtime.workers
     workers = torch.cuda.device_count() if asked == "auto" else asked
+    set_ray_up()
+    fit(functools.partial(_on_worker, work), job.packed(), job.experiment.name.replace(" ", "-"), job.root, workers)
+
+
+def set_ray_up() -> None:
+    """Set what Ray reads from the environment when it is imported."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # else every line of a worker appears twice
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+
+
+def fit(
+    work: Callable[[Any], None], given: Any, name: str, root: Path, workers: int, callbacks: Sequence[Any] = ()
+) -> None:
+    """Run ``work(given)`` as the Ray Train run ``name`` of ``workers`` workers; 0: in this process.
+
+    ``callbacks``: Ray Train's, of which a run in this process calls none. Our own errors come back as they were raised.
+    """
     import ray.train
     from ray.train.torch import TorchTrainer
 
     trainer = TorchTrainer(
-        functools.partial(_on_worker, work),
-        train_loop_config=job.packed(),
+        work,
+        train_loop_config=given,
         scaling_config=ray.train.ScalingConfig(num_workers=workers, use_gpu=workers > 0 and torch.cuda.is_available()),
         run_config=ray.train.RunConfig(
-            name=job.experiment.name.replace(" ", "-"), storage_path=str(runs_folder(job.root) / "ray")
+            name=name, storage_path=str(runs_folder(root) / "ray"), callbacks=list(callbacks)
         ),
     )
     try:
@@ -44,7 +60,7 @@ def launch(job: Job, work: Work) -> None:
     except SteadyflowError:
         raise
     except Exception as error:
-        raise _own_error(error) or error from None
+        raise own_error(error) or error from None
 
 
 def _on_worker(work: Work, packed: dict[str, Any]) -> None:
@@ -57,7 +73,7 @@ def _on_worker(work: Work, packed: dict[str, Any]) -> None:
     work(Job.unpacked(packed), report, ray.train.torch.get_device())
 
 
-def _own_error(error: BaseException) -> SteadyflowError | None:
+def own_error(error: BaseException) -> SteadyflowError | None:
     """Return the SteadyflowError inside what Ray raised for a failed worker, if there is one."""
     pending: list[Any] = [error]
     while pending:

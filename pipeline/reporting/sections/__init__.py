@@ -9,6 +9,7 @@ from pipeline.reporting.sections.pictures import PICTURES
 from pipeline.reporting.sections.plots import plot_sections
 from pipeline.reporting.sections.references import REFERENCES
 from pipeline.reporting.sections.reproduce import REPRODUCE
+from pipeline.reporting.sections.searches import SEARCHES
 from pipeline.reporting.sections.stress import STRESS
 from pipeline.reporting.sections.studies import STUDIES
 from pipeline.reporting.sections.training import TRAINING
@@ -22,6 +23,7 @@ SECTIONS: tuple[Section, ...] = (
     PICTURES,
     TRAINING,
     STUDIES,
+    SEARCHES,
     GLOSSARY,
     REFERENCES,
     REPRODUCE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pipeline.layout import study_folder
@@ -14,13 +15,13 @@ from pipeline.reporting.view import PageView
 def _show(page: PageView) -> Shown | None:
     """Return every study of the profile that has run, with its figures, and the names of the others."""
     found = {name: read_page(study_folder(page.root, name)) for name in page.params.studies_of_profile}
-    shown = [_with_figures(page, study) for study in found.values() if study is not None]
+    shown = [with_figures(study_folder(page.root, name), study) for name, study in found.items() if study is not None]
     missing = [name for name, study in found.items() if study is None]
-    return {"studies": shown, "missing": missing} if found else None
+    return {"studies": shown, "missing": missing, "anchor": "study"} if found else None
 
 
-def _with_figures(page: PageView, study: StudyPage) -> dict[str, Any]:
-    folder = study_folder(page.root, study.name)
+def with_figures(folder: Path, study: StudyPage) -> dict[str, Any]:
+    """Return a page of ``folder`` with its figures, as the partial shows it."""
     figures = [(figure, data_uri((folder / figure.file).read_bytes(), "png")) for figure in study.figures]
     return {"page": study, "figures": figures}
 
