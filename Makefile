@@ -15,8 +15,8 @@ STAMP := .venv/.installed
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
-repro: $(STAMP) ## run the whole pipeline: prepare, train, evaluate, audit, compare (continues where it stopped)
-	@exec $(PY) -m pipeline.cli repro
+repro: $(STAMP) ## run the whole pipeline, stages side by side (continues where it stopped); JOBS=1 one after the other
+	@exec $(PY) -m pipeline.cli repro $(if $(JOBS),--jobs $(JOBS))
 
 test: $(STAMP) ## run the tests, slow ones left out
 	@exec $(PY) -m pytest -q -m "not slow"

@@ -82,7 +82,7 @@ class Processes:
             del self._running[stage]
         for line in errors:
             if not (self._told and code) or line.startswith(_KEPT_OF_THE_TOLD):
-                self._display.tell(line, True)
+                self._tell(line, error=True)
             self.has_said_so |= self._told and line.startswith("stopped:")
         return code
 
@@ -100,14 +100,19 @@ class Processes:
             if line.startswith(PROGRESS_MARK):
                 self._display.progress(stage, line.removeprefix(PROGRESS_MARK).strip())
             else:
-                self._display.tell(line.rstrip("\n"), False)
+                self._tell(line, error=False)
 
     def _hear_errors(self, stage: str, stream: IO[str], kept: list[str]) -> None:
         for line in stream:
             if line.startswith("warning:"):
-                self._display.tell(line.rstrip("\n"), True)
+                self._tell(line, error=True)
             else:
-                kept.append(line.rstrip("\n"))
+                kept.append(line)
+
+    def _tell(self, line: str, error: bool) -> None:
+        # Nobody may listen any more (`| head`); the stage must be able to speak on.
+        with contextlib.suppress(OSError, SystemExit):
+            self._display.tell(line.rstrip("\n"), error)
 
 
 def _stages_of(pid: int) -> list[psutil.Process]:

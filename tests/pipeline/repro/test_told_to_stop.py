@@ -2,9 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
-from tiny_pipeline import WAIT, make, start, wait_for
+from tiny_pipeline import ROOT, WAIT, make, start, wait_for
 
 PAIR = {"a": [], "b": []}
 
@@ -78,3 +80,18 @@ def test_a_stage_that_is_not_ours_leaves_one_line(tmp_path, signum):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.splitlines() == ["stopped: the same command goes on from there"]
+
+
+def test_ctrl_c_while_a_stage_imports_is_one_line(tmp_path):
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages" / "__init__.py").write_text((ROOT / "stages" / "__init__.py").read_text(encoding="utf-8"))
+    (tmp_path / "stages" / "slow.py").write_text(
+        "import time\nfrom pathlib import Path\nPath('importing').touch()\ntime.sleep(60)\n", encoding="utf-8"
+    )
+    command = [sys.executable, "-m", "stages.slow"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    wait_for(tmp_path / "importing")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert errors == "stopped: the same command continues where it can\n"
