@@ -16,7 +16,7 @@ from pipeline.errors import DataError, SteadyflowError
 from pipeline.files import writable_folder, write_json
 from pipeline.inference.brightness import brightness_gain
 from pipeline.inference.held_out import Crop
-from pipeline.inference.sampling import draw_images
+from pipeline.inference.tiling import Restorer
 from pipeline.model_folder import LoadedFlow, load_flow
 from pipeline.origin import origin_of
 from pipeline.pictures.decode import Unreadable, decode
@@ -29,14 +29,15 @@ _DRAWS = 4  # of one picture that somebody wants to see
 
 
 def restore_crops(
-    flow: LoadedFlow, crops: Iterable[Crop], folder: Path, sampling: SamplingConfig, seed: int
+    flow: LoadedFlow, crops: Iterable[Crop], folder: Path, sampling: SamplingConfig, seed: int, tile: int | None = None
 ) -> dict[str, Any]:
     """Draw restorations of held-out crops, write ``folder``; return samples.json's content.
 
     ``crops`` have a length; each is a name and its sides ``(H, W, 3)`` uint8: the target, then the inputs if there are
-    any that were not made from it.
+    any that were not made from it. ``tile``: as of ``Restorer``.
     """
     pictures = []
+    restorer = Restorer(flow.network, tile)
     network, config, kind = flow.network, flow.config, flow.kind
     draws, temperature, quantization = sampling.draws, sampling.temperature, sampling.quantization
     for name, sides in progress(crops, f"sample {config.task} {config.variant}"):
@@ -46,10 +47,10 @@ def restore_crops(
         write_png(place / "input.png", to_uint8(kind.shown(seen)[0], "round"))
         baseline = kind.baseline(seen, network.scale)[0]
         write_png(place / "baseline.png", to_uint8(baseline, "round"))
-        (center,) = draw_images(network, seen, 1, 0.0, seed, name)
+        (center,) = restorer.draw(seen, 1, 0.0, seed, name)
         write_png(place / "latent_mean.png", to_uint8(center, quantization))
         records, total = [], torch.zeros_like(center)
-        for index, image in enumerate(draw_images(network, seen, draws, temperature, seed, name)):
+        for index, image in enumerate(restorer.draw(seen, draws, temperature, seed, name)):
             file = f"{name}/draw_{index:02d}.png"
             write_png(folder / file, to_uint8(image, quantization))
             records.append({"file": file, **value_statistics(image)})
@@ -94,14 +95,15 @@ def restore_file(
     temperature: float | None,
     seed: int,
     quantization: str = "round",
+    tile: int | None = None,
 ) -> list[Path]:
     """Restore one picture file with a model folder; write and return the draws, named after the picture.
 
     A name that is too long to be added to, or that cannot be printed, is replaced by an id made of it.
 
-    ``draws``: None for four, or for one at temperature 0. ``temperature``: None for the model's own.
-    Raises DataError for an unreadable picture, CheckpointError for a folder that holds no model, SteadyflowError for
-    an ``out`` that cannot be written to.
+    ``draws``: None for four, or for one at temperature 0. ``temperature``: None for the model's own. ``tile``: as of
+    ``Restorer``. Raises DataError for an unreadable picture, CheckpointError for a folder that holds no model,
+    SteadyflowError for an ``out`` that cannot be written to.
     """
     device = choose_device(RuntimeConfig())
     flow = load_flow(model, device)
@@ -111,7 +113,8 @@ def restore_file(
         seen = flow.kind.from_picture(to_tensor(decode(picture).pixels)).to(device)
     except Unreadable as reason:
         raise DataError(f"{picture} cannot be restored: {reason}") from None
-    images = progress(draw_images(flow.network, seen, count, tau, seed, picture.name), f"restore {picture.name}", count)
+    restorer = Restorer(flow.network, tile)
+    images = progress(restorer.draw(seen, count, tau, seed, picture.name), f"restore {picture.name}", count)
     written = []
     bad = 0
     for index, image in enumerate(images):
