@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
-from pipeline.errors import SteadyflowError
+from pipeline.console import warn
+from pipeline.errors import ConfigError, SteadyflowError
 from pipeline.layout import runs_folder
 from pipeline.training.jobs import Job, Report
 from pipeline.training.loop import Values
@@ -21,20 +22,30 @@ def launch(job: Job, work: Work) -> None:
     """Run ``work(job, ...)`` on as many workers as the experiment's runtime says, and wait for it.
 
     ``auto``: one worker per GPU, else 0, which is Ray Train's local mode: this process, no cluster. Our own
-    errors come back as they were raised on the worker.
+    errors come back as they were raised on the worker. Raises ConfigError for more workers than this machine has room
+    for; a cluster may grow, so there it is a warning.
     """
     asked = job.experiment.runtime.workers
-    workers = torch.cuda.device_count() if asked == "auto" else asked
+    workers, gpus = torch.cuda.device_count() if asked == "auto" else asked, torch.cuda.is_available()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # else every line of a worker appears twice
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+    import ray
     import ray.train
     from ray.train.torch import TorchTrainer
+
+    if workers:
+        if not ray.is_initialized():
+            ray.init()  # as Ray Train would
+        if fault := shortage(workers, "GPU" if gpus else "CPU", ray.cluster_resources()):
+            if "RAY_ADDRESS" not in os.environ:
+                raise ConfigError(fault)
+            warn(f"{fault}; waiting for the cluster to grow")
 
     trainer = TorchTrainer(
         functools.partial(_on_worker, work),
         train_loop_config=job.packed(),
-        scaling_config=ray.train.ScalingConfig(num_workers=workers, use_gpu=workers > 0 and torch.cuda.is_available()),
+        scaling_config=ray.train.ScalingConfig(num_workers=workers, use_gpu=workers > 0 and gpus),
         run_config=ray.train.RunConfig(
             name=job.experiment.name.replace(" ", "-"), storage_path=str(runs_folder(job.root) / "ray")
         ),
@@ -45,6 +56,17 @@ def launch(job: Job, work: Work) -> None:
         raise
     except Exception as error:
         raise _own_error(error) or error from None
+
+
+def shortage(workers: int, unit: str, resources: Mapping[str, float]) -> str | None:
+    """Return in a line that there are fewer of ``unit``, CPU or GPU, than workers, each of which takes one; or None."""
+    have = int(resources.get(unit, 0))
+    if workers <= have:
+        return None
+    return (
+        f"runtime.workers: {workers} workers take a {unit} each, but Ray has {have} here; "
+        f"allowed: 0 (in this process) to {have}, or auto"
+    )
 
 
 def _on_worker(work: Work, packed: dict[str, Any]) -> None:
