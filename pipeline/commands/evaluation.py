@@ -28,12 +28,13 @@ def evaluate_model(
     temperature: float | None = None,
     seed: int = 10,
     quantization: str = "floor",
+    tile: int | None = None,
 ) -> Evaluation:
     """Write ``out/samples`` and ``out/evaluation`` as docs/architecture.md says, print the main figures, return all.
 
     ``reference``: undegraded pictures, a file or a folder. ``degraded``: what the network restores, by equal
     names; None makes it by bicubic, which low light cannot. ``draws``: None for ten, or for one at temperature 0,
-    where all are equal. ``temperature``: None for the model's own.
+    where all are equal. ``temperature``: None for the model's own. ``tile``: as of ``Restorer``.
 
     Raises CheckpointError for a folder that holds no flow, DataError for pictures that are missing, unreadable or
     of sizes that do not belong together, SteadyflowError for an ``out`` that cannot be written to.
@@ -49,7 +50,7 @@ def evaluate_model(
     for summary in (samples / "samples.json", measured / "metrics.json"):  # of an earlier run, if this one is stopped
         summary.unlink(missing_ok=True)
     sampling = SamplingConfig.model_validate({"draws": count, "temperature": tau, "quantization": quantization})
-    restore_crops(flow, pairs, samples, sampling, seed)
+    restore_crops(flow, pairs, samples, sampling, seed, tile)
     evaluation = evaluate(samples, config.task, config.variant, device)
     evaluation.write(measured)
     write_grid(measured / "grid.jpg", samples, evaluation.samples)

@@ -66,13 +66,26 @@ def _add_drawing(command: argparse.ArgumentParser, usual: int) -> None:
     command.add_argument("--draws", type=positive, help=f"default: {usual}, or 1 at temperature 0")
     command.add_argument("--temperature", type=temperature, help=OWN_TEMPERATURE)
     command.add_argument("--seed", type=int, default=10, help="default: 10")
+    command.add_argument(
+        "--tile",
+        type=positive,
+        metavar="PIXELS",
+        help="restore in tiles of so many rows and columns of the input, beside what they overlap by; default: the "
+        "whole picture, or tiles if it needs too much memory",
+    )
 
 
 def _sample(arguments: argparse.Namespace, options: list[str]) -> int:
     from pipeline.inference.restore import restore_file
 
     written = restore_file(
-        arguments.model, arguments.input, arguments.out, arguments.draws, arguments.temperature, arguments.seed
+        arguments.model,
+        arguments.input,
+        arguments.out,
+        arguments.draws,
+        arguments.temperature,
+        arguments.seed,
+        tile=arguments.tile,
     )
     say(f"{len(written)} draws in {arguments.out}")
     return 0
@@ -90,6 +103,7 @@ def _evaluate(arguments: argparse.Namespace, options: list[str]) -> int:
         arguments.temperature,
         arguments.seed,
         arguments.quantization,
+        arguments.tile,
     )
     say(f"every figure:  {arguments.out / 'evaluation'} (metrics.json, per_picture.csv, grid.jpg)")
     say(f"the pictures:  {arguments.out / 'samples'}")

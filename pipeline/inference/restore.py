@@ -19,7 +19,7 @@ from pipeline.errors import DataError, SteadyflowError, printable
 from pipeline.files import writable_folder, write_json
 from pipeline.inference.brightness import brightness_gain
 from pipeline.inference.held_out import Crop
-from pipeline.inference.sampling import draw_images
+from pipeline.inference.tiling import Restorer
 from pipeline.model_folder import LoadedFlow, load_flow
 from pipeline.origin import origin_of
 from pipeline.pictures.decode import Unreadable, decode
@@ -32,14 +32,15 @@ USUAL_DRAWS = 4  # of one picture that somebody wants to see
 
 
 def restore_crops(
-    flow: LoadedFlow, crops: Iterable[Crop], folder: Path, sampling: SamplingConfig, seed: int
+    flow: LoadedFlow, crops: Iterable[Crop], folder: Path, sampling: SamplingConfig, seed: int, tile: int | None = None
 ) -> dict[str, Any]:
     """Draw restorations of held-out crops, write ``folder``; return samples.json's content.
 
     ``crops`` have a length; each is a name and its sides ``(H, W, 3)`` uint8: the target, then the inputs if there are
-    any that were not made from it.
+    any that were not made from it. ``tile``: as of ``Restorer``.
     """
     pictures = []
+    restorer = Restorer(flow.network, tile)
     network, config, kind = flow.network, flow.config, flow.kind
     draws, temperature, quantization = sampling.draws, sampling.temperature, sampling.quantization
     for name, sides in progress(crops, f"sample {config.task} {config.variant}"):
@@ -49,10 +50,10 @@ def restore_crops(
         write_png(place / "input.png", to_uint8(kind.shown(seen)[0], "round"))
         baseline = kind.baseline(seen, network.scale)[0]
         write_png(place / "baseline.png", to_uint8(baseline, "round"))
-        (center,) = draw_images(network, seen, 1, 0.0, seed, name)
+        (center,) = restorer.draw(seen, 1, 0.0, seed, name)
         write_png(place / "latent_mean.png", to_uint8(center, quantization))
         records, total = [], torch.zeros_like(center)
-        for index, image in enumerate(draw_images(network, seen, draws, temperature, seed, name)):
+        for index, image in enumerate(restorer.draw(seen, draws, temperature, seed, name)):
             file = f"{name}/draw_{index:02d}.png"
             write_png(folder / file, to_uint8(image, quantization))
             records.append({"file": file, **value_statistics(image)})
@@ -110,10 +111,12 @@ def restore_picture(
     temperature: float,
     seed: int,
     quantization: str = "round",
+    tile: int | None = None,
 ) -> Iterator[Draw]:
     """Yield ``draws`` restorations of the picture in a file, or in the bytes of one.
 
-    ``name`` is the file's, which seeds the latents together with ``seed``. Raises DataError for an unreadable picture.
+    ``name`` is the file's, which seeds the latents together with ``seed``. ``tile``: as of ``Restorer``. Raises
+    DataError for an unreadable picture.
     """
     try:
         seen = flow.kind.from_picture(to_tensor(decode(content).pixels)).to(flow.device)
@@ -121,7 +124,7 @@ def restore_picture(
         where = content if isinstance(content, Path) else name
         raise DataError(f"{printable(str(where))} cannot be restored: {reason}") from None
     stem = _readable(Path(name).stem)
-    for index, image in enumerate(draw_images(flow.network, seen, draws, temperature, seed, name)):
+    for index, image in enumerate(Restorer(flow.network, tile).draw(seen, draws, temperature, seed, name)):
         yield Draw(f"{stem}_draw_{index:02d}.png", to_uint8(image, quantization), value_statistics(image))
 
 
@@ -133,19 +136,20 @@ def restore_file(
     temperature: float | None,
     seed: int,
     quantization: str = "round",
+    tile: int | None = None,
 ) -> list[Path]:
     """Restore one picture file with a model folder; write and return the draws, named after the picture.
 
     A name that is too long to be added to, or that cannot be printed, is replaced by an id made of it.
 
-    ``draws``: None for four, or for one at temperature 0. ``temperature``: None for the model's own.
-    Raises DataError for an unreadable picture, CheckpointError for a folder that holds no model, SteadyflowError for
-    an ``out`` that cannot be written to.
+    ``draws``: None for four, or for one at temperature 0. ``temperature``: None for the model's own. ``tile``: as of
+    ``Restorer``. Raises DataError for an unreadable picture, CheckpointError for a folder that holds no model,
+    SteadyflowError for an ``out`` that cannot be written to.
     """
     flow = load_flow(model, choose_device(RuntimeConfig()))
     writable_folder(out)
     tau, count = how_to_draw(flow.config.temperature, temperature, draws, USUAL_DRAWS)
-    drawn = restore_picture(flow, picture, picture.name, count, tau, seed, quantization)
+    drawn = restore_picture(flow, picture, picture.name, count, tau, seed, quantization, tile)
     written, bad = [], 0
     for draw in progress(drawn, f"restore {picture.name}", count):
         bad += draw.bad

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pipeline.errors import SteadyflowError
+from pipeline.console import warn
+from pipeline.errors import ConfigError, SteadyflowError
 from pipeline.layout import runs_folder
 from pipeline.training.jobs import Job, Report
 from pipeline.training.loop import Values
@@ -43,14 +44,25 @@ def fit(
     """Run ``work(given)`` as the Ray Train run ``name`` of ``workers`` workers; 0: in this process.
 
     ``callbacks``: Ray Train's, of which a run in this process calls none. Our own errors come back as they were raised.
+    Raises ConfigError for more workers than this machine has room for; a cluster may grow, so there it is a warning.
     """
+    gpus = torch.cuda.is_available()
+    import ray
     import ray.train
     from ray.train.torch import TorchTrainer
+
+    if workers:
+        if not ray.is_initialized():
+            ray.init()  # as Ray Train would
+        if fault := shortage(workers, "GPU" if gpus else "CPU", ray.cluster_resources()):
+            if "RAY_ADDRESS" not in os.environ:
+                raise ConfigError(fault)
+            warn(f"{fault}; waiting for the cluster to grow")
 
     trainer = TorchTrainer(
         work,
         train_loop_config=given,
-        scaling_config=ray.train.ScalingConfig(num_workers=workers, use_gpu=workers > 0 and torch.cuda.is_available()),
+        scaling_config=ray.train.ScalingConfig(num_workers=workers, use_gpu=workers > 0 and gpus),
         run_config=ray.train.RunConfig(
             name=name, storage_path=str(runs_folder(root) / "ray"), callbacks=list(callbacks)
         ),
@@ -61,6 +73,17 @@ def fit(
         raise
     except Exception as error:
         raise own_error(error) or error from None
+
+
+def shortage(workers: int, unit: str, resources: Mapping[str, float]) -> str | None:
+    """Return in a line that there are fewer of ``unit``, CPU or GPU, than workers, each of which takes one; or None."""
+    have = int(resources.get(unit, 0))
+    if workers <= have:
+        return None
+    return (
+        f"runtime.workers: {workers} workers take a {unit} each, but Ray has {have} here; "
+        f"allowed: 0 (in this process) to {have}, or auto"
+    )
 
 
 def _on_worker(work: Work, packed: dict[str, Any]) -> None:

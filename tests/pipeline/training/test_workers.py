@@ -1,0 +1,21 @@
+"""More workers than there is room for are refused, with what is asked and what there is; they do not wait for ever."""
+
+import os
+
+from smoke_project import edit_params, fail, make_project
+
+from pipeline.training.ray_train import shortage
+
+
+def test_a_worker_takes_a_processor_or_a_gpu():
+    assert shortage(2, "CPU", {"CPU": 2.0}) is None
+    assert shortage(2, "GPU", {"CPU": 8.0, "GPU": 2.0}) is None
+    assert "3 workers take a CPU each, but Ray has 2" in shortage(3, "CPU", {"CPU": 2.0})
+    assert "1 workers take a GPU each, but Ray has 0" in shortage(1, "GPU", {"CPU": 2.0})
+
+
+def test_a_stage_ends_at_once_with_one_line(tmp_path):
+    folder = make_project(tmp_path)
+    edit_params(folder, lambda params: params["runtime"].update(workers=os.cpu_count() + 1))
+    said = fail(folder, "pretrain", None)
+    assert f"{os.cpu_count() + 1} workers" in said and f"has {os.cpu_count()} here" in said
