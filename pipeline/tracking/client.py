@@ -78,9 +78,9 @@ def bad_request(text: str) -> Exception:
 
     MLflow would put the whole request before the message of an exception of its own, and a traceback beside others.
     """
-    exceptions = import_mlflow().exceptions
+    exceptions: Any = import_mlflow().exceptions
 
-    class BadRequest(exceptions.MlflowException):  # type: ignore[misc]
+    class BadRequest(exceptions.MlflowException):
         message = property(lambda self: text, lambda self, longer: None)
 
     return BadRequest(text, error_code=exceptions.BAD_REQUEST)

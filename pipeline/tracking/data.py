@@ -45,7 +45,9 @@ def data_of(root: Path, task: str, stage: str) -> DataSet | None:
         return None
     context, split = _USES[stage]
     manifest = read_manifest(path)
-    counts = {"pictures": len(manifest.of(split)), "inputs": len(manifest.of(split, "input"))}
-    about = {"dataset": manifest.dataset, "licence": manifest.licence, "demo": manifest.demo}
+    profile: dict[str, str | int | bool] = {
+        **{"dataset": manifest.dataset, "licence": manifest.licence, "demo": manifest.demo},
+        **{"pictures": len(manifest.of(split)), "inputs": len(manifest.of(split, "input"))},
+    }
     source = path.relative_to(root).as_posix()
-    return DataSet(f"{task} {split}", sha256_of(path)[:_DIGEST], source, context, {**about, **counts})
+    return DataSet(f"{task} {split}", sha256_of(path)[:_DIGEST], source, context, profile)
