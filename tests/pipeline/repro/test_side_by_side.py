@@ -53,16 +53,6 @@ def test_one_job_runs_one_after_the_other(project):
     assert [line.split()[1] for line in noted[::2]] == [line.split()[1] for line in noted[1::2]]
 
 
-def test_as_many_at_a_time_as_jobs(project):
-    go = project({str(number): [] for number in "abcdef"}, dict.fromkeys("abcdef", "time.sleep(0.3)"))
-    assert go(2) == 0
-    at_once, most = 0, 0
-    for line in log(go.folder):
-        at_once += 1 if line.startswith("begin") else -1
-        most = max(most, at_once)
-    assert most == 2
-
-
 def test_the_outputs_and_dvc_lock_are_those_of_dvc_alone(project, monkeypatch):
     from dvc.repo import Repo
 
