@@ -59,20 +59,25 @@ class Display:
         """Print a line that a stage said, on standard error if ``error``."""
         (complain if error else say)(line)
 
-    def end(self, stage: str, how: str | None = "") -> float | None:
-        """Show that ``stage`` has ended: ``how``, or the time it took; return that, None if no command of it ran.
-
-        ``how`` None: there was nothing to do, and nothing is shown.
-        """
-        with self._guard:
-            self.done += 1
-            began = self._started.pop(stage, None)
-            self._progress.pop(stage, None)
-        took = None if began is None else time.monotonic() - began
-        if how is not None:
-            text = how or ("from the cache" if took is None else clock(took))
+    def end(self, stage: str, needed: bool) -> float | None:
+        """Show that ``stage`` is up to date, if that ``needed`` anything; return the seconds if a command of it ran."""
+        took = self._leave(stage)
+        self.done += 1
+        if needed:
+            text = "from the cache" if took is None else clock(took)
             say(f"[{self.done}/{self.total}] {stage}: {text}{self._left_text()}")
         return took
+
+    def give_up(self, stage: str, how: str) -> None:
+        """Show that ``stage`` has ended, and is not up to date."""
+        self._leave(stage)
+        say(f"{stage}: {how}")
+
+    def _leave(self, stage: str) -> float | None:
+        with self._guard:
+            self._progress.pop(stage, None)
+            began = self._started.pop(stage, None)
+        return None if began is None else time.monotonic() - began
 
     def tick(self) -> None:
         """Without a terminal say now and then what is at work."""
@@ -94,7 +99,7 @@ class Display:
 
     def _left_text(self) -> str:
         left = self.left()
-        return "" if left is None or self.done == self.total else f"; about {clock(left)} left"
+        return f"; about {clock(left)} left" if left and left >= 1.0 else ""
 
     def _table(self) -> Table:
         table = Table.grid(padding=(0, 2))

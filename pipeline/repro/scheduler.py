@@ -83,14 +83,14 @@ class Scheduler:
         if isinstance(outcome, BaseException):
             self._fail(name, outcome)
         else:
-            took = self._display.end(name, "" if outcome else None)
+            took = self._display.end(name, outcome)
             if took is not None:
                 self._plan.took(name, took)
             self._settled.add(name)
         self._start_ready()
 
     def _fail(self, name: str, error: BaseException) -> None:
-        self._display.end(name, "stopped" if self.told else "failed")
+        self._display.give_up(name, "stopped" if self.told else "failed")
         if self.told:
             return
         self.failed[name] = error

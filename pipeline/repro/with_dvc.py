@@ -2,7 +2,8 @@
 
 Every stage has a thread. One thread at a time is at work in DVC, the one with the baton, and holds DVC's lock of the
 repository. While the stage's command runs it puts both down, as ``dvc repro`` releases its lock then; the entries in
-DVC's rwlock, which say who reads and writes what, stay. So what comes out is what ``dvc repro`` alone would produce.
+DVC's rwlock, which say who reads and writes what, stay (DVC knows one reader per process: an input of several stages
+is listed until the first of them ends). So what comes out is what ``dvc repro`` alone would produce.
 """
 
 from __future__ import annotations
@@ -61,27 +62,27 @@ class DvcRun:
         self._how = {name: options[name] for name in ("pull", "allow_missing", "no_commit")}
         self._how["run_cache"] = not options["no_run_cache"]
         self._baton = threading.Lock()
-        self._guard = threading.Lock()
         self._slots: dict[str, Environment] = {}
-        self._open = contextlib.ExitStack()
 
     def __enter__(self) -> DvcRun:
         from dvc.lock import make_lock
         from dvc.logger import set_loggers_level
         from dvc.repo import Repo, lock_repo
 
-        self._open.enter_context(set_loggers_level(logging.CRITICAL))
-        logging.getLogger("dvc.repo.reproduce").setLevel(logging.WARNING)
-        repo = self.repo = self._open.enter_context(Repo())
-        drop_stale_locks(Path(repo.tmp_dir) / "rwlock")
-        # Other commands of DVC hold the lock for a moment: wait for it, without a word.
-        hard = repo.config["core"].get("hardlink_lock", False)
-        repo.lock = make_lock(repo.lock.lockfile, tmp_dir=repo.tmp_dir, hardlink_lock=hard, wait=True)
-        self._open.enter_context(lock_repo(repo))
-        self._open.enter_context(repo.scm_context())
-        self._collect()
-        repo.lock.unlock()
-        self._open.callback(repo.lock.lock)
+        with contextlib.ExitStack() as opened:
+            opened.enter_context(set_loggers_level(logging.CRITICAL))
+            logging.getLogger("dvc.repo.reproduce").setLevel(logging.WARNING)
+            repo = self.repo = opened.enter_context(Repo())
+            drop_stale_locks(Path(repo.tmp_dir) / "rwlock")
+            # Other commands of DVC hold the lock for a moment: wait for it, without a word.
+            hard = repo.config["core"].get("hardlink_lock", False)
+            repo.lock = make_lock(repo.lock.lockfile, tmp_dir=repo.tmp_dir, hardlink_lock=hard, wait=True)
+            opened.enter_context(lock_repo(repo))
+            opened.enter_context(repo.scm_context())
+            self._collect()
+            repo.lock.unlock()
+            opened.callback(repo.lock.lock)
+            self._open = opened.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -20,18 +20,20 @@ def terminal(monkeypatch):
 
 
 def test_a_line_when_a_stage_starts_and_one_when_it_ends(capsys):
-    display = Display(3)
+    display = Display(4)
     display.left = lambda: 600.0
     with display:
-        display.end("a", None)  # was up to date
+        display.end("a", needed=False)
         display.start("b")
         display.progress("b", "step 3/9")
-        display.end("b")
-        display.end("c", "failed")
+        display.end("b", needed=True)
+        display.end("c", needed=True)
+        display.give_up("d", "failed")
     assert capsys.readouterr().out.splitlines() == [
         "Running stage 'b'",
-        "[2/3] b: 0 s; about 10 min left",
-        "[3/3] c: failed",
+        "[2/4] b: 0 s; about 10 min left",
+        "[3/4] c: from the cache; about 10 min left",
+        "d: failed",
     ]
 
 
