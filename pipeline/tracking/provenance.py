@@ -7,9 +7,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.files import read_json
+from pipeline.files import read_json, sha256_of
 from pipeline.layout import manifest_path
-from pipeline.tracking.journal import fingerprint
 
 
 def provenance(root: Path, stage: str, profile: str, task: str | None = None) -> dict[str, str]:
@@ -24,7 +23,7 @@ def provenance(root: Path, stage: str, profile: str, task: str | None = None) ->
         "mlflow.source.name": f"stages/{stage}.py",
     }
     if task is not None and (manifest := manifest_path(root, task)).is_file():
-        tags["steadyflow.data_sha256"] = fingerprint(manifest)
+        tags["steadyflow.data_sha256"] = sha256_of(manifest)
         tags["steadyflow.demo_pictures"] = str(bool(read_json(manifest).get("demo"))).lower()
     if commit := _git(root, "rev-parse", "HEAD"):
         tags["mlflow.source.git.commit"] = commit

@@ -48,6 +48,7 @@ def test_the_manifest_is_the_data_set_of_what_trains_and_of_what_measures(root, 
     assert set(found) == {("training", f"{TASK} train"), ("evaluation", f"{TASK} validation")}
     training = found["training", f"{TASK} train"]
     assert len(training.digest) >= 32 and sha256.startswith(training.digest)
+    assert run.data.tags["steadyflow.data_sha256"] == sha256
     assert json.loads(training.source)["uri"] == f"data/prepared/{TASK}/manifest.json"
     assert json.loads(training.profile) == {
         "dataset": "df2k",
