@@ -27,6 +27,7 @@ from pipeline.training.jobs import Job, Report
 from pipeline.training.run_key import run_key
 from pipeline.training.train import flow_objective, train
 
+_PLACES = ("settings.", "design.")
 QUALITY = "validation_bits_per_dim"  # what trainings report, and their summary holds
 
 
@@ -98,6 +99,11 @@ class FlowSpace(Space):
         return {"variants": variant, **profiles}
 
     def _varied(self, changes: Mapping[str, Any]) -> Experiment:
+        for place in changes:
+            if not place.startswith(_PLACES):
+                raise ConfigError(
+                    f"{self.where}: {brief(place)} is no place of a flow; places begin with {' or '.join(_PLACES)}"
+                )
         try:
             return self._plain.vary(dict(changes))
         except KeyError as error:
