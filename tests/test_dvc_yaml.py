@@ -35,6 +35,28 @@ def test_a_stage_starts_with_the_launcher(stage):
     assert axes == [(name, name) for name in content.get("matrix", {})]
 
 
+def needed_by(stage):
+    """Return the stages that ``stage`` depends on, over others too: whose outputs lie in what those depend on."""
+    contents = {name: content.get("do", content) for name, content in DVC["stages"].items()}
+    found, pending = set(), [stage]
+    while pending:
+        own = contents[pending.pop()]
+        read = [*own["deps"], *(place for entry in own.get("params", []) for place in entry)]
+        for name, content in contents.items():
+            made = [out if isinstance(out, str) else next(iter(out)) for out in content["outs"]]
+            if name not in found and any(f"{one}/".startswith(f"{dep}/") for one in made for dep in read):
+                found.add(name)
+                pending.append(name)
+    return found
+
+
+def test_the_report_needs_every_stage_but_the_searches():
+    # `make repro` makes the report, and so all that it needs
+    assert set(DVC["stages"]) - needed_by("report") == {"report", "search", "search_flow"}
+    assert needed_by("search") == {"settings"}
+    assert needed_by("search_flow") == {"settings", "prepare", "pretrain"}
+
+
 def test_the_summary_is_all_that_dvc_takes_for_metrics():
     assert DVC["metrics"] == ["report/metrics.json"]
     assert not any("metrics" in stage or "plots" in stage for stage in DVC["stages"].values())

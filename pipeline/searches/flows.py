@@ -15,7 +15,6 @@ from pipeline.errors import ConfigError, DivergenceError, brief, nearest
 from pipeline.experiment import Experiment
 from pipeline.files import read_json
 from pipeline.inference.held_out import held_out_crops
-from pipeline.layout import encoder_folder
 from pipeline.model_folder import load_flow
 from pipeline.searches.space import Point, Space
 from pipeline.searches.trial import DIVERGED, FINISHED, Result, SearchTrial, Work
@@ -25,8 +24,9 @@ from pipeline.stability.training_pictures import training_crops
 from pipeline.tracking.identity import Identity, training_identity
 from pipeline.training.jobs import Job, Report
 from pipeline.training.run_key import run_key
-from pipeline.training.train import flow_objective, train
+from pipeline.training.train import encoder_weights, flow_objective, train
 
+_PLACES = ("settings.", "design.")
 QUALITY = "validation_bits_per_dim"  # what trainings report, and their summary holds
 
 
@@ -64,8 +64,8 @@ class FlowSpace(Space):
     def trial(self, root: Path, parent: Identity, runtime: RuntimeConfig, setting: Experiment) -> SearchTrial:
         """Return the trial; DataError if pictures or encoder are missing."""
         experiment = setting.model_copy(update={"runtime": runtime})
-        weights = encoder_folder(root, experiment.task, experiment.seed) / "weights.safetensors"
-        trained = Job(root, experiment, parent=parent).key([weights])
+        job = Job(root, experiment, parent=parent)
+        trained = job.key([encoder_weights(job)])
         audited = experiment.settings.stability.model_dump(mode="json")
         key = run_key(self.stage, {"trained": trained, "stability": audited}, [])
         identity = training_identity(experiment.task, str(experiment.variant), experiment.seed, trained, parent)
@@ -98,6 +98,11 @@ class FlowSpace(Space):
         return {"variants": variant, **profiles}
 
     def _varied(self, changes: Mapping[str, Any]) -> Experiment:
+        for place in changes:
+            if not place.startswith(_PLACES):
+                raise ConfigError(
+                    f"{self.where}: {brief(place)} is no place of a flow; places begin with {' or '.join(_PLACES)}"
+                )
         try:
             return self._plain.vary(dict(changes))
         except KeyError as error:
@@ -144,7 +149,8 @@ def train_and_audit(trial: SearchTrial, report: Report, device: torch.device) ->
 
 
 def _value(experiment: Experiment, place: str) -> Any:
+    """Return what is at a place; None where it has no such place, as options of a regularizer."""
     value: Any = experiment.model_dump(mode="json")
     for part in place.split("."):
-        value = value[part]
+        value = value.get(part) if isinstance(value, dict) else None
     return value

@@ -24,6 +24,8 @@ from pipeline.training.loop import Values
 from pipeline.training.ray_search import Halving, run_trials
 from pipeline.training.run_key import run_key
 
+_PARAMS = {"study", "task", "variant", "seed", "base"}  # what a search is known by; the grids may grow
+
 
 def run_search(space: Space, root: Path, runtime: RuntimeConfig, out: Path | None = None) -> StudyPage:
     """Run the trials that have not ended, write the results to ``out``, by default searches/<name>; return the page.
@@ -42,7 +44,8 @@ def run_search(space: Space, root: Path, runtime: RuntimeConfig, out: Path | Non
     out = writable_folder(out or search_folder(root, space.name))
     origin = provenance(root, space.stage, space.profile, space.task)
     with open_run(root, parent, runtime.tracking_uri, origin) as run:
-        run.params({"varied": ", ".join(space.varied), "trials": len(trials), "metrics": dict(space.config.metrics)})
+        run.params(space.config.model_dump(mode="json", include=_PARAMS))
+        run.note({"steadyflow.varied": ", ".join(space.varied)})
         _carry_out(space, trials, root, runtime, origin)
         results = [result for trial in trials if (result := trial.result()) is not None]
         page = write_outputs(out, space, trials, results)
@@ -61,6 +64,8 @@ def run_stage(space: Space, root: Path, runtime: RuntimeConfig) -> None:
 def _carry_out(
     space: Space, trials: Sequence[SearchTrial], root: Path, runtime: RuntimeConfig, origin: Mapping[str, str]
 ) -> None:
+    for trial in trials:
+        _tell(trial, runtime, origin)  # a search that was killed may not have come to it
     todo = [trial for trial in trials if trial.result() is None]
     done = progress(itertools.repeat(None, len(todo)), f"search {space.name}", len(trials), len(trials) - len(todo))
 
@@ -68,7 +73,7 @@ def _carry_out(
         trial = todo[number]
         if trial.result() is None:  # its process was stopped before the work came to its end
             trial.keep(_stopped(space, last))
-        _tell(trial, trial.result(), runtime, origin)
+        _tell(trial, runtime, origin)
         next(done, None)
 
     config = space.config
@@ -91,14 +96,17 @@ def _stopped(space: Space, last: Values) -> Result:
     return Result(STOPPED, f"stopped at step {last['step']:.0f}, others were better by then", values, missing)
 
 
-def _tell(trial: SearchTrial, result: Result | None, runtime: RuntimeConfig, origin: Mapping[str, str]) -> None:
-    """Send a trial's run, which the process that did its work has written down."""
-    assert result is not None
+def _tell(trial: SearchTrial, runtime: RuntimeConfig, origin: Mapping[str, str]) -> None:
+    """Send the run of a trial that has ended, once: the process that did its work has only written it down."""
+    result = trial.result()
+    if result is None or trial.told():
+        return
     with open_run(trial.root, trial.identity, runtime.tracking_uri, origin) as run:
         run.note({"mlflow.runName": trial.label, "steadyflow.status": result.status})
         if result.reason:
             run.note({"steadyflow.reason": result.reason})
         run.metrics(result.values)
+    trial.mark_told()
 
 
 def _log(run: Run, out: Path, page: StudyPage, results: Sequence[Result]) -> None:

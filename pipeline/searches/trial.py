@@ -14,7 +14,7 @@ from pipeline.files import read_json, write_json
 from pipeline.tracking.identity import Identity
 from pipeline.training.jobs import Report
 
-_RESULT = "result.json"
+_RESULT, _TOLD = "result.json", "told.json"
 FINISHED, DIVERGED, STOPPED = "finished", "diverged", "stopped"
 
 
@@ -50,6 +50,17 @@ class SearchTrial:
             return Result(**content["result"]) if content["key"] == self.key else None
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
+
+    def told(self) -> bool:
+        """Return whether its run in MLflow has got what it found."""
+        try:
+            return bool(read_json(self.folder / _TOLD)["key"] == self.key)
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return False
+
+    def mark_told(self) -> None:
+        """Remember that its run has got what it found."""
+        write_json(self.folder / _TOLD, {"key": self.key})
 
     def keep(self, result: Result) -> None:
         """Write down what it found, and drop its checkpoints."""

@@ -120,12 +120,18 @@ def _on_worker(work: Work, local: bool, trial: Any) -> None:
 
 
 def _told(ended: Ended, failures: dict[int, BaseException]) -> Any:
-    """Return a callback of Tune that tells ``ended``, and puts what trials raised into ``failures``."""
-    from ray.tune import Callback
+    """Return a callback of Tune that tells ``ended``, and puts what trials raised into ``failures``.
 
-    class Told(Callback):
+    It stands in the place of Tune's own, which prints a line per trial however quiet Tune is told to be.
+    """
+    from ray.tune.progress_reporter import TrialProgressCallback
+
+    class Told(TrialProgressCallback):  # type: ignore[misc]
         ended: Ended
         failures: dict[int, BaseException]
+
+        def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
+            pass
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             self.ended(trial.config["number"], trial.last_result)
@@ -175,12 +181,14 @@ def _cluster(ray: Any, cpus: int, dashboard: bool) -> Iterator[None]:
 
     Processes ask for a core each; ``cpus`` is how many Ray takes to be there, which is what was chosen before.
     """
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address := os.environ.get("RAY_ADDRESS"):
-        ray.init(address=address, **quiet)
-    else:
-        # Ray Train's workers complain once a second where there is no dashboard; in local mode there are none
-        ray.init(address="local", num_cpus=cpus, include_dashboard=dashboard, **quiet)
+    own = {"address": "local", "num_cpus": cpus, "include_dashboard": dashboard}
+    # Ray Train's workers complain once a second where there is no dashboard; in local mode there are none
+    address = os.environ.get("RAY_ADDRESS")
+    try:
+        ray.init(**({"address": address} if address else own), log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:  # Ray raises plain ones, such as when the machine is too busy for its half minute
+        why = str(error).strip().partition("\n")[0]
+        raise SteadyflowError(f"Ray does not start ({why}); {_GOES_ON}") from error
     told: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:

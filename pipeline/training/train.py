@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -54,6 +55,16 @@ def flow_objective(experiment: Experiment) -> Objective:
     return Regularized(likelihood, regularizer, experiment.seed)
 
 
+def encoder_weights(job: Job) -> Path:
+    """Return the file of the pretrained encoder; DataError if it, or the prepared pictures, are missing."""
+    chosen = job.experiment
+    weights = encoder_folder(job.root, chosen.task, chosen.seed) / "weights.safetensors"
+    job.manifest()  # the first thing that is missing is the one to be told
+    if not weights.exists():
+        raise DataError(f"{weights} is missing; run `steadyflow repro pretrain@{chosen.task}-{chosen.seed}` first")
+    return weights
+
+
 def train(job: Job, report: Report, own: torch.device) -> None:
     """Train the flow of the job's experiment on this worker; the first worker writes the results and tracks them.
 
@@ -61,16 +72,12 @@ def train(job: Job, report: Report, own: torch.device) -> None:
     """
     chosen = job.experiment
     config, plan = flow_config(chosen), flow_plan(chosen)
-    encoder = encoder_folder(job.root, chosen.task, chosen.seed)
-    weights = encoder / "weights.safetensors"
-    job.manifest()  # the first thing that is missing is the one to be told
-    if not weights.exists():
-        raise DataError(f"{weights} is missing; run `steadyflow repro pretrain@{chosen.task}-{chosen.seed}` first")
+    weights = encoder_weights(job)
     key = job.key([weights])
     device = seeded_device(chosen, "flow", own)
     objective = flow_objective(chosen)
     network: Any = objective.network
-    network.encoder.load_state_dict(load_encoder(encoder, {"task": chosen.task}).network.state_dict())
+    network.encoder.load_state_dict(load_encoder(weights.parent, {"task": chosen.task}).network.state_dict())
     validate = _validator(chosen, held_out_crops(job.root, chosen, side=chosen.settings.data.crop * 2), device)
     batches = batches_of(training_pairs(chosen, job.root), chosen, device, chosen.settings.training.batch)
     store = job.store(key)

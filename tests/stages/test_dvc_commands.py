@@ -44,7 +44,7 @@ def project(tmp_path_factory):
         return done.stdout
 
     run("git init -q && echo .venv >> .git/info/exclude && git add -A && git commit -qm start")
-    run(".venv/bin/dvc repro")
+    run(".venv/bin/dvc repro report")
     run.folder = folder
     return run
 

@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 from report_tree import build_root, make_params
 
+from pipeline.config import Searches
 from pipeline.errors import DataError
-from pipeline.layout import study_folder
+from pipeline.layout import search_folder, study_folder
 from pipeline.reporting.report import build_report
 from pipeline.reporting.study_page import Comparison, PageFigure, PageTable, StudyPage, markdown, read_page, write_page
 
@@ -69,3 +70,15 @@ def test_the_report_shows_it(tmp_path):
     assert "It does." in page and "0.1235" in page and "B, Fig. 9" in page
     assert "Not run yet: later." in page
     assert "<script>alert" not in page
+
+
+def test_the_report_shows_searches_that_have_run(tmp_path):
+    root = build_root(tmp_path)
+    own = {"study": "classifier", "grids": [{"depth": [1]}], "metrics": {"a": "max", "b": "min"}, "within": 1.0}
+    searches = Searches.model_validate({"studies": {"toy": own, "later": own}})
+    params = make_params().model_copy(update={"searches": searches})
+    assert 'id="searches"' not in build_report(root, params).read_text(encoding="utf-8")
+    write(search_folder(root, "toy"))
+    page = build_report(root, params).read_text(encoding="utf-8")
+    assert 'id="searches"' in page and 'id="search-toy"' in page and 'href="#search-toy"' in page
+    assert "search-later" not in page

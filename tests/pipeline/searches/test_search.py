@@ -73,6 +73,7 @@ def test_trials_are_runs_inside_of_the_searchs(ran):
     assert fd.data.metrics["accuracy"] == pytest.approx(float(row["accuracy"]))
     curve = [point.step for point in client.get_metric_history(fd.info.run_id, "train/loss")]
     assert curve == [1, 2, 3, 4]
+    assert parent.data.params["study"] == "classifier" and parent.data.params["base.depth"] == "1"
     assert parent.data.metrics["trials"] == 4 and parent.data.metrics["diverged"] == 1
 
 
@@ -116,6 +117,27 @@ def test_an_added_value_runs_alone(ran, tmp_path, monkeypatch):
     assert [row["accuracy"] for row in rows] == [*(row["accuracy"] for row in table(ran[0])), "50.0"]
     _, runs = all_runs(folder)
     assert len(runs) == 6  # in the run of the search that was there
+
+
+def test_a_trial_that_ended_as_the_search_was_killed_is_told_to_mlflow(ran, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(ran[0], folder)
+    (lost,) = [
+        path.parent for path in (folder / ".runs").rglob("told.json") if '"regularizer": "fd"' in _events(path.parent)
+    ]
+    (lost / "told.json").unlink()
+    client, runs = all_runs(folder)
+    (run,) = [run for run in runs if run.info.run_name.startswith("regularizer fd")]
+    client.delete_run(run.info.run_id)
+    run_in(folder)
+    _, runs = all_runs(folder)
+    (again,) = [run for run in runs if run.info.run_name.startswith("regularizer fd")]
+    assert again.data.tags["steadyflow.status"] == "finished"
+    assert again.data.metrics["accuracy"] == run.data.metrics["accuracy"]
+
+
+def _events(folder):
+    return (folder / "tracking.jsonl").read_text(encoding="utf-8")
 
 
 def test_the_report_is_told_of_results_in_their_place(ran, tmp_path):

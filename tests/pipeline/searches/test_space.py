@@ -97,6 +97,7 @@ def test_a_mistake_is_one_line(search, said):
     ("search", "said"),
     [
         ({"grids": [{"settings.training.noise": [0.1]}]}, "there is no place 'settings.training.noise'"),
+        ({"grids": [{"runtime.threads": [2]}]}, "'runtime.threads' is no place of a flow"),
         ({"grids": [{"settings.training.noise_std": [-1.0]}]}, "settings.training.noise_std"),
         ({"grids": [{"settings.training.steps.x": [1]}]}, "a place leads through a value that holds no others"),
         ({"grids": [{"design.options.lipschitz": [0.5]}]}, "lipschitz must be finite and greater than 1"),
