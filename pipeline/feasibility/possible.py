@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
+import psutil
 import torch
 
+from models.flow.layers.coupling import Coupling
+from models.restoration.flow import RestorationFlow
 from pipeline.config import PARAMS_FILE, Params
 from pipeline.errors import CheckpointError, ConfigError, printable
 from pipeline.experiment import Experiment
@@ -15,14 +18,15 @@ from pipeline.training.model_configs import flow_config
 
 
 def check_networks(params: Params) -> None:
-    """Raise ConfigError for a task of the chosen profile whose network or training crop is impossible.
+    """Raise ConfigError for a task of the chosen profile whose network, training crop or batch is impossible.
 
     One variant of each task is built: what transform and caps may be was checked when the file was read.
     """
     variant = next(iter(params.variants))
     for task in params.tasks:
         where = f"{PARAMS_FILE}: profiles.{params.profile}, sizes of task {task}"
-        config = flow_config(Experiment.of(params, task, params.seeds[0], variant))
+        experiment = Experiment.of(params, task, params.seeds[0], variant)
+        config = flow_config(experiment)
         try:
             parse_config(dataclasses.asdict(config))
             with torch.device("meta"):
@@ -32,3 +36,35 @@ def check_networks(params: Params) -> None:
         crop, multiple = params.settings(task).data.crop, network.scale * network.multiple
         if crop % multiple:
             raise ConfigError(f"{where}: data.crop is {crop}, which must be a multiple of {multiple}")
+        need, have = least_bytes(network, experiment), _machine_bytes()
+        if need > have:
+            raise ConfigError(
+                f"{where}: training.batch {experiment.settings.training.batch} at data.crop {crop} needs "
+                f"{need / 2**30:,.0f} GiB at the least, but this machine has {have / 2**30:,.0f}; "
+                "choose a smaller batch or crop, or more workers"
+            )
+
+
+def least_bytes(network: RestorationFlow, experiment: Experiment) -> int:
+    """Return a lower bound of the memory that a worker needs to train ``network``, in bytes; in truth it is more.
+
+    Weights, gradients and Adam's two moments, float32; the target of its share of the batch; and, where gradients are
+    computed plainly, for every coupling the half of its input that its net sees, which autograd keeps.
+    """
+    settings, runtime = experiment.settings, experiment.runtime
+    workers = torch.cuda.device_count() if runtime.workers == "auto" else runtime.workers
+    share = -(-settings.training.batch // max(1, workers))
+    kept = 3 * settings.data.crop**2
+    if settings.training.memory == "plain":
+        kept += sum(
+            module.passed * (settings.data.crop >> module.place.level) ** 2
+            for module in network.modules()
+            if isinstance(module, Coupling) and module.place
+        )
+    trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    return 4 * (4 * trained + share * kept)
+
+
+def _machine_bytes() -> int:
+    gpus = (torch.cuda.get_device_properties(number).total_memory for number in range(torch.cuda.device_count()))
+    return max(int(psutil.virtual_memory().total), *gpus, 0)

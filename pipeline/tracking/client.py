@@ -41,7 +41,7 @@ def import_mlflow() -> Any:
     import mlflow.entities
 
     for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is said by us, in a line, without a traceback
     return mlflow
 
 

@@ -14,7 +14,7 @@ from pipeline.tracking.client import one_line
 from pipeline.tracking.identity import Identity
 from pipeline.tracking.journal import Journal
 from pipeline.tracking.remote import Remote, connect
-from pipeline.tracking.store import without_password
+from pipeline.tracking.store import check_database, sqlite_file, without_password
 
 _PAUSE_SECONDS = 5.0  # between two deliveries that nobody waits for
 _PATIENCE_SECONDS = 60.0  # a server that takes nothing for so long is not waited for
@@ -114,6 +114,8 @@ class Sender:
             return
         try:
             with self._journal.sending():
+                if self._remote is not None and (database := sqlite_file(self._uri)):
+                    check_database(database)
                 if self._remote is None:
                     self._remote = connect(self._uri, self._root, self._identity, self._journal)
                 self._remote.deliver(self._journal)

@@ -46,10 +46,13 @@ def artifact_location(database: Path) -> str:
 def check_database(database: Path) -> bool:
     """Return whether there is a data base.
 
-    Raises TrackingError for what SQLite cannot open; MLflow would try for a minute and a half.
+    Raises TrackingError for what SQLite cannot open, and for what another process keeps from being written; MLflow
+    would try for a minute and a half, and for 20 s.
     """
     try:
         with contextlib.closing(sqlite3.connect(database, timeout=_BUSY_SECONDS)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.rollback()
             return connection.execute("SELECT count(*) FROM sqlite_master").fetchone() > (0,)
     except sqlite3.Error as error:
         raise TrackingError(

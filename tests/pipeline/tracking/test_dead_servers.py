@@ -1,5 +1,6 @@
 """Servers that are down, hang or are no servers: nobody waits for them, and nothing is lost."""
 
+import os
 import socket
 import sqlite3
 import subprocess
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from tracking_store import DEAD, artifacts, only_run, open_affine, points
 
-from pipeline.tracking import delivery, journal
+from pipeline.tracking import delivery, journal, store
 from pipeline.tracking.journal import locked
 
 
@@ -160,7 +161,7 @@ def test_a_data_base_that_another_process_has_locked_costs_a_training_no_time(ro
 
 
 @pytest.mark.parametrize(
-    "make", [Path.mkdir, lambda path: path.symlink_to(path), lambda path: path.write_text("x" * 99)]
+    "make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path), lambda path: path.write_text("x" * 99)]
 )
 def test_what_is_no_data_base_is_told_at_once_and_stops_no_training(tmp_path, make, capsys):
     make(tmp_path / "mlflow.db")
@@ -192,3 +193,23 @@ def test_a_data_base_whose_making_was_killed_is_made_anew(tmp_path, capsys):
     _, found = only_run(tmp_path)
     assert found.info.status == "FINISHED" and "warning" not in capsys.readouterr().err
     assert [path.name for path in tmp_path.rglob("mlflow.db*.new")] == []
+
+
+def test_a_data_base_that_is_locked_in_between_costs_the_end_of_a_training_seconds(root, monkeypatch, capsys):
+    monkeypatch.setattr(store, "_BUSY_SECONDS", 1.0)
+    with open_affine(root) as run:
+        run.metrics({"train/nll": 2.0}, step=1)
+        run.flush()
+        holder = sqlite3.connect(root / "mlflow.db", isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")  # reading is allowed, writing is not
+        run.metrics({"train/nll": 1.0}, step=2)
+        began = time.monotonic()
+    assert time.monotonic() - began < 8  # MLflow itself tries for 20 s
+    holder.rollback()
+    said = capsys.readouterr().err
+    assert said.count("warning") == 1 and "Traceback" not in said and "database is locked" in said
+    monkeypatch.setattr(run._sender._server, "retry_at", 0.0)
+    with open_affine(root):
+        pass
+    client, found = only_run(root)
+    assert points(client, found, "train/nll") == [(1, 2.0), (2, 1.0)]
