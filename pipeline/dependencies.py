@@ -100,7 +100,7 @@ _STUDY = (
 # What flows of points are made of: paper B's, and paper A's toy.
 _POINTS = (
     "models/flow/transforms",
-    *(f"models/flow/{name}.py" for name in ("bijection", "caps", "features", "observing", "place")),
+    *(f"models/flow/{name}.py" for name in ("bijection", "caps", "features", "observing", "place", "ranges")),
     *(f"models/flow/layers/{name}.py" for name in ("actnorm", "conditional_net", "coupling", "permutation")),
 )
 _TOY = (

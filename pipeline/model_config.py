@@ -26,6 +26,7 @@ class ModelConfig:
     network: dict[str, Any]
     transform: dict[str, Any]  # {"name": a key of TRANSFORMS, "options": {...}}
     caps: dict[str, float] = dataclasses.field(default_factory=dict)  # fields of models.flow.caps.Caps
+    shield: dict[str, Any] | None = None  # how it was calibrated (docs/shield.md); None: there is none
     temperature: float = 0.9  # to draw at when nobody says otherwise; 0.9 is SRFlow's
     run_key: str = ""
     step: int = 0
@@ -76,6 +77,15 @@ class _Transform(_Strict):
     options: dict[_Text, _Number]
 
 
+class _Shield(_Strict):
+    margin: Annotated[float, pydantic.Field(ge=0.0, le=10.0)]
+    quantile: Annotated[float, pydantic.Field(ge=0.0, lt=0.5)]
+    agreement: Annotated[float, pydantic.Field(allow_inf_nan=False)] | None  # dB
+    bound: Annotated[float, pydantic.Field(ge=0.0, allow_inf_nan=False)] | None
+    crops: Annotated[int, pydantic.Field(ge=1)]
+    crops_sha256: Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
+
+
 class _File(_Strict):
     kind: _Text
     task: _Text
@@ -93,11 +103,13 @@ class _File(_Strict):
 class _FlowFile(_File):
     network: _Network
     transform: _Transform
+    shield: _Shield | None = None
 
 
 class _EncoderFile(_File):
     network: _Encoder
     transform: dict[str, Any] = pydantic.Field(max_length=0)
+    shield: None = None
 
 
 def parse_config(content: Any) -> ModelConfig:

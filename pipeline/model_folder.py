@@ -19,6 +19,7 @@ from models.flow.layers.invertible_conv import PERMUTATIONS
 from models.flow.memory_saving import save_memory
 from models.flow.transforms import TRANSFORMS
 from models.restoration.flow import RestorationFlow
+from models.restoration.shielding import add_shield
 from pipeline.errors import CheckpointError, brief, nearest, printable
 from pipeline.files import NotReadable, check_file, read_json, sha256_of, write_bytes, write_json
 from pipeline.kinds import KINDS, Kind
@@ -71,6 +72,8 @@ def build(config: ModelConfig, memory: str = "plain") -> Any:
             raise CheckpointError(f"{what} {brief(chosen)} does not exist; {nearest(chosen, table)}")
     transform = TRANSFORMS[config.transform["name"]](**config.transform["options"])
     network = KINDS[name].network(config.network, config.scale, transform=transform, caps=Caps(**config.caps))
+    if config.shield is not None:
+        add_shield(network, config.shield["margin"])
     save_memory(network, memory)
     return network
 
@@ -189,6 +192,7 @@ def _line(error: Exception) -> str:
 def _identity(config: ModelConfig) -> dict[str, str]:
     """Return what weights of equal shapes can still differ in; it travels inside of the weights' file."""
     described = {"kind": config.kind, "transform": config.transform, "caps": config.caps}
+    described |= {"shield": config.shield} if config.shield is not None else {}
     return {"steadyflow": json.dumps(described, sort_keys=True)}
 
 

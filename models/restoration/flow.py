@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from torch import nn
+from torch import Tensor, nn
 
 from models.flow.bijection import Bijection
+from models.flow.features import Features, whole
 
 
 class RestorationFlow(Bijection):
@@ -17,6 +18,18 @@ class RestorationFlow(Bijection):
 
     scale: int
     encoder: nn.Module
+
+    def __init__(self) -> None:
+        super().__init__()
+        # of what the encoder says, by level ("1" to "L"; in low light also "mean"); None: as it says
+        self.feature_ranges: nn.ModuleDict | None = None
+
+    def within_range(self, what: int | str, features: Features | Tensor) -> Features | Tensor:
+        """Return the encoder's ``features`` clamped to the range of level ``what``, as one map, if there is one."""
+        if self.feature_ranges is None:
+            return features
+        clamped: Tensor = self.feature_ranges[str(what)](whole(features))
+        return clamped
 
     @property
     @abstractmethod

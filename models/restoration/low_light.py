@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from models.flow.bijection import check_condition
 from models.flow.caps import Caps
+from models.flow.features import whole
 from models.flow.multiscale import multiscale_flow
 from models.flow.transforms import Transform
 from models.restoration.encoders.low_light import LEVELS, LowLightEncoder
@@ -73,11 +74,14 @@ class LowLightFlow(RestorationFlow):
         says where it takes the place of g (None: everywhere that a ratio is given).
         """
         levels, mean = self.encoder(features)
+        mean = whole(self.within_range("mean", mean))
         if ratio is not None:
             # by `where` also if it is taken everywhere: g stays part of the graph, which DDP requires
             chosen = ratio.new_ones((), dtype=torch.bool) if use_ratio is None else use_ratio
             mean = torch.where(chosen, ratio, mean)
-        shared = self.flow.share({level: {"encoder": encoded} for level, encoded in levels.items()})
+        shared = self.flow.share(
+            {level: {"encoder": self.within_range(level, encoded)} for level, encoded in levels.items()}
+        )
         return LowLightCondition(F.pixel_unshuffle(mean, self.multiple), shared)
 
     def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:

@@ -99,7 +99,7 @@ class SuperResolutionFlow(RestorationFlow):
         lr = features
         seen = lr if lr_noise is None else lr + lr_noise
         per_level = {
-            level: {"encoder": encoded, "noise": _noise_at(encoded, noise)}
+            level: {"encoder": self.within_range(level, encoded), "noise": _noise_at(encoded, noise)}
             for level, encoded in self.encoder(seen, self.levels).items()
         }
         base = F.interpolate(lr, scale_factor=self.scale, mode="bicubic", align_corners=False)

@@ -52,3 +52,19 @@ def port(text: str) -> int:
     if not 1 <= value <= 65535:
         raise argparse.ArgumentTypeError(f"{text} is not a port (1 to 65535)")
     return value
+
+
+def quantile(text: str) -> float:
+    """Return a share of values, 0 or more and less than a half."""
+    value = float(text)
+    if not 0.0 <= value < 0.5:
+        raise argparse.ArgumentTypeError(f"{text} is not a share >= 0 and < 0.5")
+    return value
+
+
+def decibels(text: str) -> float:
+    """Return a finite number of decibels above zero."""
+    value = float(text)
+    if not 0.0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number > 0")
+    return value

@@ -1,16 +1,16 @@
-"""A model folder put to use: ``sample``, ``evaluate``, ``stability``, and ``import``, which makes one."""
+"""A model folder put to use: ``sample``, ``evaluate``, ``stability``; ``import`` and ``shield`` make one."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from pipeline.commands.arguments import OWN_TEMPERATURE, Add, names, positive, temperature
+from pipeline.commands.arguments import OWN_TEMPERATURE, Add, decibels, names, positive, quantile, temperature
 from pipeline.console import say
 
 
 def register(add: Add) -> None:
-    """Add ``sample``, ``evaluate``, ``stability`` and ``import``."""
+    """Add ``sample``, ``evaluate``, ``stability``, ``shield`` and ``import``."""
     sample = add("sample", _sample, "restore one picture with a trained model")
     sample.add_argument(
         "--model", type=Path, required=True, help="a model folder, e.g. artifacts/df2k_x4/seed10/affine/model"
@@ -47,6 +47,30 @@ def register(add: Add) -> None:
         type=Path,
         metavar="FOLDER",
         help="degraded pictures of your own, audited beside the stress inputs; the centre, 96 pixels, of larger ones",
+    )
+
+    shield = add(
+        "shield", _shield, "make a trained model safe on inputs that no photograph resembles, without training"
+    )
+    shield.add_argument("--model", type=Path, required=True, help="a model folder; an imported one, too")
+    shield.add_argument(
+        "--pictures", type=Path, required=True, help="photographs, undegraded: a folder, or one picture"
+    )
+    shield.add_argument(
+        "--input",
+        type=Path,
+        help="their degraded counterparts, of equal names; default: made small by bicubic, which low light cannot",
+    )
+    shield.add_argument("--out", type=Path, required=True, help="the model folder to write")
+    how_far = shield.add_mutually_exclusive_group()
+    how_far.add_argument(
+        "--quantile", type=quantile, help="share of the photographs' values that is clamped at each end, e.g. 0.01"
+    )
+    how_far.add_argument(
+        "--budget",
+        type=decibels,
+        metavar="DB",
+        help="take the largest quantile whose draws keep to so many dB of the unshielded ones (default: 55)",
     )
 
     published = add("import", _import, "turn a published checkpoint into a model folder")
@@ -115,6 +139,15 @@ def _stability(arguments: argparse.Namespace, options: list[str]) -> int:
 
     audit_model(arguments.model, arguments.out, arguments.temperature, arguments.analyses, arguments.inputs)
     say(f"findings in {arguments.out} (summary.json, tables, a draw of every stress input)")
+    return 0
+
+
+def _shield(arguments: argparse.Namespace, options: list[str]) -> int:
+    from pipeline.commands.shielding import shield_model
+
+    shield_model(
+        arguments.model, arguments.pictures, arguments.input, arguments.out, arguments.quantile, arguments.budget
+    )
     return 0
 
 

@@ -70,28 +70,30 @@ class ReferencePairs:
         return pair.name, tuple(sides)
 
 
-def reference_pairs(reference: Path, degraded: Path | None, kind: Kind, scale: int) -> ReferencePairs:
+def reference_pairs(
+    reference: Path, degraded: Path | None, kind: Kind, scale: int, option: str = "--reference"
+) -> ReferencePairs:
     """Return the pictures of ``reference``, a file or a folder, with those of ``degraded`` that belong to them.
 
     Without ``degraded`` the input is made by bicubic, which only super-resolution can. Partners have equal names;
     ``x4`` behind the name of an input (DIV2K) and ``low`` instead of ``normal`` or ``high`` (LOL-v2) are equal too,
     and two files are a pair whatever their names. Every picture is looked at before the first one is restored:
-    DataError tells all that is wrong with them.
+    DataError tells all that is wrong with them. ``option``: what the user gave ``reference`` by.
     """
     if degraded is None and scale == 1:
         raise DataError("a low-light picture cannot be made from its reference; give the dark pictures with --input")
-    targets = named_pictures(reference, "--reference")
+    targets = named_pictures(reference, option)
     inputs = named_pictures(degraded, "--input") if degraded else {}
     if degraded and reference.is_file() and degraded.is_file():
         inputs = dict(zip(targets, inputs.values(), strict=True))
     partners = {stem: _partner(stem, inputs, scale) for stem in targets} if degraded else dict.fromkeys(targets)
     if degraded:
-        _refuse_lonely(targets, inputs, partners, degraded)
+        _refuse_lonely(targets, inputs, partners, degraded, option)
     pairs = [_Pair(safe_id(stem), file, partners[stem]) for stem, file in targets.items()]
     found = ReferencePairs(pairs, kind, scale)
     faults = [fault for pair in pairs if (fault := _fault(found, pair))]
     if faults:
-        raise DataError(f"{len(faults)} of {len(pairs)} pictures cannot be evaluated: {abridged(faults)}")
+        raise DataError(f"{len(faults)} of {len(pairs)} pictures cannot be used: {abridged(faults)}")
     return found
 
 
@@ -124,14 +126,14 @@ def _partner(stem: str, inputs: dict[str, Path], scale: int) -> Path | None:
 
 
 def _refuse_lonely(
-    targets: dict[str, Path], inputs: dict[str, Path], partners: dict[str, Path | None], degraded: Path
+    targets: dict[str, Path], inputs: dict[str, Path], partners: dict[str, Path | None], degraded: Path, option: str
 ) -> None:
     alone = [file.name for stem, file in targets.items() if partners[stem] is None]
     if alone:
         raise DataError(f"--input {degraded} has no partner of {abridged(alone)}; partners have equal names")
     unused = [file.name for file in inputs.values() if file not in partners.values()]
     if unused:
-        raise DataError(f"--reference has no partner of {abridged(unused)} in {degraded}; partners have equal names")
+        raise DataError(f"{option} has no partner of {abridged(unused)} in {degraded}; partners have equal names")
 
 
 def _fault(pairs: ReferencePairs, pair: _Pair) -> str:

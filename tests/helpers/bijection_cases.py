@@ -12,7 +12,7 @@ from models.flow.layers.invertible_conv import PERMUTATIONS, BoundedConv1x1
 from models.flow.layers.split import Split
 from models.flow.layers.squeeze import Squeeze
 from models.flow.multiscale import multiscale_flow
-from models.flow.transforms import TRANSFORMS, Additive, Affine, RangedAffine
+from models.flow.transforms import TRANSFORMS, Additive, Affine, RangedAffine, Shield
 from models.lab.classifier import InvertibleClassifier
 from models.lab.glow import Glow, TopPrior
 from models.lab.lipschitz import LipschitzNet, SpectralConv2d, update_lipschitz
@@ -22,13 +22,25 @@ from models.lab.points import checkerboard_flow, depth_flow, regression_flow
 from models.lab.residual import ResidualBlock, residual_flow, residual_flow_of_points
 from models.lab.toy import NETS, ToyFlow
 from models.restoration.low_light import LowLightFlow
+from models.restoration.shielding import add_shield, ranges_of
 from models.restoration.super_resolution import SuperResolutionFlow
 
-TRANSFORM_CASES = {
+
+def shield(inner):
+    """Return a shield around ``inner`` for any number of channels, its box inside of what the tests try."""
+    around = Shield(inner, 1, margin=0.5)
+    pixels = torch.rand(1 + inner.parameters_per_channel, 64, generator=torch.Generator().manual_seed(0))
+    around.values.fit(1.6 * pixels[:1] - 0.7, 0.0)
+    around.raw.fit(2.7 * pixels[1:] - 1.5, 0.0)
+    return around
+
+
+PLAIN_TRANSFORMS = {
     f"{name}-{number}": transform
     for name, kind in TRANSFORMS.items()
     for number, transform in enumerate(kind.examples())
 }
+TRANSFORM_CASES = PLAIN_TRANSFORMS | {f"shield-{name}": shield(inner) for name, inner in PLAIN_TRANSFORMS.items()}
 BATCH, SIZE, FEATURES = 2, 4, 5
 
 
@@ -109,6 +121,20 @@ def capped_flow():
     return network, {level: level_features(8 // 2**level) for level in (1, 2, 3)}, image(3, 8)
 
 
+def whole_shield(make):
+    """Return what ``make`` returns, the whole flow shielded, with ranges that some values leave."""
+
+    def shielded():
+        network, features, x = make()
+        add_shield(network, margin=0.2)
+        for number, one in enumerate(ranges_of(network).values()):
+            pixels = torch.rand(one.entries, 200, generator=torch.Generator().manual_seed(number))
+            one.fit(pixels - 0.6, 0.0)
+        return network, features, x
+
+    return shielded
+
+
 def toy(transform, net):
     def make():
         y = torch.randn(BATCH, 2, 1, 1, dtype=torch.float64)
@@ -154,15 +180,17 @@ BIJECTIONS = {
     **{f"1x1-{name}": (lambda kind=kind: (kind(4), None, image())) for name, kind in PERMUTATIONS.items()},
     "1x1-bounded": lambda: (BoundedConv1x1(4, limit=2.0), None, image()),
     **{f"coupling-{name}": coupling(transform, "encoder") for name, transform in TRANSFORM_CASES.items()},
-    **{f"noise-coupling-{name}": coupling(transform, "noise") for name, transform in TRANSFORM_CASES.items()},
-    **{f"unconditional-coupling-{name}": unconditional_coupling(t) for name, t in TRANSFORM_CASES.items()},
+    **{f"noise-coupling-{name}": coupling(transform, "noise") for name, transform in PLAIN_TRANSFORMS.items()},
+    **{f"unconditional-coupling-{name}": unconditional_coupling(t) for name, t in PLAIN_TRANSFORMS.items()},
     **{f"injector-{name}": injector(transform) for name, transform in TRANSFORM_CASES.items()},
-    **{f"flow-{name}": flow(transform, "learned") for name, transform in TRANSFORM_CASES.items()},
+    **{f"flow-{name}": flow(transform, "learned") for name, transform in PLAIN_TRANSFORMS.items()},
     "flow-capped": capped_flow,
-    **{f"low-light-{name}": low_light(transform) for name, transform in TRANSFORM_CASES.items()},
+    **{f"low-light-{name}": low_light(transform) for name, transform in PLAIN_TRANSFORMS.items()},
     "flow-fixed": flow(TRANSFORM_CASES["affine-0"], "fixed_orthogonal"),
-    **{f"super-resolution-{name}": super_resolution(transform) for name, transform in TRANSFORM_CASES.items()},
-    **{f"toy-{net}-{name}": toy(transform, net) for name, transform in TRANSFORM_CASES.items() for net in NETS},
+    **{f"super-resolution-{name}": super_resolution(transform) for name, transform in PLAIN_TRANSFORMS.items()},
+    **{f"toy-{net}-{name}": toy(transform, net) for name, transform in PLAIN_TRANSFORMS.items() for net in NETS},
+    **{f"shielded-flow-{name}": whole_shield(super_resolution(PLAIN_TRANSFORMS[f"{name}-0"])) for name in TRANSFORMS},
+    "shielded-low-light": whole_shield(low_light(Affine())),
     "logit": lambda: (Logit(), None, torch.rand(BATCH, 2, SIZE, SIZE, dtype=torch.float64)),
     "top-prior": lambda: (TopPrior(3), None, image()),
     **{f"glow-{name}": glow(TRANSFORM_CASES[name]) for name in ("additive-0", "ranged_affine-0", "affine-0")},

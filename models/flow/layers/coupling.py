@@ -11,7 +11,7 @@ from torch import Tensor
 from models.flow.bijection import Bijection, check_condition, sum_pixels
 from models.flow.features import Features
 from models.flow.layers.conditional_net import ConditionalNet, CouplingNet
-from models.flow.transforms import Transform
+from models.flow.transforms import Shield, Transform
 
 
 class Coupling(Bijection):
@@ -25,7 +25,7 @@ class Coupling(Bijection):
     def __init__(
         self,
         channels: int,
-        transform: Transform,
+        transform: Transform | Shield,
         feature_channels: int,
         hidden: int,
         reads: str = "encoder",
@@ -70,7 +70,7 @@ class Injector(Bijection):
     Raises ValueError for a condition whose shape does not fit the input.
     """
 
-    def __init__(self, channels: int, transform: Transform, feature_channels: int, hidden: int) -> None:
+    def __init__(self, channels: int, transform: Transform | Shield, feature_channels: int, hidden: int) -> None:
         super().__init__()
         self.transformed = channels
         self.transform = transform

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from models.flow.bijection import Bijection, sum_pixels
 from models.flow.caps import Caps, soft_cap, soft_cap_above
 from models.flow.layers.conditional_net import ZeroConv2d
+from models.flow.ranges import JointRange
 
 
 class Split(Bijection):
@@ -24,7 +25,8 @@ class Split(Bijection):
     ``rest`` maps ``(B, C / 2, H, W)`` to ``(B, C', H / factor, W / factor)``. The latent is one tensor at
     that coarse size, ``(B, C' + C / 2 * factor^2, H / factor, W / factor)``: what left early is squeezed
     and stands behind what came through. ``caps`` bounds the prior's mean, and its log standard deviation from above:
-    it is a large one that carries what left early away, a small one carries it nowhere.
+    it is a large one that carries what left early away, a small one carries it nowhere. ``prior_range``, if there is
+    one, holds both within what photographs produce (interleaved channels).
     """
 
     def __init__(self, channels: int, rest: Bijection, factor: int, caps: Caps | None = None) -> None:
@@ -35,6 +37,7 @@ class Split(Bijection):
         self.factor = factor
         self.prior = ZeroConv2d(self.passed, 2 * self.consumed)
         self.rest = rest
+        self.prior_range: JointRange | None = None
 
     def share(self, features: Any) -> Any:
         """Return the condition of ``rest``."""
@@ -60,12 +63,18 @@ class Split(Bijection):
 
     def prior_bounds(self) -> tuple[float, float]:
         """Return bounds of |mean| and of the standard deviation, for all that came through; inf where there is none."""
-        log_scale = self.caps.prior_log_scale
-        return self.caps.prior_mean, math.exp(log_scale) if log_scale < 700.0 else math.inf
+        mean, log_scale = self.caps.prior_mean, self.caps.prior_log_scale
+        if self.prior_range is not None:
+            low, high = (end.unflatten(0, (-1, 2)) for end in self.prior_range.limits())
+            mean = min(mean, float(torch.maximum(low[:, 0].abs(), high[:, 0].abs()).max()))
+            log_scale = min(log_scale, float(high[:, 1].max()))
+        return mean, math.exp(log_scale) if log_scale < 700.0 else math.inf
 
     def _prior(self, passed: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log standard deviation, ``(B, C / 2, H, W)`` each (interleaved channels)."""
         with torch.autocast(passed.device.type, enabled=False):
             parameters = self.prior(passed)
+        if self.prior_range is not None:
+            parameters = self.prior_range(parameters)
         mean, logs = parameters.unflatten(1, (-1, 2)).unbind(2)
         return soft_cap(mean, self.caps.prior_mean), soft_cap_above(logs, self.caps.prior_log_scale)

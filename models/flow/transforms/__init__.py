@@ -5,6 +5,7 @@ from models.flow.transforms.affine import Affine
 from models.flow.transforms.certified_spline import CertifiedSpline
 from models.flow.transforms.ranged_affine import RangedAffine
 from models.flow.transforms.rational_quadratic_spline import RationalQuadraticSpline
+from models.flow.transforms.shield import Shield
 from models.flow.transforms.transform import Transform
 
 TRANSFORMS: dict[str, type[Transform]] = {
@@ -22,5 +23,6 @@ __all__ = [
     "CertifiedSpline",
     "RangedAffine",
     "RationalQuadraticSpline",
+    "Shield",
     "Transform",
 ]

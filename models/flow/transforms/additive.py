@@ -25,6 +25,10 @@ class Additive(Transform):
         """Return inf: t is free."""
         return math.inf
 
+    def displacement_within(self, values: tuple[Tensor, Tensor], low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the range of t."""
+        return low[:, 0], high[:, 0]
+
     def _forward(self, x: Tensor, *raw: Tensor) -> tuple[Tensor, Tensor]:
         (t,) = raw
         y = x + t

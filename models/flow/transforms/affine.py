@@ -44,6 +44,12 @@ class Affine(Transform):
         """Return inf: (s - 1) x + s t has no bound."""
         return math.inf
 
+    def displacement_within(self, values: tuple[Tensor, Tensor], low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the extremes of (x + t) s - x: linear in each of x, t and s alone, it has them at corners."""
+        scales = self._scale(low[:, 1]), self._scale(high[:, 1])
+        moved = torch.stack([(x + t) * s - x for x in values for t in (low[:, 0], high[:, 0]) for s in scales])
+        return moved.amin(0), moved.amax(0)
+
     def _scale(self, raw: Tensor) -> Tensor:
         return torch.sigmoid(raw + 2.0) + self.eps
 

@@ -92,6 +92,12 @@ class CertifiedSpline(Transform):
         """Return the supremum of |c(x) - x|, and so of |c^-1(y) - y|: the shift plus what the box allows."""
         return self.shift + 2.0 * self.bound * box_displacement(self.lipschitz)
 
+    def displacement_within(self, values: tuple[Tensor, Tensor], low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the range of the shift, widened by what the box allows."""
+        most = 2.0 * self.bound * box_displacement(self.lipschitz)
+        least, largest = (self.shift * (raw[:, 3] / self.shift).tanh() for raw in (low, high))
+        return least - most, largest + most
+
     def _knot(self, w: Tensor, h: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the knot's place and slope."""
         low, high = bin_slopes(self.lipschitz)

@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from typing import ClassVar, Self
 
@@ -59,6 +60,12 @@ class RangedAffine(Transform):
     def displacement_bound(self) -> float:
         """Return inf: t is free."""
         return math.inf
+
+    def displacement_within(self, values: tuple[Tensor, Tensor], low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the extremes of c(x) - x: linear in each of x, t and s alone, it has them at corners."""
+        ends = itertools.product(values, (low[:, 0], high[:, 0]), (low[:, 1], high[:, 1]))
+        moved = torch.stack([self._forward(x, t, raw)[0] - x for x, t, raw in ends])
+        return moved.amin(0), moved.amax(0)
 
     def _scale(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Return s and log s; the log stays finite where s underflows."""

@@ -60,6 +60,17 @@ class RationalQuadraticSpline(Transform):
         """Return inf: t is free."""
         return math.inf
 
+    def displacement_within(self, values: tuple[Tensor, Tensor], low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the range of t, widened by what the knot's range allows.
+
+        The left bin [-bound, knot_x] becomes [-bound, knot_y]: values there rise by bound + knot_y at most and fall by
+        bound + knot_x; in the right bin they rise by bound - knot_x at most and fall by bound - knot_y.
+        """
+        (least_x, least_y), (largest_x, largest_y) = (self._knot(*raw[:, :3].unbind(1))[:2] for raw in (low, high))
+        rise = self.bound + torch.maximum(largest_y, -least_x)
+        fall = self.bound + torch.maximum(largest_x, -least_y)
+        return low[:, 3] - fall, high[:, 3] + rise
+
     def _knot(self, w: Tensor, h: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the knot's place and slope."""
         span = 2.0 * self.bound * (1.0 - 2.0 * self.eps)

@@ -42,18 +42,27 @@ class Transform(ABC):
     def displacement_bound(self) -> float:
         """Return a bound of |c(x) - x| over every x and all finite raw parameters; inf if there is none."""
 
+    def displacement_within(self, values: tuple[Tensor, Tensor], low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Return bounds of c(x) - x from below and above per channel, ``(C,)``, for x and raw parameters within ranges.
+
+        ``values``: the least and the largest x per channel, ``(C,)`` each. ``low``, ``high``: of the raw parameters,
+        ``(C, P)``.
+        """
+        most = torch.full_like(values[0], self.displacement_bound())
+        return -most, most
+
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``(y, log_derivative)``: y = c(x; h) and log c'(x; h), both shaped as x, nats."""
         with torch.autocast(x.device.type, enabled=False):
-            return self._forward(_full_precision(x), *self._raw(h))
+            return self._forward(full_precision(x), *self._raw(h))
 
     def inverse(self, y: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``(x, log_derivative)``: x = c^-1(y; h) and log dx/dy, both shaped as y, nats."""
         with torch.autocast(y.device.type, enabled=False):
-            return self._inverse(_full_precision(y), *self._raw(h))
+            return self._inverse(full_precision(y), *self._raw(h))
 
     def _raw(self, h: Tensor) -> tuple[Tensor, ...]:
-        per_channel = _full_precision(h).unflatten(1, (-1, self.parameters_per_channel))
+        per_channel = full_precision(h).unflatten(1, (-1, self.parameters_per_channel))
         return per_channel.unbind(2)
 
     @abstractmethod
@@ -63,5 +72,6 @@ class Transform(ABC):
     def _inverse(self, y: Tensor, *raw: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
-def _full_precision(values: Tensor) -> Tensor:
+def full_precision(values: Tensor) -> Tensor:
+    """Return ``values`` in float32 at least."""
     return values if values.dtype == torch.float64 else values.float()

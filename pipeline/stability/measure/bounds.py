@@ -13,7 +13,8 @@ exactly, for every condition and every latent e; m counts the latent (s = 1) and
     |x_i| <= |b_i| + sum of |A_l,ij| r_l + k sum of |A_m,ij| s_m   for latents with entries in [-k, k],
 
 and no smaller bound follows from these sizes: d_l and e_m with the signs of row i attain it. Unlike a product of norms
-it knows which channels meet, and in which direction.
+it knows which channels meet, and in which direction. A shield knows an interval of d_l per channel, whose middle goes
+into b.
 
 **Its coefficients.** The affine layers work pixel by pixel, so what becomes of one pixel of the coarsest level is one
 block of the picture, the same for all. One pixel goes through the skeleton, in as many copies as the block has values;
@@ -48,6 +49,7 @@ from models.flow.layers.invertible_conv import BoundedConv1x1, FixedOrthogonalCo
 from models.flow.layers.permutation import Permutation
 from models.flow.layers.split import Split
 from models.flow.layers.squeeze import Squeeze
+from models.flow.transforms import Shield
 from models.restoration.flow import RestorationFlow
 from models.restoration.low_light import LowLightFlow
 from models.restoration.super_resolution import SuperResolutionFlow
@@ -215,12 +217,13 @@ def _(
 
 @inverse_skeleton.register
 def _(layer: Coupling | Injector, z: Tensor, skeleton: _Skeleton) -> Tensor:
-    # c^-1 moves a value no farther than c does
+    # c^-1 moves a value by the negative of what c moves another one by
     passed, transformed = z[:, : -layer.transformed], z[:, -layer.transformed :]
-    moved = skeleton.unknown(
-        torch.zeros_like(transformed), described(layer), _role(layer), layer.transform.displacement_bound()
-    )
-    return torch.cat([passed, transformed + moved], 1)
+    least, largest = (moved.to(z)[:, None, None] for moved in _displacements(layer))
+    radius = 0.5 * (largest - least)
+    most = float(radius.max())
+    unknown = skeleton.unknown(torch.zeros_like(transformed), described(layer), _role(layer), most)
+    return torch.cat([passed, transformed + unknown * (radius / most) - 0.5 * (least + largest)], 1)
 
 
 @inverse_skeleton.register
@@ -246,6 +249,14 @@ def _(layer: LowLightFlow, z: Tensor, skeleton: _Skeleton) -> Tensor:
     # the colour map is a sigmoid
     mean = skeleton.unknown(torch.full_like(z, 0.5), "colour map", MEAN, 0.5)
     return inverse_skeleton(layer.flow, z + mean, skeleton)
+
+
+def _displacements(layer: Coupling | Injector) -> tuple[Tensor, Tensor]:
+    """Return how far its transform moves values, per channel, from below and above."""
+    if isinstance(layer.transform, Shield):
+        return layer.transform.displacements()
+    most = torch.full((layer.transformed,), layer.transform.displacement_bound(), dtype=torch.float64)
+    return -most, most
 
 
 def _role(layer: Bijection) -> str:

@@ -5,19 +5,19 @@ import math
 
 import pytest
 import torch
-from bijection_cases import TRANSFORM_CASES
+from bijection_cases import PLAIN_TRANSFORMS
 
 from models.flow.transforms import CertifiedSpline
 
 EXTREMES = (-60.0, -20.0, 0.0, 20.0, 60.0)
-SPLINES = [transform for transform in TRANSFORM_CASES.values() if isinstance(transform, CertifiedSpline)]
+SPLINES = [transform for transform in PLAIN_TRANSFORMS.values() if isinstance(transform, CertifiedSpline)]
 
-UNBOUNDED = [transform for transform in TRANSFORM_CASES.values() if math.isinf(transform.displacement_bound())]
+UNBOUNDED = [transform for transform in PLAIN_TRANSFORMS.values() if math.isinf(transform.displacement_bound())]
 
 
-@pytest.fixture(params=list(TRANSFORM_CASES))
+@pytest.fixture(params=list(PLAIN_TRANSFORMS))
 def transform(request):
-    return TRANSFORM_CASES[request.param]
+    return PLAIN_TRANSFORMS[request.param]
 
 
 def swept(transform, last=(0.0,)):

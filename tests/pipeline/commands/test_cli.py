@@ -78,6 +78,7 @@ def test_help_lists_every_command():
         "evaluate",
         "stability",
         "study",
+        "shield",
         "import",
         "champion",
         "papers",

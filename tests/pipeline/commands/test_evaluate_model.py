@@ -144,7 +144,7 @@ def test_a_folder_that_may_not_be_read(photographs, monkeypatch):
         ("hr", "hr/a.png", "no partner of b.png"),
         ("hr/a.png", "hr", "--reference has no partner of b.png"),
         ("twice", None, "a.bmp, a.png share a name"),
-        ("damaged", None, "1 of 2 pictures cannot be evaluated: b.png: cannot be decoded"),
+        ("damaged", None, "1 of 2 pictures cannot be used: b.png: cannot be decoded"),
         ("hr/a.png", "damaged/b.png", "its input b.png: cannot be decoded"),
         ("dot", None, "2 x 2 is smaller than the scale 4"),
     ],

@@ -33,6 +33,7 @@ from models.flow.transforms import (
     CertifiedSpline,
     RangedAffine,
     RationalQuadraticSpline,
+    Shield,
     Transform,
 )
 from pipeline.stability.measure.lipschitz.regions import Derivatives, Interval, Region, largest, sigmoid, times
@@ -40,13 +41,13 @@ from pipeline.stability.measure.lipschitz.splines import spline
 
 
 @functools.singledispatch
-def forward_derivatives(transform: Transform, region: Region) -> Derivatives:
+def forward_derivatives(transform: Transform | Shield, region: Region) -> Derivatives:
     """Return bounds for y = c(x; h), |x| within the region's radius; inf where there is none."""
     return Derivatives(transform.derivative_bounds()[1], (math.inf,) * transform.parameters_per_channel)
 
 
 @functools.singledispatch
-def inverse_derivatives(transform: Transform, region: Region) -> Derivatives:
+def inverse_derivatives(transform: Transform | Shield, region: Region) -> Derivatives:
     """Return bounds for x = c^-1(y; h), |y| within the region's radius; inf where there is none."""
     least = transform.derivative_bounds()[0]
     return Derivatives(1.0 / least if least else math.inf, (math.inf,) * transform.parameters_per_channel)

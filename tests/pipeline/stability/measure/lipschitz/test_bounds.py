@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from bijection_cases import BIJECTIONS, TRANSFORM_CASES, with_random_parameters
+from bijection_cases import BIJECTIONS, PLAIN_TRANSFORMS, with_random_parameters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lipschitz_cases import linear
@@ -74,7 +74,7 @@ def holds(layer, x, condition, margin=1.0):
 
 @given(
     name=st.sampled_from(sorted(BLOCKS)),
-    transform=st.sampled_from(sorted(TRANSFORM_CASES)),
+    transform=st.sampled_from(sorted(PLAIN_TRANSFORMS)),
     size=st.sampled_from([2, 4]),
     spread=st.sampled_from([0.02, 0.3, 1.0]),
     reach=st.sampled_from([0.1, 1.0, 30.0]),
@@ -84,7 +84,7 @@ def holds(layer, x, condition, margin=1.0):
 @settings(max_examples=80)
 def test_no_block_does_more_than_its_bound(name, transform, size, spread, reach, margin, seed):
     torch.manual_seed(seed)
-    layer = BLOCKS[name](TRANSFORM_CASES[transform])
+    layer = BLOCKS[name](PLAIN_TRANSFORMS[transform])
     with_random_parameters(layer, spread)
     layer = float64_copy(layer)
     with torch.no_grad():
@@ -104,10 +104,10 @@ def trained(network, x, condition=None, steps=15):
     return float64_copy(network)
 
 
-@pytest.mark.parametrize("transform", TRANSFORM_CASES)
+@pytest.mark.parametrize("transform", PLAIN_TRANSFORMS)
 def test_bounds_hold_after_training(transform):
     y = torch.randn(16, 2, 1, 1)
-    flow = trained(ToyFlow(TRANSFORM_CASES[transform], 3, 8), 0.3 * torch.randn(16, 2, 1, 1) + 0.3 * y, y)
+    flow = trained(ToyFlow(PLAIN_TRANSFORMS[transform], 3, 8), 0.3 * torch.randn(16, 2, 1, 1) + 0.3 * y, y)
     with torch.no_grad():
         condition = flow.share(y[:1].double())
     holds(flow, torch.randn(1, 2, 1, 1, dtype=torch.float64), condition)
@@ -166,11 +166,11 @@ def ascend(layer, x, inverse, limit, steps=25):
 
 
 @pytest.mark.parametrize("inverse", [False, True], ids=["forward", "inverse"])
-@pytest.mark.parametrize("transform", TRANSFORM_CASES)
+@pytest.mark.parametrize("transform", PLAIN_TRANSFORMS)
 def test_chosen_inputs_do_not_pass_the_bounds(transform, inverse):
     """Every input on the way up; the bounds with a limit are those around a point with three times its radius."""
     way = "inverse" if inverse else "forward"
-    layer = Coupling(2, TRANSFORM_CASES[transform], 0, 3)
+    layer = Coupling(2, PLAIN_TRANSFORMS[transform], 0, 3)
     with_random_parameters(layer, 0.7)
     layer = float64_copy(layer)
     start = torch.full((1, 2, 1, 1), 0.3, dtype=torch.float64)

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from bijection_cases import TRANSFORM_CASES
+from bijection_cases import PLAIN_TRANSFORMS
 
 from models.flow.transforms import Additive, Affine, CertifiedSpline, RangedAffine, RationalQuadraticSpline
 from pipeline.stability.measure.lipschitz.regions import Region
@@ -51,10 +51,10 @@ def inverse(request):
     return request.param
 
 
-@pytest.mark.parametrize("name", TRANSFORM_CASES)
+@pytest.mark.parametrize("name", PLAIN_TRANSFORMS)
 @pytest.mark.parametrize(("interval", "radius"), REGIONS)
 def test_no_derivative_in_a_region_exceeds_its_bound(name, inverse, interval, radius):
-    transform = TRANSFORM_CASES[name]
+    transform = PLAIN_TRANSFORMS[name]
     region = Region(radius, (interval,) * transform.parameters_per_channel)
     bound = (inverse_derivatives if inverse else forward_derivatives)(transform, region)
     slope, parameters = reached(transform, inverse, interval, radius)
@@ -63,10 +63,10 @@ def test_no_derivative_in_a_region_exceeds_its_bound(name, inverse, interval, ra
         assert found <= limit * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("name", [n for n, t in TRANSFORM_CASES.items() if not isinstance(t, SPLINES)])
+@pytest.mark.parametrize("name", [n for n, t in PLAIN_TRANSFORMS.items() if not isinstance(t, SPLINES)])
 @pytest.mark.parametrize(("interval", "radius"), REGIONS)
 def test_affine_bounds_are_attained(name, inverse, interval, radius):
-    transform = TRANSFORM_CASES[name]
+    transform = PLAIN_TRANSFORMS[name]
     region = Region(radius, (interval,) * transform.parameters_per_channel)
     bound = (inverse_derivatives if inverse else forward_derivatives)(transform, region)
     slope, parameters = reached(transform, inverse, interval, radius, points=801)
@@ -74,7 +74,7 @@ def test_affine_bounds_are_attained(name, inverse, interval, radius):
     assert parameters == pytest.approx(bound.parameters, rel=1e-3)
 
 
-@pytest.mark.parametrize("spline", [t for t in TRANSFORM_CASES.values() if isinstance(t, SPLINES)], ids=str)
+@pytest.mark.parametrize("spline", [t for t in PLAIN_TRANSFORMS.values() if isinstance(t, SPLINES)], ids=str)
 @pytest.mark.parametrize("knot", [(-1.5, 1.0), (0.5, -0.5), (2.0, 1.0), (-2.0, -1.5)])
 def test_the_steepest_of_known_knots_is_attained(spline, knot):
     """With slope 1 at the knot as at the edges, 2 D^2 / (D + 1) is the slope in the middle of the steeper bin."""
@@ -107,7 +107,7 @@ def test_a_certified_spline_reaches_a_fair_share_everywhere(spline, inverse):
 
 def test_everywhere_contains_every_region(inverse):
     how = inverse_derivatives if inverse else forward_derivatives
-    for transform in TRANSFORM_CASES.values():
+    for transform in PLAIN_TRANSFORMS.values():
         count = transform.parameters_per_channel
         whole = how(transform, Region.everywhere(count))
         for interval, radius in REGIONS:

@@ -1,0 +1,63 @@
+"""The shield around a whole flow: every conditional map, Split's priors, the encoder's features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from models.flow.layers.coupling import Coupling, Injector
+from models.flow.layers.split import Split
+from models.flow.ranges import JointRange, Range
+from models.flow.transforms import Shield
+from models.restoration.encoders.low_light import LEVELS
+from models.restoration.flow import RestorationFlow
+from models.restoration.low_light import LowLightFlow
+
+# A clamp of values costs draws the less the coarser its level, and holds back as much; one of parameters or features
+# costs more than one of values, and the ellipsoid of models/flow/ranges.py does most of its work (docs/shield.md).
+_COARSER = 3.0
+_OF_PARAMETERS = 0.05
+_MOST = 0.4
+
+
+def add_shield(network: RestorationFlow, margin: float) -> None:
+    """Put ranges around all that depends on the input, in place; they are empty until each has been ``fit``.
+
+    ``margin``: of every clamp, see models/flow/ranges.py. ValueError if it has a shield.
+    """
+    if network.feature_ranges is not None:
+        raise ValueError("this flow has a shield already")
+    for module in list(network.modules()):
+        if isinstance(module, Coupling | Injector):
+            module.transform = Shield(module.transform, module.transformed, margin)  # type: ignore[arg-type]
+        if isinstance(module, Split):
+            module.prior_range = JointRange(2 * module.consumed, margin)
+    width: int = network.encoder.feature_channels  # type: ignore[assignment]
+    ranges = {str(level): JointRange(width, margin) for level in range(1, _levels(network) + 1)}
+    if isinstance(network, LowLightFlow):
+        ranges["mean"] = JointRange(3, margin)
+    network.feature_ranges = nn.ModuleDict(ranges)
+
+
+def ranges_of(network: nn.Module) -> dict[str, Range]:
+    """Return every range in ``network`` by its name."""
+    return {name: module for name, module in network.named_modules() if isinstance(module, Range)}
+
+
+def fit_shield(network: RestorationFlow, pixels: Mapping[str, Tensor], quantile: float) -> None:
+    """Fit every range to the pixels that it has seen, by its name, ``(D, n)``; see ``Range.record``.
+
+    ``quantile``: what share of the values is clamped at each end at the finest level, 0 or more and less than a half.
+    """
+    shares = {
+        f"{name}.transform.values": quantile * _COARSER ** (module.place.level - 1 if module.place else 0)
+        for name, module in network.named_modules()
+        if isinstance(module, Coupling | Injector)
+    }
+    for name, one in ranges_of(network).items():
+        one.fit(pixels[name], min(shares.get(name, quantile * _OF_PARAMETERS), _MOST))
+
+
+def _levels(network: RestorationFlow) -> int:
+    return LEVELS if isinstance(network, LowLightFlow) else network.levels  # type: ignore[return-value]

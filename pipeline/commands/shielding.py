@@ -1,0 +1,53 @@
+"""Put a shield around a model folder, calibrated on a user's photographs (docs/shield.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import RuntimeConfig
+from pipeline.console import say, warn
+from pipeline.devices import choose_device
+from pipeline.errors import SteadyflowError
+from pipeline.files import writable_folder
+from pipeline.model_folder import CONFIG, load_flow, save_model
+from pipeline.shielding.calibration import BUDGET, refuse_shielded, shield_flow
+from pipeline.shielding.crops import calibration_crops
+
+
+def shield_model(
+    model: Path,
+    pictures: Path,
+    degraded: Path | None,
+    out: Path,
+    quantile: float | None = None,
+    budget: float | None = None,
+    seed: int = 10,
+) -> dict[str, Any]:
+    """Write ``out``, a model folder like any other; print and return what its configuration says of the shield.
+
+    ``pictures``: undegraded, a file or a folder. ``degraded``: by equal names; None makes them by bicubic, which low
+    light cannot. ``quantile`` and ``budget``: see ``shield_flow``. Raises CheckpointError for a folder that holds no
+    flow, DataError for pictures that cannot be used, SteadyflowError for a flow that cannot be shielded.
+    """
+    if (out / CONFIG).exists():
+        raise SteadyflowError(f"--out {out} holds a model already; give a folder that is not there yet")
+    flow = load_flow(model, choose_device(RuntimeConfig()))
+    refuse_shielded(flow)
+    crops = calibration_crops(flow, pictures, degraded)
+    writable_folder(out)
+    wanted = BUDGET if budget is None else budget
+    shielded = shield_flow(flow, crops, seed, quantile, wanted)
+    save_model(out, shielded.network, shielded.config)
+    found: dict[str, Any] = shielded.config.shield or {}
+    told = "not a number" if found["agreement"] is None else f"{found['agreement']:.1f} dB"
+    say(f"quantile {found['quantile']:g}, calibrated on {found['crops']} crops; draws against unshielded: {told}")
+    if found["bound"] is not None:
+        say(f"for latents within 6 standard deviations no value of any output exceeds {found['bound']:.3g}")
+    if found["agreement"] is None or found["agreement"] < wanted:
+        warn(
+            f"draws of photographs differ by more than the budget of {wanted:g} dB allows; give more pictures like "
+            "those that the model is for, or a smaller --quantile"
+        )
+    say(f"shielded model: {out}")
+    return found

@@ -1,0 +1,154 @@
+"""Calibrating a shield: which values photographs produce inside of a trained flow, and how far to clamp to them.
+
+One pass over the crops, to their latents and back from drawn ones, remembers some pixels of everything that is clamped,
+equally many whatever the number of crops. A draw with bad values (paper A, section 3.2) is no photograph: it is
+forgotten. Every quantile is fitted to the same pixels, so that trying several costs draws and no further pass.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from models.restoration.shielding import add_shield, fit_shield, ranges_of
+from pipeline.console import progress
+from pipeline.errors import SteadyflowError
+from pipeline.inference.held_out import Crop
+from pipeline.inference.sampling import draw_images
+from pipeline.model_folder import LoadedFlow
+from pipeline.pictures.eight_bit import to_tensor, value_statistics
+from pipeline.seeds import generator, seed_of
+from pipeline.stability.measure.bounds import restoration_bound
+
+# from loose to tight: what a budget chooses from
+QUANTILES = (0.0, 0.0001, 0.0003, 0.001, 0.002, 0.003, 0.004, 0.006, 0.008, 0.011, 0.015, 0.02, 0.03, 0.04, 0.06)
+BUDGET = 55.0  # dB between draws with and without the shield
+_MARGIN = 0.05  # of a range, over which a clamp bends
+_KEPT = 8192  # values per channel that quantiles are told from
+_HOTTEST = 0.9  # draws are seen up to this temperature at least: SRFlow's
+_LATENT = 6.0  # standard deviations, of the certified bound
+_DRAWS = 2
+_MOST_DECIBELS = 100.0  # of equal draws
+_HELD_OUT = 4  # the first of so many parts of the crops tells the agreement; the others calibrate
+
+_Pair = tuple[Tensor, Tensor]  # the original (1, 3, H, W) and what the network sees of its degraded picture
+
+
+def shield_flow(
+    flow: LoadedFlow, crops: Sequence[Crop], seed: int, quantile: float | None = None, budget: float = BUDGET
+) -> LoadedFlow:
+    """Return a shielded copy of ``flow``, calibrated on ``crops``: names and sides ``(H, W, 3)`` uint8, target first.
+
+    ``quantile``: what share of the values of photographs is clamped at each end. None: the largest of ``QUANTILES``
+    at which draws of crops that took no part keep to ``budget`` dB of the unshielded ones, or the least if none does.
+    Raises SteadyflowError for a flow that has a shield, and where photographs make values that are not finite.
+    """
+    refuse_shielded(flow)
+    pairs = [
+        flow.kind.pair([to_tensor(side).to(flow.device) for side in sides], flow.network.scale) for _, sides in crops
+    ]
+    # crops of one picture stand together: the first ones are of other pictures than most of the rest
+    count = math.ceil(len(pairs) / _HELD_OUT)
+    judged, used = pairs[:count], pairs[count:] or pairs
+    shielded, pixels = _seen(flow, used, seed)
+    before = [_draws(flow, seen, seed, index) for index, (_, seen) in enumerate(judged)]
+
+    def agreement_at(share: float) -> float | None:
+        fit_shield(shielded.network, pixels, share)
+        return _decibels(before, [_draws(shielded, seen, seed, index) for index, (_, seen) in enumerate(judged)])
+
+    share = quantile if quantile is not None else _largest_within(budget, agreement_at)
+    agreement = agreement_at(share)
+    bound = restoration_bound(shielded.network)
+    described = {
+        "margin": _MARGIN,
+        "quantile": share,
+        "agreement": agreement,
+        "bound": bound.value(_LATENT) if bound else None,
+        "crops": len(used),
+        "crops_sha256": _hash(crops),
+    }
+    return dataclasses.replace(shielded, config=dataclasses.replace(shielded.config, shield=described))
+
+
+def refuse_shielded(flow: LoadedFlow) -> None:
+    """Raise SteadyflowError if ``flow`` has a shield."""
+    if flow.config.shield is not None:
+        raise SteadyflowError("this model has a shield already; give the model folder that it was made of")
+
+
+def _seen(flow: LoadedFlow, pairs: Sequence[_Pair], seed: int) -> tuple[LoadedFlow, dict[str, Tensor]]:
+    """Return a copy of ``flow`` with empty ranges, and the pixels ``(D, n)`` that ``pairs`` produce in each."""
+    network = copy.deepcopy(flow.network)
+    caps = dict(flow.config.caps)
+    if getattr(network, "residual", False):
+        network.overshoot = caps["overshoot"] = 0.0  # type: ignore[assignment]
+    add_shield(network, _MARGIN)
+    ranges = ranges_of(network)
+    met = [one for name, one in ranges.items() if not name.startswith("feature_ranges")]  # on the way from a latent
+    own = flow.config.temperature
+    for one in ranges.values():
+        one.record(math.ceil(_KEPT / len(pairs)))
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed_of("shield", seed))  # which values are remembered
+        for index, (original, seen) in enumerate(progress(pairs, "calibrate")):
+            condition = network.share(seen)
+            network(original, condition)
+            shape = network.latent_shape(*seen.shape[2:])
+            z = torch.randn((1, *shape), generator=generator("shield latent", seed, index)).to(seen.device)
+            for temperature in sorted({own, max(own, _HOTTEST)}):
+                if _is_bad(network.inverse(temperature * z, condition)[0]):
+                    for one in met:
+                        one.forget()
+    pixels = {name: one.stop() for name, one in ranges.items()}
+    broken = [name for name, found in pixels.items() if not found.isfinite().all()]
+    if broken:
+        raise SteadyflowError(
+            f"photographs already make values that are not finite in {len(broken)} of {len(pixels)} places (such as "
+            f"{broken[0]}): a shield keeps to what photographs produce, and here there is nothing to keep to"
+        )
+    return dataclasses.replace(flow, network=network, config=dataclasses.replace(flow.config, caps=caps)), pixels
+
+
+def _largest_within(budget: float, agreement_at: Callable[[float], float | None]) -> float:
+    """Return the largest of ``QUANTILES`` whose agreement is ``budget`` or more, or 0; it falls as they grow."""
+    low, high = 0, len(QUANTILES)
+    while high - low > 1:
+        middle = (low + high) // 2
+        agreement = agreement_at(QUANTILES[middle])
+        low, high = (middle, high) if agreement is not None and agreement >= budget else (low, middle)
+    return QUANTILES[low]
+
+
+def _is_bad(picture: Tensor) -> bool:
+    statistics = value_statistics(picture)
+    return bool(statistics["outside_values"] or statistics["nonfinite_values"])
+
+
+def _draws(flow: LoadedFlow, seen: Tensor, seed: int, index: int) -> Tensor:
+    """Return draws at the model's own temperature, ``(n, 3, H, W)`` in [0, 1]."""
+    draws = draw_images(flow.network, seen, _DRAWS, flow.config.temperature, seed, f"shield {index}")
+    return torch.stack(list(draws)).clamp(0.0, 1.0)
+
+
+def _decibels(before: Sequence[Tensor], after: Sequence[Tensor]) -> float | None:
+    """Return the PSNR between all draws; None if any is not a number."""
+    squares = torch.cat([(one - other).square().flatten() for one, other in zip(before, after, strict=True)])
+    error = float(squares.double().mean())
+    if math.isnan(error):
+        return None
+    return min(_MOST_DECIBELS, -10.0 * math.log10(error)) if error else _MOST_DECIBELS
+
+
+def _hash(crops: Sequence[Crop]) -> str:
+    digest = hashlib.sha256()
+    for _, sides in crops:
+        for side in sides:
+            digest.update(repr(side.shape).encode() + side.tobytes())
+    return digest.hexdigest()
