@@ -119,12 +119,13 @@ class NetworkConfig(Strict):
 
 
 class PretrainingConfig(Strict):
-    """L1 training of the encoder with its own upsampling head."""
+    """L1 training of the encoder: with its own upsampling head, or by the colour map."""
 
     steps: pydantic.NonNegativeInt
     batch: pydantic.PositiveInt
     learning_rate: _Positive
     ema_decay: _Decay  # 0: no averaging
+    restoration: _Amount = 0.0  # low light: weight of what throw-away heads restore from the features
 
 
 class RegularizerConfig(Strict):
@@ -132,6 +133,14 @@ class RegularizerConfig(Strict):
 
     name: str  # a key of pipeline.training.regularizers.REGULARIZERS
     options: dict[str, bool | int | float | str] = {}
+
+
+class StartConfig(Strict):
+    """What of a fresh flow is solved for, beside its ActNorm layers (pipeline/training/closed_form.py)."""
+
+    crops: pydantic.PositiveInt  # over all workers
+    ridge: _Positive | None = None  # weight of the penalty on the nets' last convolutions; None: they start at zero
+    whitening: bool = False  # of learned 1x1 convolutions; else they start orthogonal
 
 
 class TrainingConfig(Strict):
@@ -152,6 +161,7 @@ class TrainingConfig(Strict):
     validation_every: pydantic.PositiveInt
     memory: Literal["plain", "checkpoint", "reversible"] = "plain"  # how gradients are computed (docs/memory.md)
     regularizer: RegularizerConfig | None = None
+    start: StartConfig | None = None  # None: ActNorm alone is set, from the first batch
 
 
 class SamplingConfig(Strict):

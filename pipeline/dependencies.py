@@ -43,7 +43,7 @@ _TRAIN = (
     *_FEED,
     *_TRAINING,
     *_HELD_OUT,
-    *(f"pipeline/training/{name}.py" for name in ("regularized", "regularizers", "train")),
+    *(f"pipeline/training/{name}.py" for name in ("closed_form", "regularized", "regularizers", "train")),
 )
 _METRICS = (
     "pipeline/metrics",

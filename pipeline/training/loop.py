@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from pipeline.training.ranks import any_rank, is_first, mean_over_ranks, rank, w
 from pipeline.training.schedule import learning_rate_at
 
 Values = dict[str, float]  # of one step, by name
+Setting = Callable[[nn.Module], AbstractContextManager[None]]  # in its block, the batch that passes sets the network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +66,14 @@ class Hooks:
     validate: Callable[[nn.Module], Values] | None = None  # gets the averaged network; rank 0 alone
     report: Callable[[Values], None] = lambda row: None
     should_stop: Callable[[], bool] = lambda: False
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """The batch that a fresh network is set from, on every rank its share, and how."""
+
+    batch: Callable[[], Sequence[Tensor | None]]
+    setting: Setting = initializing
 
 
 @dataclasses.dataclass
@@ -108,9 +118,9 @@ class Trainer:
             load_stored_layers(self.objective, own["stored_layers"])
         return True
 
-    def start(self, batch: Sequence[Tensor | None]) -> None:
-        """Set the ActNorm layers from the first batch, then start the average."""
-        with initializing(self.objective):
+    def start(self, batch: Sequence[Tensor | None], setting: Setting = initializing) -> None:
+        """Set from ``batch`` what ``setting`` sets, then start the average."""
+        with setting(self.objective):
             self.objective(*batch)
         self._start_average()
 
@@ -189,16 +199,18 @@ def fit(
     store: CheckpointStore,
     device: torch.device,
     hooks: Hooks,
+    start: Start | None = None,
 ) -> Outcome:
     """Train ``objective`` (whose ``network`` is handed over) and return the outcome.
 
-    ``batches(start, stop)`` yields the batches of these steps. Goes on from the newest checkpoint of
-    ``store``. Raises Interrupted (after saving) when told to stop, DivergenceError past the limit.
+    ``batches(start, stop)`` yields the batches of these steps. Goes on from the newest checkpoint of ``store``; where
+    there is none, ``start`` sets the network (None: its ActNorm layers, from the first batch).
+    Raises Interrupted (after saving) when told to stop, DivergenceError past the limit.
     """
     trainer = Trainer(objective, plan, device)
     if not trainer.resume(store):
-        first = next(iter(batches(0, 1)))
-        trainer.start(first)
+        chosen = start or Start(lambda: next(iter(batches(0, 1))))
+        trainer.start(chosen.batch(), chosen.setting)
     model = DistributedDataParallel(trainer.objective) if world_size() > 1 else trainer.objective
     clock = saved = time.monotonic()
     steps = range(trainer.step, plan.steps)

@@ -17,11 +17,13 @@ from pipeline.kinds.contract import Drawing
 from pipeline.model_folder import build
 from pipeline.params import load_params
 from pipeline.training.checkpoints import CheckpointStore
+from pipeline.training.closed_form import starting
 from pipeline.training.loop import Hooks, Plan, fit
 from pipeline.training.model_configs import encoder_config
 from pipeline.training.train import flow_objective
 
 WORLD, STEPS, SEED, PATIENCE = 2, 3, 7, datetime.timedelta(seconds=60)
+CROPS, STARTED = 6, ("df2k_x4", "lol")
 _PENALTY = {"name": "finite_differences", "options": {"weight": 0.01, "every": 2}}  # in the second of three steps
 _MEMORY, _REGULARIZERS = ("reversible", "plain", "checkpoint"), (_PENALTY, None)  # flows have them in turn
 
@@ -56,7 +58,23 @@ def train_everything(rank, folder):
             error.add_note(f"in the training of {name_of(task, variant)}")
             raise
     (folder / f"{rank}.json").write_text(json.dumps(found), encoding="utf-8")
+    for task in STARTED:
+        torch.save(started(params, task, rank, WORLD), folder / f"{task}-{rank}.pt")
     dist.destroy_process_group()
+
+
+def started(params, task, rank, world):
+    """Return the weights of the task's flow as its start in closed form leaves them on rank ``rank`` of ``world``."""
+    experiment = Experiment.of(params, task, params.seeds[0], "certified_spline")
+    kind = KINDS[experiment.problem.kind]
+    torch.manual_seed(SEED)
+    objective = flow_objective(experiment)
+    drawing = Drawing(SEED, 0, range(rank, CROPS, world))
+    sides = made_up_sides(kind, drawing.samples, experiment.settings.data.crop)
+    batch = kind.batch(sides, experiment.problem.scale, experiment.settings.training, drawing)
+    with starting(objective, ridge=0.1, whitening=True):
+        objective(*batch)
+    return objective.network.state_dict()
 
 
 def _train(params, task, variant, rank, folder):

@@ -69,6 +69,7 @@ class CertifiedSpline(Transform):
     """
 
     parameters_per_channel: ClassVar[int] = 4
+    shift_place: ClassVar[int] = 3
     bound: float = 0.5
     lipschitz: float = 10.0
     shift: float = 1.0
@@ -91,6 +92,10 @@ class CertifiedSpline(Transform):
     def displacement_bound(self) -> float:
         """Return the supremum of |c(x) - x|, and so of |c^-1(y) - y|: the shift plus what the box allows."""
         return self.shift + 2.0 * self.bound * box_displacement(self.lipschitz)
+
+    def centring_shift(self, x: Tensor) -> Tensor:
+        """Return -x, held to what the shift can be: beyond it the tangent saturates and passes no gradient."""
+        return -x.clamp(-self.shift, self.shift)
 
     def _knot(self, w: Tensor, h: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the knot's place and slope."""

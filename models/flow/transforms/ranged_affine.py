@@ -60,6 +60,10 @@ class RangedAffine(Transform):
         """Return inf: t is free."""
         return math.inf
 
+    def centring_shift(self, x: Tensor) -> Tensor:
+        """Return -x where the shift comes first, else -x times the scale at rest."""
+        return -x if self.shift_first else -x * self._scale(x.new_zeros(()))[0]
+
     def _scale(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Return s and log s; the log stays finite where s underflows."""
         if self.least == 0:
