@@ -143,6 +143,15 @@ class StartConfig(Strict):
     whitening: bool = False  # of learned 1x1 convolutions; else they start orthogonal
 
 
+class RecoveryConfig(Strict):
+    """When a training goes back to its last good state, and how it goes on (docs/training.md)."""
+
+    nonfinite_steps: pydantic.PositiveInt  # in a row
+    validations: pydantic.PositiveInt  # in a row whose likelihood is far below the best
+    rate: _Share  # what the learning rate is multiplied by at each return
+    limit: pydantic.PositiveInt  # returns; after them the training goes on as it is
+
+
 class TrainingConfig(Strict):
     """Maximum-likelihood training of the flow."""
 
@@ -156,8 +165,10 @@ class TrainingConfig(Strict):
     ratio_probability: _Share = 0.0  # low light: LLFlow's train_gt_ratio
     warmup: pydantic.NonNegativeInt = 0  # steps over which the learning rate rises from 0
     clip_norm: _Positive | None  # None: no clipping
+    clip_spikes: _Positive | None = None  # a parameter's gradient is at most so many times as long as usual
     ema_decay: _Decay  # 0: no averaging
     nonfinite_limit: pydantic.NonNegativeInt  # skipped steps after which the run ends with an error
+    recovery: RecoveryConfig | None = None  # None: it never goes back
     validation_every: pydantic.PositiveInt
     memory: Literal["plain", "checkpoint", "reversible"] = "plain"  # how gradients are computed (docs/memory.md)
     regularizer: RegularizerConfig | None = None

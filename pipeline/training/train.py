@@ -42,7 +42,8 @@ _WITHOUT_CURVE = ("bits_per_dim", "minutes")  # of the summary; its other number
 
 def flow_plan(experiment: Experiment) -> Plan:
     """Return the schedule by which the flow is trained."""
-    schedule = experiment.settings.training.model_dump(exclude=_NOT_OF_THE_SCHEDULE)
+    training = experiment.settings.training
+    schedule = {name: getattr(training, name) for name in set(type(training).model_fields) - _NOT_OF_THE_SCHEDULE}
     return Plan(what=f"train {experiment.name}", **schedule).at_run_time(experiment.runtime)
 
 

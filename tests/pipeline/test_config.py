@@ -51,10 +51,12 @@ def test_every_profile_loads(tmp_path, profile):
 
 
 def test_what_is_ours_of_a_training_is_in_no_paper_profile():
-    """Solved starts and restoring pretraining are opted in where no paper's figures are to be met."""
+    """It is opted in where no paper's figures are to be met."""
     profiles = load_params(COMMITTED).profiles
     for task, settings in profiles["paper"].items():
-        assert (settings.training.start, settings.pretraining.restoration) == (None, 0.0)
+        training = settings.training
+        assert (training.start, training.clip_spikes, training.recovery) == (None, None, None)
+        assert settings.pretraining.restoration == 0.0
         assert profiles["demo"][task].training.start is not None
 
 

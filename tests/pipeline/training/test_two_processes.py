@@ -52,6 +52,14 @@ def test_flows_are_among_them_that_save_memory_and_that_are_regularized(ranks):
     assert any(memory == "reversible" and regularizer for memory, regularizer in WAYS.values())
 
 
+def test_ranks_go_back_together_though_one_alone_was_broken(folder):
+    first, second = (
+        json.loads((folder / f"recovered-{rank}.json").read_text(encoding="utf-8")) for rank in range(WORLD)
+    )
+    assert first == second
+    assert [(back["step"], back["to"]) for back in first["returns"]] == [(5, 2)]
+
+
 @pytest.mark.parametrize("task", STARTED)
 def test_ranks_start_alike_in_closed_form_from_the_pictures_of_all(folder, task):
     first, second = (torch.load(folder / f"{task}-{rank}.pt", weights_only=True) for rank in range(WORLD))
