@@ -1,13 +1,18 @@
-"""What of the certified spline does what: its bounded shift, its bounded slopes, both, at any length of training.
+"""What does what: the certified spline's bounded shift and slopes, what keeps a training alive, at any length.
 
     python benchmarks/ablation.py --project . --out ablation --tasks df2k_x4,lol --seeds 10,11,12 --steps 500,7000
+    python benchmarks/ablation.py --project . --out survival --tasks own_x4 --seeds 10,11,12 --steps 7000 \
+        --variants affine,bounded,rq_spline,certified_spline --rates 1,2 --survival on,off
     python benchmarks/ablation.py --project . --out ablation --tasks df2k_x4 --seeds 10 --steps 4   # does it run at all
 
 ``--project``: a folder with params.yaml, whose pictures are prepared (``steadyflow repro prepare``); it is only read. A
-seed's encoder is taken from there, or pretrained. Variants differ in two options: a slope bound of 1e6 and a shift of
-1e6 are as good as none. Trained as ``steadyflow repro`` trains, measured by its metrics and audits on the held-out
-pictures and on stress inputs, with an attack on the input. What is measured is kept in ``--out``/ablation.csv, so that
-a run that was stopped goes on after the last row. Minutes per row of 500 steps on one core.
+seed's encoder is taken from there, or pretrained. Of the ablation's own variants two options differ: a slope bound of
+1e6 and a shift of 1e6 are as good as none; other names are variants of params.yaml. ``--rates``: what the profile's
+learning rate is multiplied by. ``--survival off``: without clip_spikes and recovery, whatever the profile says. Trained
+as ``steadyflow repro`` trains, measured by its metrics and audits on held-out pictures and on stress inputs, with an
+attack on the input; a training that diverged has a row with nothing but its end. What is measured is kept in
+``--out``/ablation.csv, so that a run that was stopped goes on after the last row. Minutes per row of 500 steps on one
+core.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from pathlib import Path
 import torch
 
 from pipeline.console import run_main, say
+from pipeline.errors import DivergenceError
 from pipeline.experiment import Experiment
 from pipeline.files import read_csv, read_json, write_csv
 from pipeline.inference.held_out import held_out_crops
@@ -47,8 +53,10 @@ ANALYSES = {
     "certified_bound": {},
     "draw_attack": {"steps": 12, "pictures": 1, "side": 32},
 }
+KEY = ("task", "steps", "seed", "variant", "rate", "survival")
 COLUMNS = (
-    *("task", "steps", "seed", "variant", "bits_per_dim", "lpips", "bad_share_stress", "largest_stress"),
+    *(*KEY, "end", "returns", "bits_per_dim", "best_bits_per_dim", "lpips", "lr_psnr_worst"),
+    *("bad_share_stress", "largest_stress"),
     *("bad_share_photographs", "attacked_largest", "attacked_largest_3_sigma", "reconstruction_float32"),
     *("reconstruction_bfloat16", "certified_value", "certified_draw", "skipped_steps", "minutes"),
 )
@@ -62,32 +70,62 @@ def main():
     parser.add_argument("--seeds", default="10")
     parser.add_argument("--steps", default="500")
     parser.add_argument("--variants", default=",".join(VARIANTS), help="%(default)s")
+    parser.add_argument("--rates", default="1", help="%(default)s")
+    parser.add_argument("--survival", default="on", help="on, off, or both")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     root, table = _own_project(arguments.project, arguments.out), arguments.out / "ablation.csv"
     rows = read_csv(table) if table.exists() else []
-    done = {(row["task"], row["steps"], row["seed"], row["variant"]) for row in rows}
-    asked = (arguments.tasks, arguments.steps, arguments.seeds, arguments.variants)
+    done = {tuple(row[name] for name in KEY) for row in rows}
+    params = load_params(root / "params.yaml")
+    asked = (getattr(arguments, name) for name in ("tasks", "steps", "seeds", "variants", "rates", "survival"))
     for cell in itertools.product(*(names.split(",") for names in asked)):
         if cell not in done:
-            task, steps, seed, variant = cell
-            rows.append(measure(root, task, int(steps), int(seed), variant))
+            rows.append(dict.fromkeys(COLUMNS) | dict(zip(KEY, cell, strict=True)) | measure(root, params, *cell))
             write_csv(table, COLUMNS, rows)
-        _say(next(row for row in rows if tuple(str(row[name]) for name in COLUMNS[:4]) == cell))
+        _say(next(row for row in rows if tuple(row[name] for name in KEY) == cell))
 
 
-def measure(root: Path, task: str, steps: int, seed: int, variant: str) -> dict[str, object]:
-    """Train one variant and return its row."""
-    params = load_params(root / "params.yaml")
-    base = Experiment.of(params, task, params.seeds[0]).vary({"seed": seed})
-    if not (encoder_folder(root, task, seed) / "weights.safetensors").exists():
-        launch(Job(root, base), pretrain)
-    certified = Experiment.of(params, task, params.seeds[0], "certified_spline")
-    options = {f"design.options.{name}": value for name, value in VARIANTS[variant].items()}
-    chosen = certified.vary({"variant": variant, "seed": seed, "settings.training.steps": steps, **options})
-    folder = root.parent / task / f"steps{steps}" / f"seed{seed}" / variant
-    launch(Job(root, chosen, folder), train)
+def experiment_of(params, task: str, steps: str, seed: str, variant: str, rate: str, survival: str) -> Experiment:
+    """Return what is trained for one row."""
+    chosen = Experiment.of(params, task, params.seeds[0], "certified_spline" if variant in VARIANTS else variant)
+    changes = {f"design.options.{name}": value for name, value in VARIANTS.get(variant, {}).items()}
+    changes |= {"variant": variant, "seed": int(seed), "settings.training.steps": int(steps)}
+    changes["settings.training.learning_rate"] = float(rate) * chosen.settings.training.learning_rate
+    if survival == "off":
+        changes |= {"settings.training.clip_spikes": None, "settings.training.recovery": None}
+    return chosen.vary(changes)
+
+
+def measure(root: Path, params, task: str, steps: str, seed: str, variant: str, rate: str, survival: str) -> dict:
+    """Train one variant and return what its row says beside the key."""
+    chosen = experiment_of(params, task, steps, seed, variant, rate, survival)
+    if not (encoder_folder(root, task, chosen.seed) / "weights.safetensors").exists():
+        launch(Job(root, Experiment.of(params, task, params.seeds[0]).vary({"seed": chosen.seed})), pretrain)
+    folder = root.parent / task / f"steps{steps}" / f"seed{seed}" / f"rate{rate}" / survival / variant
+    try:
+        launch(Job(root, chosen, folder), train)
+    except DivergenceError as error:
+        return {"end": str(error).partition(";")[0]}
+    return {**_trained(folder), **_measured(folder, root, chosen)}
+
+
+def _trained(folder: Path) -> dict:
+    summary, held_out = (
+        read_json(folder / "training" / "summary.json"),
+        read_csv(folder / "training" / "validation.csv"),
+    )
+    return {
+        "end": "collapsed" if summary["collapsed"] else "well",
+        "bits_per_dim": summary["validation_bits_per_dim"],
+        "best_bits_per_dim": min(float(row["bits_per_dim"]) for row in held_out),
+        **{name: summary[name] for name in ("returns", "skipped_steps", "minutes")},
+    }
+
+
+def _measured(folder: Path, root: Path, chosen: Experiment) -> dict:
+    seed, task, variant = chosen.seed, chosen.task, chosen.variant
     flow, settings = load_flow(folder / "model"), chosen.settings
     crops = held_out_crops(root, chosen)
     restore_crops(flow, crops, folder / "samples", settings.sampling, seed)
@@ -95,17 +133,19 @@ def measure(root: Path, task: str, steps: int, seed: int, variant: str) -> dict[
     limits = settings.stability.model_copy(update={"analyses": ANALYSES})
     audited = held_out_crops(root, chosen, limit=limits.pictures)
     found = audit(flow, audited, folder / "stability", limits, seed)["analyses"]
-    trained = read_json(folder / "training" / "summary.json")
     bad, attacked, certain = found["bad_pixels"], found["draw_attack"], found["certified_bound"]
-    values = (
-        *(task, steps, seed, variant, trained["validation_bits_per_dim"]),
-        evaluation.metrics.get("lpips", evaluation.metrics.get("lpips_draws_mean")),
-        *(bad["bad_share_stress"], bad["largest_stress"], bad["bad_share_in_distribution"]),
-        *(attacked["largest_free_drawn"], attacked["largest_free_3_sigma"]),
-        *(found["reconstruction"]["image_max_abs"], _round_trip_in_bfloat16(flow, audited)),
-        *(certain["value"], certain["draw"], trained["skipped_steps"], trained["minutes"]),
-    )
-    return dict(zip(COLUMNS, values, strict=True))
+    return {
+        "lpips": evaluation.metrics.get("lpips", evaluation.metrics.get("lpips_draws_mean")),
+        "lr_psnr_worst": evaluation.metrics.get("lr_psnr_worst"),
+        **{name: bad[name] for name in ("bad_share_stress", "largest_stress")},
+        "bad_share_photographs": bad["bad_share_in_distribution"],
+        "attacked_largest": attacked["largest_free_drawn"],
+        "attacked_largest_3_sigma": attacked["largest_free_3_sigma"],
+        "reconstruction_float32": found["reconstruction"]["image_max_abs"],
+        "reconstruction_bfloat16": _round_trip_in_bfloat16(flow, audited),
+        "certified_value": certain["value"],
+        "certified_draw": certain["draw"],
+    }
 
 
 @torch.no_grad()
@@ -134,8 +174,9 @@ def _own_project(project: Path, out: Path) -> Path:
 
 
 def _say(row: dict[str, object]) -> None:
-    shown = (f"{name} {float(row[name]):.4g}" for name in COLUMNS[4:] if row[name] not in (None, ""))
-    say(f"{row['task']} {row['variant']}, {row['steps']} steps, seed {row['seed']}: {', '.join(shown)}")
+    shown = (f"{name} {float(row[name]):.4g}" for name in COLUMNS[len(KEY) + 1 :] if row[name] not in (None, ""))
+    setting = f"{row['steps']} steps, seed {row['seed']}, rate times {row['rate']}, survival {row['survival']}"
+    say(f"{row['task']} {row['variant']}, {setting}: {row['end']}; {', '.join(shown)}")
 
 
 if __name__ == "__main__":

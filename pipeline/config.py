@@ -119,12 +119,13 @@ class NetworkConfig(Strict):
 
 
 class PretrainingConfig(Strict):
-    """L1 training of the encoder with its own upsampling head."""
+    """L1 training of the encoder: with its own upsampling head, or by the colour map."""
 
     steps: pydantic.NonNegativeInt
     batch: pydantic.PositiveInt
     learning_rate: _Positive
     ema_decay: _Decay  # 0: no averaging
+    restoration: _Amount = 0.0  # low light: weight of what throw-away heads restore from the features
 
 
 class RegularizerConfig(Strict):
@@ -132,6 +133,23 @@ class RegularizerConfig(Strict):
 
     name: str  # a key of pipeline.training.regularizers.REGULARIZERS
     options: dict[str, bool | int | float | str] = {}
+
+
+class StartConfig(Strict):
+    """What of a fresh flow is solved for, beside its ActNorm layers (pipeline/training/closed_form.py)."""
+
+    crops: pydantic.PositiveInt  # over all workers
+    ridge: _Positive | None = None  # weight of the penalty on the nets' last convolutions; None: they start at zero
+    whitening: bool = False  # of learned 1x1 convolutions; else they start orthogonal
+
+
+class RecoveryConfig(Strict):
+    """When a training goes back to its last good state, and how it goes on (docs/training.md)."""
+
+    nonfinite_steps: pydantic.PositiveInt  # in a row
+    validations: pydantic.PositiveInt  # in a row whose likelihood is far below the best
+    rate: _Share  # what the learning rate is multiplied by at each return
+    limit: pydantic.PositiveInt  # returns; after them the training goes on as it is
 
 
 class TrainingConfig(Strict):
@@ -147,11 +165,14 @@ class TrainingConfig(Strict):
     ratio_probability: _Share = 0.0  # low light: LLFlow's train_gt_ratio
     warmup: pydantic.NonNegativeInt = 0  # steps over which the learning rate rises from 0
     clip_norm: _Positive | None  # None: no clipping
+    clip_spikes: _Positive | None = None  # a parameter's gradient is at most so many times as long as usual
     ema_decay: _Decay  # 0: no averaging
     nonfinite_limit: pydantic.NonNegativeInt  # skipped steps after which the run ends with an error
+    recovery: RecoveryConfig | None = None  # None: it never goes back
     validation_every: pydantic.PositiveInt
     memory: Literal["plain", "checkpoint", "reversible"] = "plain"  # how gradients are computed (docs/memory.md)
     regularizer: RegularizerConfig | None = None
+    start: StartConfig | None = None  # None: ActNorm alone is set, from the first batch
 
 
 class SamplingConfig(Strict):

@@ -35,7 +35,7 @@ _FLOW = (
 _FEED = ("pipeline/feed", "pipeline/pictures/__init__.py")
 _TRAINING = tuple(
     f"pipeline/training/{name}.py"
-    for name in ("batches", "jobs", "loop", "model_configs", "optimizers", "outputs", "ranks", "schedule")
+    for name in ("batches", "jobs", "loop", "model_configs", "optimizers", "outputs", "ranks", "recovery", "schedule")
 )
 _HELD_OUT = ("pipeline/inference/held_out.py", "pipeline/pictures/eight_bit.py")
 _TRAIN = (
@@ -43,7 +43,7 @@ _TRAIN = (
     *_FEED,
     *_TRAINING,
     *_HELD_OUT,
-    *(f"pipeline/training/{name}.py" for name in ("regularized", "regularizers", "train")),
+    *(f"pipeline/training/{name}.py" for name in ("closed_form", "regularized", "regularizers", "train")),
 )
 _METRICS = (
     "pipeline/metrics",
@@ -89,7 +89,7 @@ _PREPARING = (
 # What every study is made with: trials, the training loop, the page.
 _STUDY = (
     *(f"pipeline/studies/{name}.py" for name in ("contract", "lab", "running", "trial")),
-    *(f"pipeline/training/{name}.py" for name in ("loop", "optimizers", "ranks", "schedule")),
+    *(f"pipeline/training/{name}.py" for name in ("loop", "optimizers", "ranks", "recovery", "schedule")),
     *(f"pipeline/reporting/{name}.py" for name in ("study_page", "style")),
     "models/flow/memory_saving.py",
     "models/flow/recomputation.py",
@@ -222,7 +222,10 @@ STAGES: dict[str, Dependencies] = {
             "pipeline/studies/classifier",
             "pipeline/studies/searches",
             *_CLASSIFIER,
-            *(f"pipeline/training/{name}.py" for name in ("jobs", "loop", "optimizers", "ranks", "schedule")),
+            *(
+                f"pipeline/training/{name}.py"
+                for name in ("jobs", "loop", "optimizers", "ranks", "recovery", "schedule")
+            ),
             "pipeline/objective.py",
             "pipeline/options.py",
             "pipeline/seeds.py",

@@ -52,8 +52,10 @@ class Kind(ABC):
         """Return the flow's nll, which takes what ``batch`` or ``pair`` returns; the batch's mean, a scalar."""
 
     @abstractmethod
-    def pretraining(self, encoder: nn.Module) -> Objective:
+    def pretraining(self, encoder: nn.Module, restoration: float = 0.0) -> Objective:
         """Return what the encoder is pretrained by, which takes what ``batch`` returns.
+
+        ``restoration``: weight of throw-away heads that restore; ConfigError where the loss restores anyway.
 
         It freezes what of the encoder its loss does not reach, so hand in an encoder that nothing else trains.
         """

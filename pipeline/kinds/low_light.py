@@ -16,7 +16,7 @@ from pipeline.config import TrainingConfig
 from pipeline.feed.darkening import darken
 from pipeline.feed.equalization import equalize
 from pipeline.kinds.contract import Drawing, Kind
-from pipeline.kinds.objectives import ColorMapL1, NegativeLogLikelihood
+from pipeline.kinds.objectives import ColorMapL1, NegativeLogLikelihood, RestoringL1
 from pipeline.objective import Objective
 from pipeline.seeds import generator
 
@@ -43,9 +43,12 @@ class LowLight(Kind):
         """Return the nll in the published unit."""
         return NegativeLogLikelihood(network)
 
-    def pretraining(self, encoder: nn.Module) -> Objective:
-        """Return the L1 error of the colour map against the target's colour ratio (ours: LLFlow has none)."""
-        return ColorMapL1(encoder)
+    def pretraining(self, encoder: nn.Module, restoration: float = 0.0) -> Objective:
+        """Return the L1 error of the colour map against the target's colour ratio (ours: LLFlow has none).
+
+        With ``restoration``, plus so many times the L1 error of pictures that are restored from the features.
+        """
+        return RestoringL1(encoder, restoration) if restoration else ColorMapL1(encoder)
 
     def batch(
         self, sides: Sequence[Tensor], scale: int, training: TrainingConfig | None, drawing: Drawing

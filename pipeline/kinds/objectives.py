@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.flow.bijection import standard_normal_log_prob
-from models.restoration.encoders.low_light import color_ratio
+from models.restoration.encoders.low_light import LEVELS, color_ratio
 from pipeline.objective import Objective
 
 
@@ -63,7 +63,7 @@ class EncoderL1(Objective):
     def forward(self, target: Tensor, seen: Tensor) -> Tensor:
         """Return a scalar for HR ``target`` ``(B, 3, H, W)`` and LR ``seen``, both in [0, 1]."""
         restored = self.network.restore(seen)  # type: ignore[operator]
-        return torch.nn.functional.l1_loss(restored, target)
+        return F.l1_loss(restored, target)
 
 
 class ColorMapL1(Objective):
@@ -78,4 +78,29 @@ class ColorMapL1(Objective):
     def forward(self, target: Tensor, seen: Tensor) -> Tensor:
         """Return a scalar for ``target`` ``(B, 3, H, W)`` in [0, 1] and the encoder's input ``(B, 6, H, W)``."""
         _, color_map = self.network(seen)
-        return torch.nn.functional.l1_loss(color_map, color_ratio(target))
+        return F.l1_loss(color_map, color_ratio(target))
+
+
+class RestoringL1(Objective):
+    """The colour map's error plus ``weight`` times the L1 error of what is restored from each level's features.
+
+    The colour ratio knows nothing of brightness or detail; a flow's conditional nets want both from the features.
+    One convolution per level turns its features into the target, at level l of 2^-(l - 1) times its size. These heads
+    belong to the loss and are thrown away with it.
+    """
+
+    def __init__(self, network: nn.Module, weight: float) -> None:
+        super().__init__(network)
+        self.weight = weight
+        channels: Any = network.feature_channels
+        self.heads = nn.ModuleList(nn.Conv2d(channels, 3 * 4, 3, padding=1) for _ in range(LEVELS))
+
+    def forward(self, target: Tensor, seen: Tensor) -> Tensor:
+        """Return a scalar for ``target`` ``(B, 3, H, W)`` in [0, 1] and the encoder's input ``(B, 6, H, W)``."""
+        levels, color_map = self.network(seen)
+        loss = F.l1_loss(color_map, color_ratio(target))
+        for level, head in enumerate(self.heads, 1):
+            restored = F.pixel_shuffle(head(levels[level]), 2)
+            wanted = F.avg_pool2d(target, 2 ** (level - 1))
+            loss = loss + self.weight / LEVELS * F.l1_loss(restored, wanted)
+        return loss

@@ -13,6 +13,7 @@ from models.restoration.encoders.rrdb import RRDBEncoder
 from models.restoration.flow import RestorationFlow
 from models.restoration.super_resolution import SuperResolutionFlow
 from pipeline.config import TrainingConfig
+from pipeline.errors import ConfigError
 from pipeline.feed.bicubic import imresize
 from pipeline.feed.degradations import low_resolution
 from pipeline.kinds.contract import Drawing, Kind
@@ -38,8 +39,13 @@ class SuperResolution(Kind):
         """Return the nll in the published unit."""
         return NegativeLogLikelihood(network)
 
-    def pretraining(self, encoder: nn.Module) -> Objective:
+    def pretraining(self, encoder: nn.Module, restoration: float = 0.0) -> Objective:
         """Return the L1 error of the encoder's own head."""
+        if restoration:
+            raise ConfigError(
+                f"pretraining.restoration is {restoration}, but super-resolution is pretrained by restoring alone; "
+                "leave it out"
+            )
         return EncoderL1(encoder)
 
     def batch(

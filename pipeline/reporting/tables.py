@@ -29,10 +29,12 @@ _TRAINING = {
     "validation_bits_per_dim": ("Negative log-likelihood, held-out crops", "bits/dim", "lower"),
     "bits_per_dim": ("Negative log-likelihood, training, mean of the last tenth", "bits/dim", "lower"),
     "skipped_steps": ("Training steps skipped (not finite)", "steps", "lower"),
+    "returns": ("Times that the training went back to its last good state", "", "lower"),
     "steps": ("Training steps", "steps", ""),
     "minutes": ("Training time", "minutes", ""),
     "parameters": ("Parameters (they differ by the number of outputs of the conditional nets)", "", ""),
 }
+_COLLAPSED = "Collapsed: ends far worse on held-out crops than it was before"
 _ERRORS_ON_STRESS = ("bad_pixels.inputs_with_bad_pixels_stress", "bad_pixels.bad_share_stress")
 
 
@@ -270,9 +272,14 @@ def _training_rows(results: TaskResults) -> list[ComparisonRow]:
     if not any(found.values()):
         return []
     values = {name: {variant: content.get(name) for variant, content in found.items()} for name in _TRAINING}
+    judged = {variant: content["collapsed"] for variant, content in found.items() if "collapsed" in content}
+    words = {variant: "yes" if collapsed else "no" for variant, collapsed in judged.items()}
     return [
-        ComparisonRow(results.task, "Training", name, title, unit, better, values[name])
-        for name, (title, unit, better) in _TRAINING.items()
+        *(
+            ComparisonRow(results.task, "Training", name, title, unit, better, values[name])
+            for name, (title, unit, better) in _TRAINING.items()
+        ),
+        ComparisonRow(results.task, "Training", "collapsed", _COLLAPSED, "", "", dict.fromkeys(found), words=words),
     ]
 
 

@@ -9,7 +9,12 @@ from pipeline.files import read_json, write_csv, write_json
 from pipeline.model_folder import ModelConfig
 from pipeline.origin import origin_of
 from pipeline.training.loop import Outcome, Values
+from pipeline.training.recovery import COLLAPSE, ended_collapsed
 
+ADVICE = (
+    f"it was more than {COLLAPSE} bits per dim better before; train again with a lower learning_rate, clip_spikes or "
+    "recovery"
+)
 _CURVE = ("learning_rate", "gradient_norm", "seconds")
 
 
@@ -35,6 +40,9 @@ def write_training(folder: Path, outcome: Outcome, config: ModelConfig, paramete
         "minutes": round(outcome.seconds / 60.0, 2),
         "parameters": parameters,
         "skipped_steps": outcome.skipped_steps,
+        "returns": len(outcome.returns),
+        "went_back": outcome.returns,
+        "collapsed": ended_collapsed([one["validation_nll"] for one in outcome.validation]),
         **_nll(_nll_of(outcome.history[-1])),
         **{f"validation_{name}": value for name, value in _nll(outcome.validation[-1]["validation_nll"]).items()},
     }
@@ -45,9 +53,12 @@ def write_training(folder: Path, outcome: Outcome, config: ModelConfig, paramete
 def summary_line(folder: Path) -> str:
     """Return what the summary in ``folder`` says, in a line for people."""
     summary = read_json(folder / "summary.json")
+    back, times = summary["returns"], "once" if summary["returns"] == 1 else f"{summary['returns']} times"
     return (
         f"{summary['validation_bits_per_dim']:.3f} bits per dim on held-out pictures after {summary['steps']} steps, "
         f"{summary['minutes']} min, {summary['skipped_steps']} skipped"
+        + (f", went back {times}" if back else "")
+        + (f"; COLLAPSED: {ADVICE}" if summary["collapsed"] else "")
     )
 
 

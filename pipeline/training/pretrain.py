@@ -20,7 +20,7 @@ from pipeline.training.stopping import stop_requests
 
 def encoder_plan(experiment: Experiment) -> Plan:
     """Return the schedule of the pretraining."""
-    schedule = experiment.settings.pretraining.model_dump(exclude={"batch"})
+    schedule = experiment.settings.pretraining.model_dump(exclude={"batch", "restoration"})
     return Plan(what=f"pretrain {experiment.task} seed {experiment.seed}", **schedule).at_run_time(experiment.runtime)
 
 
@@ -29,7 +29,7 @@ def pretrain(job: Job, report: Report, own: torch.device) -> None:
     chosen = job.experiment
     config, plan, key = encoder_config(chosen), encoder_plan(chosen), job.key()
     device = seeded_device(chosen, "encoder", own)
-    objective = KINDS[chosen.problem.kind].pretraining(build(config))
+    objective = KINDS[chosen.problem.kind].pretraining(build(config), chosen.settings.pretraining.restoration)
     batch = chosen.settings.pretraining.batch
     batches = batches_of(training_pairs(chosen, job.root), chosen, device, batch, pretraining=True)
     store = job.store(key)

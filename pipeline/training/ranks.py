@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.distributed as dist
 
@@ -28,6 +30,16 @@ def mean_over_ranks(value: torch.Tensor) -> torch.Tensor:
         dist.all_reduce(value)
         value = value / world_size()
     return value
+
+
+def of_first(values: Sequence[float], device: torch.device) -> list[float]:
+    """Return the ``values`` of the first worker on every worker."""
+    if world_size() == 1:
+        return list(values)
+    shared = torch.tensor(values, device=device)
+    dist.broadcast(shared, 0)
+    found: list[float] = shared.tolist()
+    return found
 
 
 def any_rank(flag: bool, device: torch.device) -> bool:

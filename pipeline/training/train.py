@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import nn
 
 from pipeline.errors import DataError
 from pipeline.experiment import Experiment
+from pipeline.feed.sides import Pairs
 from pipeline.inference.held_out import Crop, held_out_crops
 from pipeline.kinds import KINDS
 from pipeline.layout import encoder_folder
@@ -21,15 +23,16 @@ from pipeline.pictures.eight_bit import to_tensor
 from pipeline.tracking.experiments import open_experiment
 from pipeline.training import ranks
 from pipeline.training.batches import batches_of, training_pairs
+from pipeline.training.closed_form import starting
 from pipeline.training.jobs import Job, Report, seeded_device
-from pipeline.training.loop import Hooks, Outcome, Plan, Values, fit
+from pipeline.training.loop import Hooks, Outcome, Plan, Start, Values, fit
 from pipeline.training.model_configs import flow_config
 from pipeline.training.outputs import write_training
 from pipeline.training.regularized import Regularized
 from pipeline.training.regularizers import regularizer_of
 from pipeline.training.stopping import stop_requests
 
-_NOT_OF_THE_SCHEDULE = {"batch", "noise_std", "ratio_probability", "memory", "regularizer"}
+_NOT_OF_THE_SCHEDULE = {"batch", "noise_std", "ratio_probability", "memory", "regularizer", "start"}
 _LOGGED = {
     "validation_nll": "validation/nll",
     "validation_bits_per_dim": "validation/bits_per_dim",
@@ -40,7 +43,8 @@ _WITHOUT_CURVE = ("bits_per_dim", "minutes")  # of the summary; its other number
 
 def flow_plan(experiment: Experiment) -> Plan:
     """Return the schedule by which the flow is trained."""
-    schedule = experiment.settings.training.model_dump(exclude=_NOT_OF_THE_SCHEDULE)
+    training = experiment.settings.training
+    schedule = {name: getattr(training, name) for name in set(type(training).model_fields) - _NOT_OF_THE_SCHEDULE}
     return Plan(what=f"train {experiment.name}", **schedule).at_run_time(experiment.runtime)
 
 
@@ -65,6 +69,18 @@ def encoder_weights(job: Job) -> Path:
     return weights
 
 
+def flow_start(experiment: Experiment, pairs: Pairs, device: torch.device) -> Start | None:
+    """Return how the fresh flow is set from the first crops; None: as ``fit`` does."""
+    start = experiment.settings.training.start
+    if start is None:
+        return None
+    batches = batches_of(pairs, experiment, device, start.crops)
+    return Start(
+        lambda: next(iter(batches(0, 1))),
+        functools.partial(starting, ridge=start.ridge, whitening=start.whitening),
+    )
+
+
 def train(job: Job, report: Report, own: torch.device) -> None:
     """Train the flow of the job's experiment on this worker; the first worker writes the results and tracks them.
 
@@ -79,12 +95,13 @@ def train(job: Job, report: Report, own: torch.device) -> None:
     network: Any = objective.network
     network.encoder.load_state_dict(load_encoder(weights.parent, {"task": chosen.task}).network.state_dict())
     validate = _validator(chosen, held_out_crops(job.root, chosen, side=chosen.settings.data.crop * 2), device)
-    batches = batches_of(training_pairs(chosen, job.root), chosen, device, chosen.settings.training.batch)
-    store = job.store(key)
+    pairs = training_pairs(chosen, job.root)
+    batches = batches_of(pairs, chosen, device, chosen.settings.training.batch)
+    store, start = job.store(key), flow_start(chosen, pairs, device)
 
     def work(log: Callable[[int, Values], None]) -> Outcome:
         with stop_requests() as should_stop:
-            return fit(objective, plan, batches, store, device, Hooks(log, validate, report, should_stop))
+            return fit(objective, plan, batches, store, device, Hooks(log, validate, report, should_stop), start)
 
     if not ranks.is_first():
         work(lambda step, values: None)

@@ -8,8 +8,9 @@ import sys
 import pytest
 from smoke_project import ROOT, TASK, edit_params, make_project, succeed
 
-from benchmarks.ablation import ANALYSES, COLUMNS, FREE, VARIANTS
+from benchmarks.ablation import ANALYSES, COLUMNS, FREE, VARIANTS, experiment_of
 from models.flow.transforms import CertifiedSpline
+from pipeline.params import load_params
 from pipeline.stability.analyses import chosen
 
 
@@ -23,6 +24,17 @@ def test_each_variant_is_the_certified_spline_with_one_of_its_bounds_or_both():
     assert len(chosen(ANALYSES)) == len(ANALYSES)
 
 
+def test_a_row_is_trained_at_its_rate_and_length_with_or_without_what_keeps_it_alive():
+    params = load_params()
+    alive, bare = (experiment_of(params, "df2k_x4", "7000", "12", "rq_spline", "2", on) for on in ("on", "off"))
+    for one in (alive, bare):
+        training = one.settings.training
+        assert (training.steps, training.learning_rate, one.seed) == (7000, pytest.approx(4e-3), 12)
+        assert one.variant == one.design.transform.replace("rational_quadratic", "rq")
+    assert alive.settings.training.recovery and alive.settings.training.clip_spikes
+    assert (bare.settings.training.recovery, bare.settings.training.clip_spikes) == (None, None)
+
+
 @pytest.mark.slow
 def test_it_measures_what_it_trains_and_does_not_do_so_twice(tmp_path):
     project = make_project(tmp_path / "project")
@@ -30,16 +42,18 @@ def test_it_measures_what_it_trains_and_does_not_do_so_twice(tmp_path):
     succeed(project, "prepare", None)
     before = sorted(project.rglob("*"))
     command = [sys.executable, "benchmarks/ablation.py", "--project", str(project), "--out", str(tmp_path / "out")]
-    command += ["--tasks", TASK, "--steps", "2", "--variants", "both,shift_alone"]
+    command += ["--tasks", TASK, "--steps", "2", "--variants", "both,affine"]
     said = []
     for _ in range(2):
         ran = subprocess.run(
             command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True, text=True
         )
-        said.append([line for line in ran.stdout.splitlines() if "2 steps, seed 10" in line])
+        said.append([line for line in ran.stdout.splitlines() if "2 steps, seed 10, rate times" in line])
     with (tmp_path / "out" / "ablation.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["variant"] for row in rows] == ["both", "shift_alone"] and list(rows[0]) == list(COLUMNS)
-    assert all(float(row["certified_value"]) > float(row["attacked_largest"]) > 0 for row in rows)
+    assert [row["variant"] for row in rows] == ["both", "affine"] and list(rows[0]) == list(COLUMNS)
+    both, affine = rows
+    assert float(both["certified_value"]) > float(both["attacked_largest"]) > 0 and affine["certified_value"] == ""
+    assert all((row["end"], row["returns"]) == ("well", "0") for row in rows)
     assert said[0] == said[1] and len(said[1]) == 2
     assert sorted(project.rglob("*")) == before  # nothing was written to the project

@@ -46,7 +46,8 @@ def write_variant(root, variant, strength=0, photographs=None, profile="demo", d
     folder = root / "artifacts" / task / f"seed{seed}" / variant
     kind = TASKS[task]["kind"]
     head = {"task": task, "variant": variant, "profile": profile, "run_key": f"key{strength}"}
-    numbers = {"steps": 400, "minutes": 2.5, "parameters": 1_234_567, "skipped_steps": strength}
+    numbers = {"steps": 400, "minutes": 2.5, "parameters": 1_234_567, "skipped_steps": strength, "returns": strength}
+    numbers |= {"went_back": [], "collapsed": False}
     bits = {"nll": -6.0, "bits_per_dim": -2.0, "validation_nll": -5.7, "validation_bits_per_dim": -1.9 - 0.1 * strength}
     write_json(folder / "training" / "summary.json", {**head, **numbers, **bits})
     curve = [

@@ -50,6 +50,16 @@ def test_every_profile_loads(tmp_path, profile):
         assert params.dataset(task).source
 
 
+def test_what_is_ours_of_a_training_is_in_no_paper_profile():
+    """It is opted in where no paper's figures are to be met."""
+    profiles = load_params(COMMITTED).profiles
+    for task, settings in profiles["paper"].items():
+        training = settings.training
+        assert (training.start, training.clip_spikes, training.recovery) == (None, None, None)
+        assert settings.pretraining.restoration == 0.0
+        assert profiles["demo"][task].training.start is not None
+
+
 def test_the_committed_file_is_what_a_newcomer_needs():
     params = load_params(COMMITTED)
     assert params.profile == "demo"

@@ -61,8 +61,7 @@ class ActNorm(Bijection):
         values = x.double()
         count = torch.full((1,), x.numel() / x.shape[1], dtype=torch.float64, device=x.device)
         sums = torch.cat([count, values.sum((0, 2, 3)), values.square().sum((0, 2, 3))])
-        if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(sums)  # every rank starts from the statistics of all ranks
+        sums = sum_over_ranks(sums)  # every rank starts from the statistics of all ranks
         total, (first, second) = sums[0], sums[1:].chunk(2)
         mean = first / total
         std = (second / total - mean.square()).clamp(min=0.0).sqrt()
@@ -70,6 +69,13 @@ class ActNorm(Bijection):
         log_scale = undo_soft_cap(-(std + _STD_FLOOR).log(), self.cap)
         self.log_scale.copy_(log_scale.view_as(self.log_scale))
         self.initialized.fill_(True)
+
+
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """Return the sum of ``values`` over all workers, the same on each; it may be added up in place."""
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(values)
+    return values
 
 
 @contextlib.contextmanager

@@ -69,6 +69,7 @@ class CertifiedSpline(Transform):
     """
 
     parameters_per_channel: ClassVar[int] = 4
+    shift_place: ClassVar[int] = 3
     bound: float = 0.5
     lipschitz: float = 10.0
     shift: float = 1.0
@@ -97,6 +98,10 @@ class CertifiedSpline(Transform):
         most = 2.0 * self.bound * box_displacement(self.lipschitz)
         least, largest = (self.shift * (raw[:, 3] / self.shift).tanh() for raw in (low, high))
         return least - most, largest + most
+
+    def centring_shift(self, x: Tensor) -> Tensor:
+        """Return -x, held to what the shift can be: beyond it the tangent saturates and passes no gradient."""
+        return -x.clamp(-self.shift, self.shift)
 
     def _knot(self, w: Tensor, h: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the knot's place and slope."""

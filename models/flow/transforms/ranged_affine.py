@@ -67,6 +67,10 @@ class RangedAffine(Transform):
         moved = torch.stack([self._forward(x, t, raw)[0] - x for x, t, raw in ends])
         return moved.amin(0), moved.amax(0)
 
+    def centring_shift(self, x: Tensor) -> Tensor:
+        """Return -x where the shift comes first, else -x times the scale at rest."""
+        return -x if self.shift_first else -x * self._scale(x.new_zeros(()))[0]
+
     def _scale(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Return s and log s; the log stays finite where s underflows."""
         if self.least == 0:

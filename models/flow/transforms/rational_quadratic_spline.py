@@ -34,6 +34,7 @@ class RationalQuadraticSpline(Transform):
     """
 
     parameters_per_channel: ClassVar[int] = 4
+    shift_place: ClassVar[int] = 3
     bound: float = 0.5
     eps: float = 1e-3
 

@@ -23,6 +23,7 @@ class Transform(ABC):
     """
 
     parameters_per_channel: ClassVar[int]
+    shift_place: ClassVar[int] = 0  # which of a channel's raw parameters is the shift
 
     @classmethod
     def options(cls) -> tuple[str, ...]:
@@ -50,6 +51,10 @@ class Transform(ABC):
         """
         most = torch.full_like(values[0], self.displacement_bound())
         return -most, most
+
+    def centring_shift(self, x: Tensor) -> Tensor:
+        """Return the raw shift that brings ``x`` to 0, or as near as it can, all other raw parameters being zero."""
+        return -x
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``(y, log_derivative)``: y = c(x; h) and log c'(x; h), both shaped as x, nats."""

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from models.flow.transforms import Affine
+from pipeline.errors import ConfigError
 from pipeline.feed.bicubic import imresize
 from pipeline.inference.held_out import spread
 from pipeline.inference.sampling import draw_images, pad_to_multiple
 from pipeline.kinds import KINDS
 from pipeline.kinds.contract import Drawing
+from pipeline.kinds.low_light import LowLight
 from pipeline.params import load_params
 from pipeline.pictures.eight_bit import to_tensor, to_uint8, value_statistics
 from pipeline.stability.stress import STRESS, stress_inputs
@@ -46,12 +48,37 @@ def test_a_batch_goes_through_the_objective(case):
 
 def test_what_an_objective_trains_is_what_its_loss_reaches(case):
     kind, scale, settings, network = case
-    encoder = kind.encoder(settings.network.encoder.model_dump(), scale)
-    for objective, training in ((kind.objective(network), settings.training), (kind.pretraining(encoder), None)):
+    pretrainings = [kind.pretraining(kind.encoder(settings.network.encoder.model_dump(), scale))]
+    if isinstance(kind, LowLight):
+        pretrainings.append(kind.pretraining(kind.encoder(settings.network.encoder.model_dump(), scale), 1.0))
+    for objective, training in ((kind.objective(network), settings.training), *((one, None) for one in pretrainings)):
         trained = {name for name, parameter in objective.named_parameters() if parameter.requires_grad}
         objective.requires_grad_(True)  # what is frozen, too: none of it may be reached
         objective(*kind.batch(sides_of(kind), scale, training, Drawing(1, 0, range(4)))).backward()
         assert trained == {name for name, parameter in objective.named_parameters() if parameter.grad is not None}
+
+
+def test_restoring_adds_the_error_of_what_each_level_restores():
+    """Heads that say 0.25 everywhere: their error is the distance of the target, averaged to each level's size."""
+    torch.manual_seed(0)
+    kind, settings = KINDS["low_light"], SMOKE["lol"]
+    encoder = kind.encoder(settings.network.encoder.model_dump(), 1)
+    batch = kind.batch(sides_of(kind), 1, None, Drawing(1, 0, range(4)))
+    plain = kind.pretraining(encoder)(*batch).item()
+    objective = kind.pretraining(encoder, 0.6)
+    for head in objective.heads:
+        torch.nn.init.zeros_(head.weight)
+        torch.nn.init.constant_(head.bias, 0.25)
+    target = batch[0].double().numpy()
+    errors = [np.abs(target.reshape(4, 3, 32 // n, n, 32 // n, n).mean((3, 5)) - 0.25).mean() for n in (1, 2, 4)]
+    assert objective(*batch).item() == pytest.approx(plain + 0.6 * np.mean(errors), rel=1e-5)
+
+
+def test_super_resolution_says_that_it_restores_anyway():
+    kind = KINDS["super_resolution"]
+    encoder = kind.encoder(SMOKE["df2k_x4"].network.encoder.model_dump(), 4)
+    with pytest.raises(ConfigError, match="leave it out"):
+        kind.pretraining(encoder, 1.0)
 
 
 def test_what_is_random_depends_on_the_sample_alone(case):

@@ -27,6 +27,15 @@ def test_a_damaged_file_is_one_clear_line(root):
         comparison(root, make_params())
 
 
+def test_a_model_that_collapsed_is_named_in_its_row_and_in_the_page(root):
+    path = root / "artifacts" / "df2k_x4" / "seed10" / "bounded" / "training" / "summary.json"
+    assert "Collapsed in training" not in page_of(root)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "collapsed": True}))
+    (row,) = (row for row in comparison(root, make_params()) if row.name == "collapsed")
+    assert {variant: row.text(variant) for variant in VARIANTS} == {"affine": "no", "bounded": "yes", "rq_spline": "no"}
+    assert "worth nothing beside the others: bounded (seed 10)." in page_of(root)
+
+
 @pytest.mark.parametrize(
     ("better", "values", "best"),
     [

@@ -14,14 +14,14 @@ import pytest
 import torch
 from torch import nn
 
-from models.flow.layers.actnorm import ActNorm
+from models.flow.layers.actnorm import ActNorm, initializing
 from pipeline import files
 from pipeline.errors import CheckpointError, DivergenceError, Interrupted
 from pipeline.model_folder import ModelConfig, save_model
 from pipeline.objective import Objective
 from pipeline.training import checkpoints
 from pipeline.training.checkpoints import CheckpointStore
-from pipeline.training.loop import Hooks, Plan, fit
+from pipeline.training.loop import Hooks, Plan, Start, fit
 from pipeline.training.run_key import run_key
 from pipeline.training.schedule import learning_rate_at
 from pipeline.training.stopping import stop_requests
@@ -53,13 +53,13 @@ def batches(start, stop, poison=()):
         yield (x * math.nan if step in poison else x), 2 * x.flip(1) + 1
 
 
-def run(folder, plan=PLAN, poison=(), stop_at=None):
+def run(folder, plan=PLAN, poison=(), stop_at=None, start=None):
     asked = iter(range(plan.steps))
     hooks = Hooks(
         validate=lambda network: {"validation_nll": 0.0, "validation_bits_per_dim": 0.0},
         should_stop=lambda: stop_at is not None and next(asked) + 1 == stop_at,
     )
-    return fit(toy(), plan, lambda a, b: batches(a, b, poison), CheckpointStore(folder), CPU, hooks)
+    return fit(toy(), plan, lambda a, b: batches(a, b, poison), CheckpointStore(folder), CPU, hooks, start)
 
 
 def test_the_loss_falls(tmp_path):
@@ -76,6 +76,33 @@ def test_an_interrupted_run_ends_with_the_same_weights_bit_for_bit(tmp_path, sto
     for name, tensor in whole.network.state_dict().items():
         assert torch.equal(tensor, resumed.network.state_dict()[name]), name
     assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
+
+
+def test_a_flow_is_set_once_from_the_batch_that_it_is_given(tmp_path):
+    """And not again where the training goes on; without one, it is the first batch, by ActNorm alone."""
+    taken = []
+
+    @contextlib.contextmanager
+    def setting(objective):
+        taken.append("set")
+        with initializing(objective):
+            yield
+
+    def first():
+        taken.append("batch")
+        return next(batches(7, 8))
+
+    start = Start(first, setting)
+    whole = run(tmp_path / "whole", start=start)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "parts", stop_at=5, start=start)
+    assert taken == 2 * ["batch", "set"]
+    resumed = run(tmp_path / "parts", start=start)
+    assert taken == 2 * ["batch", "set"]
+    for name, tensor in whole.network.state_dict().items():
+        assert torch.equal(tensor, resumed.network.state_dict()[name]), name
+    plain = run(tmp_path / "plain").network.norm.bias
+    assert not torch.equal(plain, whole.network.norm.bias)
 
 
 def test_the_schedule_halves_at_the_milestones():
