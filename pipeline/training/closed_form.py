@@ -29,7 +29,6 @@ from models.flow.layers.actnorm import ActNorm, initializing, sum_over_ranks
 from models.flow.layers.conditional_net import ConditionalNet, ZeroConv2d
 from models.flow.layers.coupling import Coupling, Injector
 from models.flow.layers.invertible_conv import InvertibleConv1x1
-from models.flow.transforms import Transform
 
 _LEAST = 1e-2  # of an eigenvalue; channels behind an ActNorm have variance 1, so that W stretches by 10 at most
 
@@ -100,9 +99,9 @@ class _Regression:
 
 
 @torch.no_grad()
-def _regress(out: ZeroConv2d, hidden: Tensor, x: Tensor, transform: Transform, ridge: float) -> None:
+def _regress(out: ZeroConv2d, hidden: Tensor, x: Tensor, transform: Any, ridge: float) -> None:
     """Let ``out`` predict, from ``hidden`` ``(B, K, H, W)``, the raw shift that brings ``x`` ``(B, C, H, W)`` to 0."""
-    wanted = transform.centring_shift(x).double()
+    wanted: Tensor = transform.centring_shift(x).double()
     size = hidden.shape[1] * 9 + 1
     gram = torch.zeros(size, size + wanted.shape[1] + 1, dtype=torch.float64, device=x.device)
     for one, target in zip(hidden, wanted, strict=True):  # one picture at a time: a patch is nine times its pixel

@@ -126,7 +126,7 @@ def _told(ended: Ended, failures: dict[int, BaseException]) -> Any:
     """
     from ray.tune.progress_reporter import TrialProgressCallback
 
-    class Told(TrialProgressCallback):  # type: ignore[misc]
+    class Told(TrialProgressCallback):
         ended: Ended
         failures: dict[int, BaseException]
 
