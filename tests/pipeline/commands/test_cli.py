@@ -83,6 +83,7 @@ def test_help_lists_every_command():
         "champion",
         "papers",
         "ratings",
+        "search",
     ]
     for command in commands:
         assert command in done.stdout
@@ -103,6 +104,8 @@ def test_help_lists_every_command():
         (["stability", "--model", "m"], "--out"),
         (["stability", "--model", "m", "--out", "o", "--analyses", " ,"], "--analyses"),
         (["study"], "NAME"),
+        (["search"], "NAME"),
+        (["search", "clasifier"], "did you mean 'classifier'"),
         (["study", "toy3d", "--out", "o"], "'toy3d'"),
         (["study", "toy2d"], "--out"),
         (["study", "toy2d", "--out", "o", "--seeds", "two"], "--seeds"),
