@@ -37,7 +37,8 @@ def tradeoff(config: SearchConfig, trials: Sequence[SearchTrial], results: Seque
         own = [point for point, other in zip(points, kinds, strict=True) if other == kind]
         axis.plot(*zip(*own, strict=True), mark, color=colour, markersize=6, alpha=0.85, label=kind)
         lost = [y for x, y in own if not math.isfinite(x)]
-        axis.plot([1.0] * len(lost), lost, mark, color=colour, clip_on=False, transform=edge)
+        (at_edge,) = axis.plot([1.0] * len(lost), lost, mark, color=colour, clip_on=False, transform=edge)
+        at_edge.set_in_layout(False)  # what may lie outside of the axes would push them aside
     best = sorted(points[number] for number in front(config, results))
     line = {"color": "black", "linewidth": 1.0, "markersize": 11, "fillstyle": "none"}
     axis.plot([x for x, _ in best], [y for _, y in best], "o-", label="Pareto front", **line)  # type: ignore[arg-type]
