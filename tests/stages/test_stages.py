@@ -132,8 +132,11 @@ def test_a_dead_tracking_server_delays_logging_and_loses_nothing(project):
     assert len(client.get_metric_history(runs[0].info.run_id, "train/nll")) == 12
 
 
+MAD = {"learning_rate": 1e6, "recovery": None}
+
+
 def test_a_training_that_explodes_says_so(project):
-    edit_params(project, lambda params: params["profiles"]["smoke"][TASK]["training"].update(learning_rate=1e6))
+    edit_params(project, lambda params: params["profiles"]["smoke"][TASK]["training"].update(MAD))
     assert "non-finite loss or gradient" in fail(project, "train")
 
 
