@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.flow.features import Features
+
 
 @contextlib.contextmanager
 def tapped_blocks(encoder: nn.Module) -> Iterator[list[Tensor]]:
@@ -56,6 +58,12 @@ def patch_means(maps: list[Tensor], rows: int, columns: int) -> Tensor:
     return torch.cat(means).T
 
 
-def _push(features: Tensor, factor: float) -> Tensor:
+def _push(features: Features | Tensor, factor: float) -> Features | Tensor:
+    if isinstance(features, Features):  # a map and its enlargement by nearest have one mean
+        return Features(*(_pushed(part, factor) for part in features))
+    return _pushed(features, factor)
+
+
+def _pushed(features: Tensor, factor: float) -> Tensor:
     mean = features.mean((2, 3), keepdim=True)
     return mean + factor * (features - mean)
