@@ -69,6 +69,7 @@ def run_trials(
     from ray import tune
 
     quiet_libraries()  # Ray set the levels of its loggers
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what trials raise is told below, in one line
     workers = 0 if runtime.workers == "auto" else runtime.workers
     count = min(len(trials), max(1, at_a_time(runtime) // max(1, workers)))
     folder, own = runs_folder(root) / "ray", f"tune-{name}"
@@ -185,7 +186,7 @@ def _cluster(ray: Any, cpus: int, dashboard: bool) -> Iterator[None]:
     # Ray Train's workers complain once a second where there is no dashboard; in local mode there are none
     address = os.environ.get("RAY_ADDRESS")
     try:
-        ray.init(**({"address": address} if address else own), log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(**({"address": address} if address else own), log_to_driver=False, logging_level=logging.CRITICAL)
     except Exception as error:  # Ray raises plain ones, such as when the machine is too busy for its half minute
         why = str(error).strip().partition("\n")[0]
         raise SteadyflowError(f"Ray does not start ({why}); {_GOES_ON}") from error
