@@ -79,18 +79,15 @@ def run_trials(
         number = config["number"]
         _one(work, trials[number], f"{name}-{number}", root, workers)
 
-    failures: dict[int, BaseException] = {}
     with _cluster(ray, count * max(1, workers) + 1, workers > 0):
         shutil.rmtree(folder / own, ignore_errors=True)
         tuner = tune.Tuner(
             tune.with_resources(trainable, needs),
             param_space={"number": tune.grid_search(list(range(len(trials))))},
             tune_config=tune.TuneConfig(max_concurrent_trials=count, reuse_actors=True, scheduler=_scheduler(halving)),
-            run_config=tune.RunConfig(
-                name=own, storage_path=str(folder), verbose=0, callbacks=[_told(ended, failures)]
-            ),
+            run_config=tune.RunConfig(name=own, storage_path=str(folder), verbose=0, callbacks=[_told(ended)]),
         )
-        tuner.fit()
+        failures = tuner.fit().errors
     shutil.rmtree(folder / own, ignore_errors=True)
     _raise(failures, len(trials))
 
@@ -120,8 +117,8 @@ def _on_worker(work: Work, local: bool, trial: Any) -> None:
     work(trial, report, ray.train.torch.get_device())
 
 
-def _told(ended: Ended, failures: dict[int, BaseException]) -> Any:
-    """Return a callback of Tune that tells ``ended``, and puts what trials raised into ``failures``.
+def _told(ended: Ended) -> Any:
+    """Return a callback of Tune that tells ``ended``.
 
     It stands in the place of Tune's own, which prints a line per trial however quiet Tune is told to be.
     """
@@ -129,7 +126,6 @@ def _told(ended: Ended, failures: dict[int, BaseException]) -> Any:
 
     class Told(TrialProgressCallback):
         ended: Ended
-        failures: dict[int, BaseException]
 
         def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
             pass
@@ -138,13 +134,13 @@ def _told(ended: Ended, failures: dict[int, BaseException]) -> Any:
             self.ended(trial.config["number"], trial.last_result)
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            self.failures[trial.config["number"]] = trial.get_pickled_error() or RuntimeError("its process died")
+            pass
 
         def __getstate__(self) -> dict[str, Any]:
             return {}  # Tune pickles itself for a resume that nobody asks for; this stays here
 
     told = Told()
-    told.ended, told.failures = ended, failures  # nothing in the class itself, which is pickled too
+    told.ended = ended  # nothing in the class itself, which is pickled too
     return told
 
 
@@ -163,13 +159,13 @@ def _scheduler(halving: Halving | None) -> Any:
     )
 
 
-def _raise(failures: dict[int, BaseException], count: int) -> None:
+def _raise(failures: Sequence[BaseException], count: int) -> None:
     if not failures:
         return
-    own = [found for found in map(own_error, failures.values()) if found is not None]
+    own = [found for found in map(own_error, failures) if found is not None]
     if own:
         raise own[0]
-    first = str(next(iter(failures.values()))).strip().splitlines() or ["its process died"]
+    first = str(failures[0]).strip().splitlines() or ["its process died"]
     raise SteadyflowError(
         f"{len(failures)} of {count} trials failed (the first: {first[-1]}); the others are kept, "
         "and the same command tries those again"
