@@ -316,8 +316,9 @@ def _validate(trainer: Trainer, hooks: Hooks) -> None:
         row = {"step": float(trainer.step), **hooks.validate(trainer.averaged_network())}
         trainer.validation.append(row)
         hooks.log(trainer.step, row)
-        averaged = row["validation_nll"]
-        last = hooks.validate(trainer.objective.network)["validation_nll"] if plan.recovery else averaged
+        if plan.recovery:  # who trains without it may validate by other numbers, as studies do
+            averaged = row["validation_nll"]
+            last = hooks.validate(trainer.objective.network)["validation_nll"]
     hooks.report(trainer.validation[-1] if trainer.validation else {})
     if plan.recovery and trainer.health.see_validation(*of_first((averaged, last), trainer.device)):
         trainer.keep()

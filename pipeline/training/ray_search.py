@@ -69,6 +69,7 @@ def run_trials(
     from ray import tune
 
     quiet_libraries()  # Ray set the levels of its loggers
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what trials raise is told below, in one line
     workers = 0 if runtime.workers == "auto" else runtime.workers
     count = min(len(trials), max(1, at_a_time(runtime) // max(1, workers)))
     folder, own = runs_folder(root) / "ray", f"tune-{name}"
@@ -78,18 +79,15 @@ def run_trials(
         number = config["number"]
         _one(work, trials[number], f"{name}-{number}", root, workers)
 
-    failures: dict[int, BaseException] = {}
     with _cluster(ray, count * max(1, workers) + 1, workers > 0):
         shutil.rmtree(folder / own, ignore_errors=True)
         tuner = tune.Tuner(
             tune.with_resources(trainable, needs),
             param_space={"number": tune.grid_search(list(range(len(trials))))},
             tune_config=tune.TuneConfig(max_concurrent_trials=count, reuse_actors=True, scheduler=_scheduler(halving)),
-            run_config=tune.RunConfig(
-                name=own, storage_path=str(folder), verbose=0, callbacks=[_told(ended, failures)]
-            ),
+            run_config=tune.RunConfig(name=own, storage_path=str(folder), verbose=0, callbacks=[_told(ended)]),
         )
-        tuner.fit()
+        failures = tuner.fit().errors
     shutil.rmtree(folder / own, ignore_errors=True)
     _raise(failures, len(trials))
 
@@ -119,8 +117,8 @@ def _on_worker(work: Work, local: bool, trial: Any) -> None:
     work(trial, report, ray.train.torch.get_device())
 
 
-def _told(ended: Ended, failures: dict[int, BaseException]) -> Any:
-    """Return a callback of Tune that tells ``ended``, and puts what trials raised into ``failures``.
+def _told(ended: Ended) -> Any:
+    """Return a callback of Tune that tells ``ended``.
 
     It stands in the place of Tune's own, which prints a line per trial however quiet Tune is told to be.
     """
@@ -128,7 +126,6 @@ def _told(ended: Ended, failures: dict[int, BaseException]) -> Any:
 
     class Told(TrialProgressCallback):
         ended: Ended
-        failures: dict[int, BaseException]
 
         def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
             pass
@@ -137,13 +134,13 @@ def _told(ended: Ended, failures: dict[int, BaseException]) -> Any:
             self.ended(trial.config["number"], trial.last_result)
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            self.failures[trial.config["number"]] = trial.get_pickled_error() or RuntimeError("its process died")
+            pass
 
         def __getstate__(self) -> dict[str, Any]:
             return {}  # Tune pickles itself for a resume that nobody asks for; this stays here
 
     told = Told()
-    told.ended, told.failures = ended, failures  # nothing in the class itself, which is pickled too
+    told.ended = ended  # nothing in the class itself, which is pickled too
     return told
 
 
@@ -162,13 +159,13 @@ def _scheduler(halving: Halving | None) -> Any:
     )
 
 
-def _raise(failures: dict[int, BaseException], count: int) -> None:
+def _raise(failures: Sequence[BaseException], count: int) -> None:
     if not failures:
         return
-    own = [found for found in map(own_error, failures.values()) if found is not None]
+    own = [found for found in map(own_error, failures) if found is not None]
     if own:
         raise own[0]
-    first = str(next(iter(failures.values()))).strip().splitlines() or ["its process died"]
+    first = str(failures[0]).strip().splitlines() or ["its process died"]
     raise SteadyflowError(
         f"{len(failures)} of {count} trials failed (the first: {first[-1]}); the others are kept, "
         "and the same command tries those again"
@@ -185,7 +182,7 @@ def _cluster(ray: Any, cpus: int, dashboard: bool) -> Iterator[None]:
     # Ray Train's workers complain once a second where there is no dashboard; in local mode there are none
     address = os.environ.get("RAY_ADDRESS")
     try:
-        ray.init(**({"address": address} if address else own), log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(**({"address": address} if address else own), log_to_driver=False, logging_level=logging.CRITICAL)
     except Exception as error:  # Ray raises plain ones, such as when the machine is too busy for its half minute
         why = str(error).strip().partition("\n")[0]
         raise SteadyflowError(f"Ray does not start ({why}); {_GOES_ON}") from error
