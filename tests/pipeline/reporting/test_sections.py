@@ -21,7 +21,8 @@ def test_a_section_has_a_file_and_a_partial_of_its_name():
 
 
 def test_every_partial_belongs_to_a_section():
-    assert {HERE / section.template for section in sections()} == set((HERE / "sections").glob("*.j2"))
+    shared = {HERE / "sections" / "study_pages.html.j2"}  # what studies and searches have in common
+    assert {HERE / section.template for section in sections()} | shared == set((HERE / "sections").glob("*.j2"))
 
 
 def test_the_navigation_leads_to_every_section_and_nowhere_else(both):
@@ -29,8 +30,8 @@ def test_the_navigation_leads_to_every_section_and_nowhere_else(both):
     navigation = text[text.index('<nav id="contents">') : text.index("</nav>")]
     links = re.findall(r'href="#([^"]+)"', navigation)
     titled = [section for section in sections() if section.title]
-    # this tree has no studies
-    whole = [s.place for s in titled if isinstance(s, PageSection) and s.name != "studies"]
+    # this tree has neither studies nor searches
+    whole = [s.place for s in titled if isinstance(s, PageSection) and s.name not in ("studies", "searches")]
     # of the analyses, those that have left something to show have a section to lead to
     shown = [s for s in titled if isinstance(s, TaskSection) and (s.name not in ANALYSES or left(both, s.name))]
     of_tasks = [[task, *(f"{task}-{section.place}" for section in shown)] for task in BOTH]

@@ -7,6 +7,7 @@ from scipy.spatial.distance import mahalanobis
 from sklearn.covariance import LedoitWolf
 from small_flow import small_flow
 
+from models.flow.features import whole
 from pipeline.stability.analyses.out_of_distribution import PATCH_TABLE, OutOfDistribution
 from pipeline.stability.analyses.pushed_features import PushedFeatures
 from pipeline.stability.measure.encoder_features import patch_means, pushed, tapped_blocks
@@ -132,8 +133,8 @@ def test_hooks_are_gone_afterwards():
         near = network.encoder(picture(16), 2)
     assert len(maps) == 1
     for level, features in near.items():
-        mean = features.mean((2, 3), keepdim=True)
-        assert torch.allclose(far[level] - mean, 2 * (features - mean), atol=1e-6)
+        mean = whole(features).mean((2, 3), keepdim=True)
+        assert torch.allclose(whole(far[level]) - mean, 2 * (whole(features) - mean), atol=1e-6)
 
 
 def test_pushed_features_reach_the_draws():
@@ -148,8 +149,8 @@ def test_pushed_features_reach_the_draws():
     encode, network = flow.network.encoder.forward, flow.network
 
     def far(lr, levels):
-        means = {level: features.mean((2, 3), keepdim=True) for level, features in encode(lr, levels).items()}
-        return {level: 4 * features - 3 * means[level] for level, features in encode(lr, levels).items()}
+        seen = {level: whole(features) for level, features in encode(lr, levels).items()}
+        return {level: 4 * each - 3 * each.mean((2, 3), keepdim=True) for level, each in seen.items()}
 
     flow.network.encoder.forward = far
     with torch.no_grad():
