@@ -5,6 +5,8 @@ PYTHON ?= python3
 PORT ?= 5000
 # Relative paths only: the checkout may lie in a folder with spaces in its name.
 PY := .venv/bin/python
+# Files of tests side by side, one thread each.
+TESTS := OMP_NUM_THREADS=1 exec $(PY) -m pytest -q -n logical --maxprocesses 4 --dist loadfile
 # Made when the installation has ended; older than what it was made from, it is done again.
 STAMP := .venv/.installed
 
@@ -19,10 +21,10 @@ repro: $(STAMP) ## run the whole pipeline, stages side by side (continues where 
 	@exec $(PY) -m pipeline.cli repro $(if $(JOBS),--jobs $(JOBS))
 
 test: $(STAMP) ## run the tests, slow ones left out
-	@exec $(PY) -m pytest -q -m "not slow"
+	@$(TESTS) -m "not slow"
 
 test-all: $(STAMP) ## run every test
-	@exec $(PY) -m pytest -q
+	@$(TESTS)
 
 lint: $(STAMP) ## check style and types
 	@$(PY) -m ruff check .

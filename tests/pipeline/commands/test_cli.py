@@ -163,7 +163,7 @@ def test_check_names_a_missing_source(tmp_path):
             ["sample", "--model", "m", "--input", "i.png"],
             "pipeline.inference.restore",
             "restore_file",
-            (Path("m"), Path("i.png"), Path("restored"), None, None, 10),
+            (Path("m"), Path("i.png"), Path("restored"), None, None, 10, None),
         ),
         (
             ["stability", "--model", "m", "--out", "o"],
@@ -181,7 +181,7 @@ def test_check_names_a_missing_source(tmp_path):
             ["evaluate", "--model", "m", "--reference", "r", "--input", "i", "--out", "o", "--draws", "3"],
             "pipeline.commands.evaluation",
             "evaluate_model",
-            (Path("m"), Path("r"), Path("i"), Path("o"), 3, None, 10, "floor"),
+            (Path("m"), Path("r"), Path("i"), Path("o"), 3, None, 10, "floor", None),
         ),
     ],
 )
@@ -191,7 +191,7 @@ def test_commands_call_the_pipeline(tmp_path, monkeypatch, arguments, module, fu
     monkeypatch.setattr(sys, "argv", ["steadyflow", *arguments])
     monkeypatch.setattr("pipeline.console.quiet_libraries", lambda: None)  # it would silence later tests
     got = []
-    monkeypatch.setattr(f"{module}.{function}", lambda *values: got.extend(values) or [])
+    monkeypatch.setattr(f"{module}.{function}", lambda *values, **named: got.extend([*values, *named.values()]) or [])
     with pytest.raises(SystemExit) as left:
         cli.main()
     assert left.value.code == 0

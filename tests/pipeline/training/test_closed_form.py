@@ -55,7 +55,8 @@ def case(request):
     return flow, batch()
 
 
-@pytest.mark.parametrize("name", TRANSFORM_CASES)
+# A shield comes after training, so nothing starts from one.
+@pytest.mark.parametrize("name", [name for name in TRANSFORM_CASES if not name.startswith("shield")])
 def test_the_shift_that_centres_a_value_brings_it_to_zero(name):
     """A bounded shift cannot in full: it brings it as near as it can, and never past zero."""
     transform = TRANSFORM_CASES[name]
