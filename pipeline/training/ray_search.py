@@ -28,7 +28,7 @@ from pipeline.errors import Interrupted, SteadyflowError
 from pipeline.layout import runs_folder
 from pipeline.training.jobs import Report
 from pipeline.training.loop import Values
-from pipeline.training.ray_train import fit, own_error, set_ray_up
+from pipeline.training.ray_train import fit, own_error, quoted_python, set_ray_up
 
 _GOES_ON = "trials that ended are kept; the same command goes on from there"
 Work = Callable[[Any, Report, torch.device], None]  # of a trial; a function at the top of a module, or a partial of one
@@ -178,7 +178,7 @@ def _cluster(ray: Any, cpus: int, dashboard: bool) -> Iterator[None]:
 
     Processes ask for a core each; ``cpus`` is how many Ray takes to be there, which is what was chosen before.
     """
-    own = {"address": "local", "num_cpus": cpus, "include_dashboard": dashboard}
+    own = {"address": "local", "num_cpus": cpus, "include_dashboard": dashboard, **quoted_python()}
     # Ray Train's workers complain once a second where there is no dashboard; in local mode there are none
     address = os.environ.get("RAY_ADDRESS")
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,15 @@ def set_ray_up() -> None:
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 
 
+def quoted_python() -> dict[str, Any]:
+    """Return the options of ``ray.init`` without which no worker starts below a folder with a space in its name.
+
+    Ray puts the interpreter's path into a shell command as it is.
+    """
+    quoted = shlex.quote(sys.executable)
+    return {} if quoted == sys.executable else {"runtime_env": {"py_executable": quoted}}
+
+
 def fit(
     work: Callable[[Any], None], given: Any, name: str, root: Path, workers: int, callbacks: Sequence[Any] = ()
 ) -> None:
@@ -53,7 +64,7 @@ def fit(
 
     if workers:
         if not ray.is_initialized():
-            ray.init()  # as Ray Train would
+            ray.init(**quoted_python())  # as Ray Train would, but for the name of the interpreter
         if fault := shortage(workers, "GPU" if gpus else "CPU", ray.cluster_resources()):
             if "RAY_ADDRESS" not in os.environ:
                 raise ConfigError(fault)

@@ -114,21 +114,24 @@ def test_equal_weights_stay_one_version_and_others_are_the_next(project, champio
     assert version_of(project)[1].version == 1
 
 
-def test_it_restores_as_sample_does(project, champion):
+def loaded(project, monkeypatch):
+    """Return mlflow and the champion, loaded as its server does; MLflow would leave the address to later tests."""
+    mlflow, address = import_mlflow(), f"sqlite:///{project / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    return mlflow, mlflow.pyfunc.load_model(f"models:/{TASK}@champion")
+
+
+def test_it_restores_as_sample_does(project, champion, monkeypatch):
     champion()
-    mlflow = import_mlflow()
-    mlflow.set_tracking_uri(f"sqlite:///{project / 'mlflow.db'}")
-    model = mlflow.pyfunc.load_model(f"models:/{TASK}@champion")
+    _, model = loaded(project, monkeypatch)
     row = {"image": picture(project), "name": NAME}
     assert pictures_of(model.predict([row], params=ASKED)) == sampled(project)
     assert len(model.predict([row])) == 4 and len(model.predict([row], params={"temperature": 0.0})) == 1
 
 
-def test_a_wrong_request_is_answered_in_a_line(project, champion):
+def test_a_wrong_request_is_answered_in_a_line(project, champion, monkeypatch):
     champion()
-    mlflow = import_mlflow()
-    mlflow.set_tracking_uri(f"sqlite:///{project / 'mlflow.db'}")
-    model = mlflow.pyfunc.load_model(f"models:/{TASK}@champion")
+    mlflow, model = loaded(project, monkeypatch)
     good = picture(project)
     for image, params, said in (
         ("???", {}, "is no base64"),
