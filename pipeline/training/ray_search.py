@@ -30,6 +30,7 @@ from pipeline.training.jobs import Report
 from pipeline.training.loop import Values
 from pipeline.training.ray_train import fit, own_error, quoted_python, set_ray_up
 
+_SHOWN = 300  # characters of what Ray says
 _GOES_ON = "trials that ended are kept; the same command goes on from there"
 Work = Callable[[Any, Report, torch.device], None]  # of a trial; a function at the top of a module, or a partial of one
 Ended = Callable[[int, Values], None]  # number of the trial, what it reported last
@@ -87,7 +88,13 @@ def run_trials(
             tune_config=tune.TuneConfig(max_concurrent_trials=count, reuse_actors=True, scheduler=_scheduler(halving)),
             run_config=tune.RunConfig(name=own, storage_path=str(folder), verbose=0, callbacks=[_told(ended)]),
         )
-        failures = tuner.fit().errors
+        try:
+            failures = tuner.fit().errors
+        except SteadyflowError:
+            raise
+        except Exception as error:  # of Tune's own making, such as when the machine has run out of memory
+            why = str(error).strip().partition("\n")[0][:_SHOWN]
+            raise SteadyflowError(f"Ray broke off ({why}); {_GOES_ON}") from None
     shutil.rmtree(folder / own, ignore_errors=True)
     _raise(failures, len(trials))
 

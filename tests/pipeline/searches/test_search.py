@@ -201,3 +201,17 @@ def test_halving_stops_trials_and_says_so(tmp_path):
     assert [row["status"] for row in rows] == ["finished", "stopped", "stopped", "stopped"]
     assert all("stopped at step" in row["reason"] for row in rows[1:])
     assert rows[0]["winner"] == "1"
+
+
+def test_what_ray_breaks_off_with_is_one_line(tmp_path, monkeypatch):
+    from ray import tune
+
+    from pipeline.errors import SteadyflowError
+
+    def fails(tuner):
+        raise RuntimeError("Caught unexpected exception: 2 workers were killed\nObject store: ...\n" + "x" * 5000)
+
+    monkeypatch.setattr(tune.Tuner, "fit", fails)
+    with pytest.raises(SteadyflowError, match=r"2 workers were killed.*the same command goes on from there") as said:
+        run_in(tmp_path)
+    assert "\n" not in str(said.value)
