@@ -21,7 +21,7 @@ from pipeline.model_folder import LoadedFlow
 
 _SIDE = 128  # pixels of the target
 _AT_LEAST = 24  # crops: of few pictures several each
-_AT_MOST = 96  # pictures, and crops of a training set: more change little (docs/shield.md)
+_AT_MOST = 96  # pictures, and crops of a training set: a limit of time; fewer or more were not compared
 
 
 def calibration_crops(flow: LoadedFlow, pictures: Path, degraded: Path | None) -> list[Crop]:
