@@ -119,7 +119,7 @@ def _trained(folder: Path) -> dict:
     return {
         "end": "collapsed" if summary["collapsed"] else "well",
         "bits_per_dim": summary["validation_bits_per_dim"],
-        "best_bits_per_dim": min(float(row["bits_per_dim"]) for row in held_out),
+        "best_bits_per_dim": min((float(row["bits_per_dim"]) for row in held_out if row["bits_per_dim"]), default=None),
         **{name: summary[name] for name in ("returns", "skipped_steps", "minutes")},
     }
 
@@ -151,14 +151,14 @@ def _measured(folder: Path, root: Path, chosen: Experiment) -> dict:
 @torch.no_grad()
 def _round_trip_in_bfloat16(flow, crops) -> float:
     """Return the largest error of a picture that went to the latent and back, nets in bfloat16."""
-    network, worst = flow.network, 0.0
+    network, errors = flow.network, []
     for _, sides in crops:
         target, seen = flow.kind.pair([to_tensor(side) for side in sides], network.scale)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             condition = network.share(seen)
             back = network.inverse(network(target, condition)[0], condition)[0]
-        worst = max(worst, float((back - target).abs().max()))
-    return worst
+        errors.append((back - target).abs().max())
+    return float(torch.stack(errors).max())  # NaN if one is, which Python's max would drop
 
 
 def _own_project(project: Path, out: Path) -> Path:

@@ -28,7 +28,8 @@ from torch import Tensor
 
 from models.restoration.flow import RestorationFlow
 from pipeline.experiment import Experiment
-from pipeline.inference.held_out import held_out_crops
+from pipeline.feed.loading import validation_pairs
+from pipeline.inference.held_out import Crop, held_out_crops, spread
 from pipeline.inference.sampling import draw_images
 from pipeline.layout import variant_folder
 from pipeline.metrics.lpips_net import load_lpips
@@ -36,11 +37,12 @@ from pipeline.model_folder import LoadedFlow, load_flow
 from pipeline.params import load_params
 from pipeline.pictures.eight_bit import to_tensor, to_uint8, value_statistics
 from pipeline.shielding.calibration import BUDGET, shield_flow
-from pipeline.shielding.crops import training_crops
 from pipeline.stability.stress import stress_inputs
+from pipeline.training.batches import training_pairs
 
 VARIANTS = ("affine", "bounded", "rq_spline")
 CROPS = 4
+SIDE, AT_LEAST, AT_MOST = 128, 24, 96  # crops that calibrate: pixels of the target, and how many
 
 
 def main() -> None:
@@ -99,6 +101,13 @@ def measured(root: Path, experiment: Experiment, quantile: float | None, budget:
     return [*cells, *(f"{value:.4f}" for value in lpips), *(f"{value:.2g}" for value in errors), bound]
 
 
+def training_crops(root: Path, experiment: Experiment) -> list[Crop]:
+    """Return crops of the prepared training pictures of the experiment's task, evenly spread over all of them."""
+    pairs = training_pairs(experiment, root)
+    multiple = max(experiment.problem.scale, 2**experiment.settings.network.levels)
+    return spread(validation_pairs(pairs, SIDE, -(-AT_LEAST // len(pairs)), multiple), AT_MOST)
+
+
 def draws(flow: LoadedFlow, seen: Tensor, count: int, temperature: float, seed: int, name: str) -> Tensor:
     """Return un-clamped draws, ``(count, 3, H, W)``."""
     return torch.stack(list(draw_images(flow.network, seen, count, temperature, seed, name)))
@@ -107,19 +116,20 @@ def draws(flow: LoadedFlow, seen: Tensor, count: int, temperature: float, seed: 
 @torch.no_grad()
 def there_and_back(network: RestorationFlow, pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
     """Return the largest error of any value of the originals after encoding and decoding, in float32."""
-    worst = 0.0
+    errors = []
     for original, seen in pairs:
         condition = network.share(seen)
         back, _ = network.inverse(network(original, condition)[0], condition)
-        worst = max(worst, float((back - original).abs().max()))
-    return worst
+        errors.append((back - original).abs().max())
+    return float(torch.stack(errors).max())  # NaN if one is, which Python's max would drop
 
 
 def of_stress(images: Sequence[Tensor]) -> tuple[float, float]:
     """Return the share of bad values in percent, and the largest magnitude."""
     found = [value_statistics(image) for image in images]
     bad = sum(one["outside_values"] + one["nonfinite_values"] for one in found)
-    return 100.0 * bad / sum(one["values"] for one in found), max(float(image.abs().max()) for image in images)
+    largest = torch.stack([image.abs().max() for image in images]).max()
+    return 100.0 * bad / sum(one["values"] for one in found), float(largest)
 
 
 def distance(images: Sequence[Tensor], targets: Sequence[Tensor]) -> float:

@@ -32,6 +32,11 @@ def choose_device(runtime: RuntimeConfig, own: torch.device | None = None) -> to
     return device
 
 
+def workers_of(runtime: RuntimeConfig) -> int:
+    """Return how many workers a training has: ``runtime.workers``; auto is one per GPU, else 0, this process."""
+    return torch.cuda.device_count() if runtime.workers == "auto" else runtime.workers
+
+
 def at_a_time(runtime: RuntimeConfig) -> int:
     """Return how many trials run side by side: ``runtime.trials``; auto is one per GPU, else one per core."""
     if runtime.trials != "auto":

@@ -77,6 +77,8 @@ def _transposed(weight: Tensor, factor: int) -> Tensor:
 @functools.lru_cache(maxsize=16)
 def _sums(factor: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Return ``(9, (factor + 2)^2)`` of ones where K along both axes has that weight, zeros elsewhere."""
-    t, k = torch.arange(3)[:, None], torch.arange(factor + 2)
-    axis = ((k + t >= 2) & (k + t < factor + 2)).to(device, dtype)
-    return torch.kron(axis, axis)
+    # A tensor made inside of inference_mode could never be part of a graph later; the cache outlives the block.
+    with torch.inference_mode(False):
+        t, k = torch.arange(3)[:, None], torch.arange(factor + 2)
+        axis = ((k + t >= 2) & (k + t < factor + 2)).to(device, dtype)
+        return torch.kron(axis, axis)

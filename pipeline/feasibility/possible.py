@@ -10,6 +10,7 @@ import torch
 from models.flow.layers.coupling import Coupling
 from models.restoration.flow import RestorationFlow
 from pipeline.config import PARAMS_FILE, Params
+from pipeline.devices import workers_of
 from pipeline.errors import CheckpointError, ConfigError, printable
 from pipeline.experiment import Experiment
 from pipeline.model_config import parse_config
@@ -37,11 +38,13 @@ def check_networks(params: Params) -> None:
         if crop % multiple:
             raise ConfigError(f"{where}: data.crop is {crop}, which must be a multiple of {multiple}")
         need, have = least_bytes(network, experiment), _machine_bytes()
+        if not torch.cuda.is_available():
+            need *= max(1, workers_of(experiment.runtime))  # they share what there is
         if need > have:
             raise ConfigError(
                 f"{where}: training.batch {experiment.settings.training.batch} at data.crop {crop} needs "
                 f"{need / 2**30:,.0f} GiB at the least, but this machine has {have / 2**30:,.0f}; "
-                "choose a smaller batch or crop, or more workers"
+                f"choose a smaller batch or crop{', or more workers' if torch.cuda.is_available() else ''}"
             )
 
 
@@ -51,9 +54,8 @@ def least_bytes(network: RestorationFlow, experiment: Experiment) -> int:
     Weights, gradients and Adam's two moments, float32; the target of its share of the batch; and, where gradients are
     computed plainly, for every coupling the half of its input that its net sees, which autograd keeps.
     """
-    settings, runtime = experiment.settings, experiment.runtime
-    workers = torch.cuda.device_count() if runtime.workers == "auto" else runtime.workers
-    share = -(-settings.training.batch // max(1, workers))
+    settings = experiment.settings
+    share = -(-settings.training.batch // max(1, workers_of(experiment.runtime)))
     kept = 3 * settings.data.crop**2
     if settings.training.memory == "plain":
         kept += sum(

@@ -30,8 +30,8 @@ class CropLoader:
 
     ``crop`` is in pixels of the target; inputs that are smaller by a scale are cropped on their own grid.
 
-    ConfigError if ``batch`` cannot be shared evenly, or ``crop`` is no multiple of the pairs' scale; DataError if
-    a picture is smaller than the crop.
+    ConfigError if ``batch`` (the setting ``asked``) cannot be shared evenly, or ``crop`` is no multiple of the pairs'
+    scale; DataError if a picture is smaller than the crop.
     """
 
     def __init__(
@@ -44,10 +44,11 @@ class CropLoader:
         rotations: bool,
         rank: int = 0,
         world_size: int = 1,
+        asked: str = "training.batch",
     ) -> None:
         if batch % world_size:
             raise ConfigError(
-                f"training.batch {batch} cannot be shared evenly by {world_size} workers; "
+                f"{asked} {batch} cannot be shared evenly by {world_size} workers; "
                 f"choose a multiple of {world_size}, or other runtime.workers"
             )
         self._pairs = pictures if isinstance(pictures, Pairs) else Pairs(pictures)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pipeline.errors import DataError
 from pipeline.feed.equalization import equalize
-from pipeline.inference.held_out import Crop
+from pipeline.inference.held_out import Crop, spread
 from pipeline.kinds.contract import Kind
 from pipeline.pictures.decode import Unreadable, decode
 from pipeline.pictures.folders import EXTENSIONS, abridged, picture_files, safe_id, shown
@@ -71,14 +71,20 @@ class ReferencePairs:
 
 
 def reference_pairs(
-    reference: Path, degraded: Path | None, kind: Kind, scale: int, option: str = "--reference"
+    reference: Path,
+    degraded: Path | None,
+    kind: Kind,
+    scale: int,
+    option: str = "--reference",
+    most: int | None = None,
 ) -> ReferencePairs:
     """Return the pictures of ``reference``, a file or a folder, with those of ``degraded`` that belong to them.
 
     Without ``degraded`` the input is made by bicubic, which only super-resolution can. Partners have equal names;
     ``x4`` behind the name of an input (DIV2K) and ``low`` instead of ``normal`` or ``high`` (LOL-v2) are equal too,
     and two files are a pair whatever their names. Every picture is looked at before the first one is restored:
-    DataError tells all that is wrong with them. ``option``: what the user gave ``reference`` by.
+    DataError tells all that is wrong with them. ``option``: what the user gave ``reference`` by. ``most``: of more
+    pictures than these, evenly spread ones are taken, and the others are not looked at.
     """
     if degraded is None and scale == 1:
         raise DataError("a low-light picture cannot be made from its reference; give the dark pictures with --input")
@@ -89,7 +95,7 @@ def reference_pairs(
     partners = {stem: _partner(stem, inputs, scale) for stem in targets} if degraded else dict.fromkeys(targets)
     if degraded:
         _refuse_lonely(targets, inputs, partners, degraded, option)
-    pairs = [_Pair(safe_id(stem), file, partners[stem]) for stem, file in targets.items()]
+    pairs = spread([_Pair(safe_id(stem), file, partners[stem]) for stem, file in targets.items()], most)
     found = ReferencePairs(pairs, kind, scale)
     faults = [fault for pair in pairs if (fault := _fault(found, pair))]
     if faults:

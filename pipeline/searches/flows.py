@@ -145,7 +145,8 @@ def train_and_audit(trial: SearchTrial, report: Report, device: torch.device) ->
     numbers = {
         f"{analysis}.{name}": value for analysis, values in found["analyses"].items() for name, value in values.items()
     }
-    return Result(FINISHED, None, {QUALITY: training[QUALITY], **numbers}, found["reasons"], training["minutes"])
+    reasons = found["reasons"] | ({QUALITY: "not finite"} if training[QUALITY] is None else {})
+    return Result(FINISHED, None, {QUALITY: training[QUALITY], **numbers}, reasons, training["minutes"])
 
 
 def _value(experiment: Experiment, place: str) -> Any:

@@ -30,7 +30,7 @@ from pipeline.stability.measure.bounds import restoration_bound
 QUANTILES = (0.0, 0.0001, 0.0003, 0.001, 0.002, 0.003, 0.004, 0.006, 0.008, 0.011, 0.015, 0.02, 0.03, 0.04, 0.06)
 BUDGET = 55.0  # dB between draws with and without the shield
 _MARGIN = 0.05  # of a range, over which a clamp bends
-_KEPT = 8192  # values per channel that quantiles are told from
+_KEPT = 8192  # values per channel and pass (there, and back at two temperatures) that quantiles are told from
 _HOTTEST = 0.9  # draws are seen up to this temperature at least: SRFlow's
 _LATENT = 6.0  # standard deviations, of the certified bound
 _DRAWS = 2
@@ -46,7 +46,8 @@ def shield_flow(
     """Return a shielded copy of ``flow``, calibrated on ``crops``: names and sides ``(H, W, 3)`` uint8, target first.
 
     ``quantile``: what share of the values of photographs is clamped at each end. None: the largest of ``QUANTILES``
-    at which draws of crops that took no part keep to ``budget`` dB of the unshielded ones, or the least if none does.
+    at which draws of other crops keep to ``budget`` dB of the unshielded ones, or the least if none does; of a single
+    crop, its own. Unshielded draws with bad values are no yardstick: they are left out, unless all are.
     Raises SteadyflowError for a flow that has a shield, and where photographs make values that are not finite.
     """
     refuse_shielded(flow)
@@ -58,10 +59,14 @@ def shield_flow(
     judged, used = pairs[:count], pairs[count:] or pairs
     shielded, pixels = _seen(flow, used, seed)
     before = [_draws(flow, seen, seed, index) for index, (_, seen) in enumerate(judged)]
+    tried: dict[float, float | None] = {}
 
     def agreement_at(share: float) -> float | None:
         fit_shield(shielded.network, pixels, share)
-        return _decibels(before, [_draws(shielded, seen, seed, index) for index, (_, seen) in enumerate(judged)])
+        if share not in tried:
+            after = [_draws(shielded, seen, seed, index) for index, (_, seen) in enumerate(judged)]
+            tried[share] = _decibels(before, after)
+        return tried[share]
 
     share = quantile if quantile is not None else _largest_within(budget, agreement_at)
     agreement = agreement_at(share)
@@ -132,14 +137,16 @@ def _is_bad(picture: Tensor) -> bool:
 
 
 def _draws(flow: LoadedFlow, seen: Tensor, seed: int, index: int) -> Tensor:
-    """Return draws at the model's own temperature, ``(n, 3, H, W)`` in [0, 1]."""
+    """Return draws at the model's own temperature, ``(n, 3, H, W)``, un-clamped."""
     draws = draw_images(flow.network, seen, _DRAWS, flow.config.temperature, seed, f"shield {index}")
-    return torch.stack(list(draws)).clamp(0.0, 1.0)
+    return torch.stack(list(draws))
 
 
 def _decibels(before: Sequence[Tensor], after: Sequence[Tensor]) -> float | None:
-    """Return the PSNR between all draws; None if any is not a number."""
-    squares = torch.cat([(one - other).square().flatten() for one, other in zip(before, after, strict=True)])
+    """Return the PSNR between draws in [0, 1], those without bad values before if there are any; None: no number."""
+    pairs = [pair for crop in zip(before, after, strict=True) for pair in zip(*crop, strict=True)]
+    judged = [(one, other) for one, other in pairs if not _is_bad(one)] or pairs
+    squares = torch.cat([(one.clamp(0.0, 1.0) - other.clamp(0.0, 1.0)).square().flatten() for one, other in judged])
     error = float(squares.double().mean())
     if math.isnan(error):
         return None

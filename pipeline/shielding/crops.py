@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,18 +9,13 @@ import numpy as np
 
 from pipeline.console import progress
 from pipeline.errors import DataError
-from pipeline.experiment import Experiment
-from pipeline.feed.loading import validation_pairs
-from pipeline.feed.sides import open_pairs
-from pipeline.inference.held_out import Crop, spread
+from pipeline.inference.held_out import Crop
 from pipeline.inference.reference_pairs import reference_pairs
-from pipeline.kinds import KINDS
-from pipeline.layout import manifest_path
 from pipeline.model_folder import LoadedFlow
 
 _SIDE = 128  # pixels of the target
 _AT_LEAST = 24  # crops: of few pictures several each
-_AT_MOST = 96  # pictures, and crops of a training set: a limit of time; fewer or more were not compared
+_AT_MOST = 96  # pictures: a limit of time; fewer or more were not compared
 
 
 def calibration_crops(flow: LoadedFlow, pictures: Path, degraded: Path | None) -> list[Crop]:
@@ -31,8 +25,7 @@ def calibration_crops(flow: LoadedFlow, pictures: Path, degraded: Path | None) -
     DataError for pictures that are missing, unreadable, too small or of sizes that do not belong together.
     """
     network = flow.network
-    pairs = reference_pairs(pictures, degraded, flow.kind, network.scale, "--pictures")
-    pairs = dataclasses.replace(pairs, pairs=spread(list(pairs.pairs), _AT_MOST))
+    pairs = reference_pairs(pictures, degraded, flow.kind, network.scale, "--pictures", _AT_MOST)
     multiple = network.scale * network.multiple
     side, each = _SIDE - _SIDE % multiple, -(-_AT_LEAST // len(pairs))
     found = [crop for name, sides in progress(pairs, "read") for crop in _crops(name, sides, side, each, multiple)]
@@ -60,15 +53,3 @@ def _part(one: np.ndarray, target: np.ndarray, top: int, left: int, height: int,
     """Return the crop of one side, which may be smaller than the target by the scale."""
     scale = target.shape[0] // one.shape[0]
     return one[top // scale : (top + height) // scale, left // scale : (left + width) // scale]
-
-
-def training_crops(root: Path, experiment: Experiment) -> list[Crop]:
-    """Return crops of the prepared training pictures of the experiment's task, evenly spread over all of them.
-
-    DataError if they are not prepared.
-    """
-    problem = experiment.problem
-    kind = KINDS[problem.kind]
-    pairs = open_pairs(manifest_path(root, experiment.task), "train", problem.scale, kind.equalized)
-    multiple = max(problem.scale, 2**experiment.settings.network.levels)
-    return spread(validation_pairs(pairs, _SIDE, -(-_AT_LEAST // len(pairs)), multiple), _AT_MOST)

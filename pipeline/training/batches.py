@@ -27,17 +27,23 @@ def training_pairs(experiment: Experiment, root: Path) -> Pairs:
 
 
 def batches_of(
-    pairs: Pairs, experiment: Experiment, device: torch.device, batch: int, pretraining: bool = False
+    pairs: Pairs,
+    experiment: Experiment,
+    device: torch.device,
+    batch: int,
+    pretraining: bool = False,
+    asked: str = "training.batch",
 ) -> Batches:
     """Return a function from (start, stop) to this worker's share of the batches of these steps.
 
-    ``batch``: samples of all workers together. In ``pretraining`` nothing random is added to the crops.
+    ``batch``: samples of all workers together, which the setting ``asked`` says. In ``pretraining`` nothing random is
+    added to the crops.
     """
     data, scale, seed = experiment.settings.data, experiment.problem.scale, experiment.seed
     kind = KINDS[experiment.problem.kind]
     training = None if pretraining else experiment.settings.training
     rank, world = ranks.rank(), ranks.world_size()
-    loader = CropLoader(pairs, data.crop, batch, seed, data.flips, data.rotations, rank, world)
+    loader = CropLoader(pairs, data.crop, batch, seed, data.flips, data.rotations, rank, world, asked)
 
     def batches(start: int, stop: int) -> Iterator[Batch]:
         for step, stored in enumerate(loader.paired_batches(start, stop), start):

@@ -4,9 +4,10 @@ While the ActNorm layers are set from the first batch (Glow), in the same pass a
 layer sees what the ones before it already do:
 
 - ridge: the last convolution of each conditional net, which would start at zero, is regressed on the net's hidden
-  features h, patch by patch: its shift becomes the linear prediction of the raw shift that brings x to 0. With
-  A the rows (3x3 patch of h, 1) and Y the wanted shifts, it minimizes |A W - Y|^2 + ridge * n * |W|^2 (the bias
-  left out of the penalty), n the number of rows: W = (A^T A + ridge * n * I)^-1 A^T Y.
+  features h, patch by patch: its shift becomes the linear prediction of the raw shift that brings x towards 0
+  (``Transform.centring_shift``). With A the rows (3x3 patch of h, 1) and Y the wanted shifts, it minimizes
+  |A W - Y|^2 + ridge * n * |W|^2 (the bias left out of the penalty), n the number of rows:
+  W = (A^T A + ridge * n * I)^-1 A^T Y.
 - whitening: a learned 1x1 convolution starts from R S^-1/2, R its random orthogonal matrix and S the covariance of
   what it sees, whose eigenvalues are raised to ``_LEAST``. After R alone the channels, which neighbouring pixels make
   alike, stay correlated. No linear map does better for a standard normal z = W x: with l the eigenvalues of W S W^T,
@@ -37,8 +38,9 @@ _LEAST = 1e-2  # of an eigenvalue; channels behind an ActNorm have variance 1, s
 def starting(module: nn.Module, ridge: float | None = None, whitening: bool = False) -> Iterator[None]:
     """In this block, start what is still to be started from the batch it sees: see the module, and ``initializing``.
 
-    ``ridge``: weight of the penalty; None: the nets start at zero. A layer whose ActNorm was started before, as in
-    loaded weights, stays as it is.
+    ``ridge``: weight of the penalty; None: the nets start at zero. A net whose ActNorm was started before, as in
+    loaded weights, stays as it is; so does every 1x1 convolution where no ActNorm is fresh. One whose singular values
+    are capped (``BoundedConv1x1``) is not whitened.
     """
     hooks: list[Any] = []
     for layer in module.modules():

@@ -184,6 +184,11 @@ class Trainer:
             torch.set_rng_state(own["rng"].cpu())
             load_stored_layers(self.objective, own["stored_layers"])
 
+    @property
+    def stuck(self) -> bool:
+        """Return whether more steps were not finite than the plan allows."""
+        return self.skipped > self.plan.nonfinite_limit
+
     def averaged_network(self) -> nn.Module:
         """Return the network to validate and to hand over."""
         network: nn.Module = self.average.module if self.average else self.objective.network
@@ -208,7 +213,7 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, plan.clip_norm or math.inf)
         value, size = float(mean_over_ranks(loss.detach().float())), float(norm)
         finite = math.isfinite(value) and math.isfinite(size)
-        self.health.see_step(finite, too_many=self.skipped >= plan.nonfinite_limit)
+        self.health.see_step(finite)
         if finite:
             if plan.clip_spikes is not None:
                 clip_spikes(self.optimizer, plan.clip_spikes)
@@ -217,7 +222,7 @@ class Trainer:
                 self.average.update_parameters(self.objective.network)
         else:
             self.skipped += 1
-            if self.skipped > plan.nonfinite_limit and not self.health.may_return(plan.recovery):
+            if self.stuck and not self.health.may_return(plan.recovery):
                 raise DivergenceError(
                     f"{plan.what}: {self.skipped} steps had a non-finite loss or gradient (the last is step "
                     f"{self.step}, loss {value}, gradient norm {size}); lower the learning rate or clip_norm, "
@@ -292,7 +297,7 @@ def _advance(
             if is_first():
                 hooks.log(trainer.step, row)
         _validate(trainer, hooks)
-        why = trainer.health.reason(plan.recovery, ended=trainer.step == plan.steps)
+        why = trainer.health.reason(plan.recovery, trainer.stuck, ended=trainer.step == plan.steps)
         if why:
             return why
         stop = any_rank(hooks.should_stop(), device)
@@ -318,7 +323,8 @@ def _validate(trainer: Trainer, hooks: Hooks) -> None:
         hooks.log(trainer.step, row)
         if plan.recovery:  # who trains without it may validate by other numbers, as studies do
             averaged = row["validation_nll"]
-            last = hooks.validate(trainer.objective.network)["validation_nll"]
+            # where nothing is averaged, it is the same network
+            last = hooks.validate(trainer.objective.network)["validation_nll"] if trainer.average else averaged
     hooks.report(trainer.validation[-1] if trainer.validation else {})
     if plan.recovery and trainer.health.see_validation(*of_first((averaged, last), trainer.device)):
         trainer.keep()

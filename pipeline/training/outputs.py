@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ def write_curve(folder: Path, outcome: Outcome, loss_name: str) -> None:
 
 
 def write_training(folder: Path, outcome: Outcome, config: ModelConfig, parameters: int) -> dict[str, Any]:
-    """Write the curves and the summary of a flow's training; return the summary. Losses are in the published unit."""
+    """Write the curves and the summary of a flow's training; return the summary.
+
+    Losses are in the published unit, None where they are not finite.
+    """
     penalty = ["penalty"] if any("penalty" in one for one in outcome.history) else []  # the column of a regularizer
     curve = [
         {"step": int(one["step"]), **_nll(_nll_of(one)), **{name: one.get(name) for name in penalty}, **_rest(one)}
@@ -54,8 +58,10 @@ def summary_line(folder: Path) -> str:
     """Return what the summary in ``folder`` says, in a line for people."""
     summary = read_json(folder / "summary.json")
     back, times = summary["returns"], "once" if summary["returns"] == 1 else f"{summary['returns']} times"
+    bits = summary["validation_bits_per_dim"]
     return (
-        f"{summary['validation_bits_per_dim']:.3f} bits per dim on held-out pictures after {summary['steps']} steps, "
+        f"{'no finite' if bits is None else f'{bits:.3f}'} bits per dim on held-out pictures after "
+        f"{summary['steps']} steps, "
         f"{summary['minutes']} min, {summary['skipped_steps']} skipped"
         + (f", went back {times}" if back else "")
         + (f"; COLLAPSED: {ADVICE}" if summary["collapsed"] else "")
@@ -66,8 +72,9 @@ def _nll_of(logged: Values) -> float:
     return logged.get("nll", logged["loss"])
 
 
-def _nll(published: float) -> Values:
-    return {"nll": published, "bits_per_dim": published / 3.0}
+def _nll(published: float) -> dict[str, float | None]:
+    finite = math.isfinite(published)
+    return {"nll": published if finite else None, "bits_per_dim": published / 3.0 if finite else None}
 
 
 def _rest(logged: Values) -> Values:

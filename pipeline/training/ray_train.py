@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from pipeline.console import warn
+from pipeline.devices import workers_of
 from pipeline.errors import ConfigError, SteadyflowError
 from pipeline.layout import runs_folder
 from pipeline.training.jobs import Job, Report
@@ -27,8 +28,7 @@ def launch(job: Job, work: Work) -> None:
     ``auto``: one worker per GPU, else 0, which is Ray Train's local mode: this process, no cluster. Our own
     errors come back as they were raised on the worker.
     """
-    asked = job.experiment.runtime.workers
-    workers = torch.cuda.device_count() if asked == "auto" else asked
+    workers = workers_of(job.experiment.runtime)
     set_ray_up()
     fit(functools.partial(_on_worker, work), job.packed(), job.experiment.name.replace(" ", "-"), job.root, workers)
 

@@ -25,13 +25,11 @@ class Health:
     best: float = math.inf  # held-out nll of the averaged network, published unit
     worse: int = 0  # validations in a row at which it was far worse than that
     nonfinite: int = 0  # steps in a row
-    stuck: bool = False  # whether there were too many of them at all
     returns: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # "step", "to" and "why" of each
 
-    def see_step(self, finite: bool, too_many: bool) -> None:
-        """Count a step; ``too_many``: one more that is not finite, in a row or not, and the training cannot go on."""
+    def see_step(self, finite: bool) -> None:
+        """Count a step."""
         self.nonfinite = 0 if finite else self.nonfinite + 1
-        self.stuck = too_many and not finite
 
     def see_validation(self, averaged: float, last: float) -> bool:
         """Take in the nll of the averaged and of the last network; return whether this is a state to go back to.
@@ -47,13 +45,16 @@ class Health:
         """Return whether there is a return left."""
         return recovery is not None and len(self.returns) < recovery.limit
 
-    def reason(self, recovery: RecoveryConfig | None, ended: bool) -> str:
-        """Return why the training is to go back; empty if it is not. ``ended``: no validation will follow."""
+    def reason(self, recovery: RecoveryConfig | None, stuck: bool, ended: bool) -> str:
+        """Return why the training is to go back; empty if it is not.
+
+        ``stuck``: too many steps were not finite, in a row or not. ``ended``: no validation will follow.
+        """
         if recovery is None or not self.may_return(recovery):
             return ""
         if self.nonfinite >= recovery.nonfinite_steps:
             return f"{self.nonfinite} steps in a row had a non-finite loss or gradient"
-        if self.stuck:
+        if stuck:
             return "too many steps had a non-finite loss or gradient"
         if self.worse >= (1 if ended else recovery.validations):
             return f"the held-out likelihood fell by more than {COLLAPSE} bits per dim and stayed down"
@@ -66,7 +67,7 @@ class Health:
     def went_back(self, step: int, to: int, why: str) -> None:
         """Note a return; the best likelihood stays that of the good state."""
         self.returns.append({"step": step, "to": to, "why": why})
-        self.worse, self.nonfinite, self.stuck = 0, 0, False
+        self.worse = self.nonfinite = 0
 
 
 def collapsed(nll: float, best: float) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.errors import DataError
 from pipeline.experiment import Experiment
@@ -38,7 +38,8 @@ _LOGGED = {
     "validation_bits_per_dim": "validation/bits_per_dim",
 }
 
-_WITHOUT_CURVE = ("bits_per_dim", "minutes")  # of the summary; its other numbers are parameters, or ends of curves
+# Of the summary; its other numbers are parameters, or ends of curves.
+_WITHOUT_CURVE = ("bits_per_dim", "minutes", "returns", "collapsed")
 
 
 def flow_plan(experiment: Experiment) -> Plan:
@@ -74,9 +75,12 @@ def flow_start(experiment: Experiment, pairs: Pairs, device: torch.device) -> St
     start = experiment.settings.training.start
     if start is None:
         return None
-    batches = batches_of(pairs, experiment, device, start.crops)
+
+    def first() -> Sequence[Tensor | None]:  # a training that goes on does not ask for it
+        return next(iter(batches_of(pairs, experiment, device, start.crops, asked="training.start.crops")(0, 1)))
+
     return Start(
-        lambda: next(iter(batches(0, 1))),
+        first,
         functools.partial(starting, ridge=start.ridge, whitening=start.whitening),
     )
 

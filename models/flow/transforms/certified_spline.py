@@ -52,6 +52,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
+from models.flow.caps import soft_cap
 from models.flow.transforms import two_bins
 from models.flow.transforms.transform import Transform
 
@@ -90,13 +91,13 @@ class CertifiedSpline(Transform):
         return 1.0 / self.lipschitz, self.lipschitz
 
     def displacement_bound(self) -> float:
-        """Return the supremum of |c(x) - x|, and so of |c^-1(y) - y|: the shift plus what the box allows."""
+        """Return a bound of |c(x) - x| and |c^-1(y) - y|, nearly attained: the shift plus what the box allows."""
         return self.shift + 2.0 * self.bound * box_displacement(self.lipschitz)
 
     def displacement_within(self, values: tuple[Tensor, Tensor], low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """Return the range of the shift, widened by what the box allows."""
         most = 2.0 * self.bound * box_displacement(self.lipschitz)
-        least, largest = (self.shift * (raw[:, 3] / self.shift).tanh() for raw in (low, high))
+        least, largest = (soft_cap(raw[:, self.shift_place], self.shift) for raw in (low, high))
         return least - most, largest + most
 
     def centring_shift(self, x: Tensor) -> Tensor:

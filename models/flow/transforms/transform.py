@@ -53,7 +53,7 @@ class Transform(ABC):
         return -most, most
 
     def centring_shift(self, x: Tensor) -> Tensor:
-        """Return the raw shift that brings ``x`` to 0, or as near as it can, all other raw parameters being zero."""
+        """Return a raw shift that brings ``x`` to 0, or towards it where shifts are bounded; others are zero."""
         return -x
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:

@@ -81,3 +81,11 @@ def test_a_flow_gives_what_it_gives_for_enlarged_maps(scale, levels, dtype, rela
     for now, plain in zip(found, results(), strict=True):
         scale_of = plain.abs().max()
         assert (now - plain).abs().max() <= relative * scale_of
+
+
+def test_gradients_flow_also_after_inference_mode_filled_the_cache():
+    features, conv = example(5, 1, 2)  # a factor that no other test has
+    with torch.inference_mode():
+        convolved(features, conv)
+    convolved(features, conv).sum().backward()
+    assert conv.weight.grad.abs().sum() > 0

@@ -31,3 +31,12 @@ def test_they_say_how_often_the_training_went_back(tmp_path, returns, said):
     found = write_training(tmp_path, outcome([-12.0, -12.5], returns), CONFIG, 7)
     assert (found["returns"], found["went_back"]) == (len(returns), returns)
     assert said in summary_line(tmp_path) and ("went back" in summary_line(tmp_path)) == bool(returns)
+
+
+@pytest.mark.parametrize("last", [float("nan"), float("inf")])
+def test_a_training_that_ended_non_finite_is_written_and_told(tmp_path, last):
+    found = write_training(tmp_path, outcome([-12.0, last]), CONFIG, 7)
+    assert found["collapsed"] and found["validation_nll"] is found["validation_bits_per_dim"] is None
+    assert read_json(tmp_path / "summary.json") == found
+    assert summary_line(tmp_path).startswith("no finite bits per dim") and "COLLAPSED" in summary_line(tmp_path)
+    assert (tmp_path / "validation.csv").read_text().splitlines()[-1] == "200,,"

@@ -98,6 +98,8 @@ def _(layer: Coupling, step: Step, margin: float = 1.0) -> Bounds:
 @layer_bounds.register
 def _(layer: Standardization, step: Step, margin: float = 1.0) -> Bounds:
     split, caps = layer.split, layer.split.caps
+    if split.prior_range is not None:
+        return Bounds.same(math.inf, math.inf)  # a shield's ellipsoid may be steeper than what it is given
     with torch.no_grad():
         raw = torch.stack(split._prior(step.x[:, : split.passed]), 2).flatten(1, 2)
     net = last_layer(zero_conv_weight(split.prior), 2, _size(step.x))  # caps make it no steeper

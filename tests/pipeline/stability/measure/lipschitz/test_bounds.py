@@ -255,3 +255,18 @@ def test_a_layer_that_no_rule_knows_has_no_bound():
     x = torch.zeros(1, 2, 1, 1, dtype=torch.float64)
     assert network_bounds(Chain([Other()]), x).log10("local", "forward") == math.inf
     assert network_bounds(Chain([New(2).double()]), x).log10("local", "forward") == 0.0  # a kind of one that is known
+
+
+def test_a_split_held_by_a_shield_has_no_bound():
+    """The ellipsoid of its ranges may be steeper than what it is given, which no rule bounds."""
+    from models.flow.caps import Caps
+    from models.flow.layers.split import Split
+    from models.flow.layers.squeeze import Squeeze
+    from models.flow.ranges import JointRange
+
+    layer = Split(4, Squeeze(), factor=2, caps=Caps(prior_mean=1.0, prior_log_scale=1.0)).double()
+    x = torch.randn(1, 4, 2, 2, dtype=torch.float64)
+    assert math.isfinite(network_bounds(layer, x).log10("local", "forward"))
+    layer.prior_range = JointRange(4, 0.05).double()
+    layer.prior_range.fit(torch.randn(4, 100, dtype=torch.float64), 0.01)
+    assert network_bounds(layer, x).log10("local", "forward") == math.inf
