@@ -35,7 +35,7 @@ from pipeline.layout import variant_folder
 from pipeline.metrics.lpips_net import load_lpips
 from pipeline.model_folder import LoadedFlow, load_flow
 from pipeline.params import load_params
-from pipeline.pictures.eight_bit import to_tensor, to_uint8, value_statistics
+from pipeline.pictures.eight_bit import bad_values, to_tensor, to_uint8, value_statistics
 from pipeline.shielding.calibration import BUDGET, shield_flow
 from pipeline.stability.stress import stress_inputs
 from pipeline.training.batches import training_pairs
@@ -127,7 +127,7 @@ def there_and_back(network: RestorationFlow, pairs: Sequence[tuple[Tensor, Tenso
 def of_stress(images: Sequence[Tensor]) -> tuple[float, float]:
     """Return the share of bad values in percent, and the largest magnitude."""
     found = [value_statistics(image) for image in images]
-    bad = sum(one["outside_values"] + one["nonfinite_values"] for one in found)
+    bad = sum(map(bad_values, found))
     largest = torch.stack([image.abs().max() for image in images]).max()
     return 100.0 * bad / sum(one["values"] for one in found), float(largest)
 

@@ -217,7 +217,12 @@ class SearchConfig(Strict):
     """
 
     base: dict[str, Any] = {}
-    grids: list[dict[str, Annotated[list[Any], pydantic.Field(min_length=1)]]] = pydantic.Field(min_length=1)
+    grids: list[
+        Annotated[
+            dict[str, Annotated[list[Any], pydantic.Field(min_length=1)]],
+            pydantic.Field(min_length=1),
+        ]
+    ] = pydantic.Field(min_length=1)
     metrics: dict[str, Literal["min", "max"]] = pydantic.Field(min_length=2)
     within: _Amount
     scheduler: Literal["grid", "asha"] = "grid"

@@ -72,7 +72,7 @@ def progress(items: Iterable[T], what: str, total: int | None = None, start: int
     """
     if total is None:
         total = start + len(items)  # type: ignore[arg-type]
-    if console.is_terminal:
+    if console.is_terminal and not supervision.shown_by_driver():
         yield from _bar(items, what, total, start)
     else:
         yield from _lines(items, what, total, start)
@@ -98,6 +98,8 @@ def _lines(items: Iterable[T], what: str, total: int, start: int) -> Iterator[T]
             left = (now - began) / (done - start) * (total - done)
             tell(f"{what}: {done}/{total}, {left:.0f} s left")
             spoke = now
+    if driven and spoke > began:
+        tell("")  # what follows is something else
 
 
 def quiet_libraries() -> None:

@@ -303,7 +303,7 @@ NO_RESULT_DEPENDS_ON: dict[str, str] = {
     "pipeline/searches/stamp.py": "tells the report that there is something new",
     "pipeline/tracking": "tells MLflow what came out",
     "pipeline/training/checkpoints.py": "how a training is interrupted; one that goes on ends bit for bit the same",
-    "pipeline/training/ray_search.py": "how trials are launched; how many run at a time changes none of them",
+    "pipeline/training/ray_search.py": "how trials are launched; how many at a time changes only whom asha stops",
     "pipeline/training/ray_train.py": "how a training is launched",
     "pipeline/training/run_key.py": "names the run; the result is the same under another name",
     "pipeline/training/stopping.py": "how a training is told to stop",

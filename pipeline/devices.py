@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+import joblib
 import torch
 
 from pipeline.config import RuntimeConfig
@@ -41,4 +40,4 @@ def at_a_time(runtime: RuntimeConfig) -> int:
     """Return how many trials run side by side: ``runtime.trials``; auto is one per GPU, else one per core."""
     if runtime.trials != "auto":
         return runtime.trials
-    return torch.cuda.device_count() or len(os.sched_getaffinity(0))
+    return torch.cuda.device_count() or joblib.cpu_count()

@@ -28,8 +28,9 @@ def record() -> None:
     line = json.dumps({"stage": stage, "seconds": time.time() - psutil.Process().create_time()})
     with contextlib.suppress(OSError):  # a full disk: the stage itself says so
         file_of(Path()).parent.mkdir(exist_ok=True)
-        with file_of(Path()).open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        with file_of(Path()).open("a+b") as file:
+            whole = not file.tell() or (file.seek(-1, os.SEEK_END) and file.read(1) == b"\n")
+            file.write(("" if whole else "\n").encode() + line.encode() + b"\n")
 
 
 def position(root: Path) -> int:
@@ -43,8 +44,12 @@ def since(root: Path, start: int) -> list[tuple[str, float]]:
     path = file_of(root)
     if not path.exists():
         return []
-    lines = path.read_bytes()[start:].decode().splitlines()
-    return [(entry["stage"], entry["seconds"]) for entry in map(json.loads, lines)]
+    found = []
+    for line in path.read_bytes()[start:].splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # half a line, as a full disk leaves
+            entry = json.loads(line)
+            found.append((str(entry["stage"]), float(entry["seconds"])))
+    return found
 
 
 def latest(root: Path) -> dict[str, float]:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline import timings
 from pipeline.commands.arguments import Add, port, positive
 from pipeline.commands.minutes import print_minutes
 from pipeline.console import say
-
-if TYPE_CHECKING:
-    from pipeline.config import RuntimeConfig
 
 _WHOLE = "report"  # depends on every stage but the searches, which are run by name
 
@@ -45,15 +40,19 @@ def register(add: Add) -> None:
 
 def _repro(arguments: argparse.Namespace, options: list[str]) -> int:
     from pipeline.params import load_params
+    from pipeline.repro.run import reproduce
     from pipeline.searches.stamp import write_stamp
     from pipeline.settings import write_settings
 
     root = Path.cwd()
     params = load_params()
-    write_settings(root, params)  # a dry run shows what follows from them, and makes none itself
-    write_stamp(root)
+
+    def before() -> None:
+        write_settings(root, params)
+        write_stamp(root)
+
     start = timings.position(root)
-    code, made = reproduce(root, options, arguments.jobs, params.runtime, _WHOLE)
+    code, made = reproduce(root, options, arguments.jobs, params.runtime, _WHOLE, before)
     if code or not made:
         return code
     from pipeline.reporting.tables import print_summary
@@ -65,26 +64,6 @@ def _repro(arguments: argparse.Namespace, options: list[str]) -> int:
         return 0
     print_minutes(took, list(params.tasks))
     return 0
-
-
-def reproduce(
-    root: Path, options: Sequence[str], jobs: int | None, runtime: RuntimeConfig, target: str
-) -> tuple[int, bool]:
-    """Bring what ``options`` of ``dvc repro`` name up to date, ``target`` if they name nothing.
-
-    Returns the exit code, and whether anything but a dry run was asked for.
-    """
-    from pipeline.repro.run import dry_run, run
-    from pipeline.repro.with_dvc import parsed
-
-    chosen = parsed(options)
-    if chosen is None:
-        return 2, False
-    if not (chosen["targets"] or chosen["all_pipelines"]):
-        options, chosen = [*options, target], {**chosen, "targets": [target]}
-    if chosen["dry"]:
-        return dry_run(options), False
-    return run(root, chosen, jobs, runtime), True
 
 
 def _summary(arguments: argparse.Namespace, options: list[str]) -> int:

@@ -21,10 +21,10 @@ def register(add: Add) -> None:
 
 
 def _search(arguments: argparse.Namespace, options: list[str]) -> int:
-    from pipeline.commands.repro import reproduce
     from pipeline.console import say
     from pipeline.errors import ConfigError, brief, nearest
     from pipeline.params import load_params
+    from pipeline.repro.run import reproduce
     from pipeline.settings import write_settings
 
     params, name = load_params(), arguments.name
@@ -32,8 +32,8 @@ def _search(arguments: argparse.Namespace, options: list[str]) -> int:
     if name not in stages:
         raise ConfigError(f"params.yaml: unknown search {brief(name)}; {nearest(name, stages)}")
     root = Path.cwd()
-    write_settings(root, params)
-    code, made = reproduce(root, options, None, params.runtime, f"{stages[name]}@{name}")
+    target = f"{stages[name]}@{name}"
+    code, made = reproduce(root, options, None, params.runtime, target, lambda: write_settings(root, params))
     if made and not code:
         say(f"searches/{name} is up to date; `steadyflow repro` puts it into the report")
     return code

@@ -11,7 +11,7 @@ from pipeline.devices import choose_device
 from pipeline.errors import SteadyflowError
 from pipeline.files import writable_folder
 from pipeline.model_folder import CONFIG, load_flow, save_model
-from pipeline.shielding.calibration import BUDGET, refuse_shielded, shield_flow
+from pipeline.shielding.calibration import BUDGET, LATENT, refuse_shielded, shield_flow
 from pipeline.shielding.crops import calibration_crops
 
 
@@ -43,10 +43,10 @@ def shield_model(
     told = "not a number" if found["agreement"] is None else f"{found['agreement']:.1f} dB"
     say(f"quantile {found['quantile']:g}, calibrated on {found['crops']} crops; draws against unshielded: {told}")
     if found["bound"] is not None:
-        say(f"for latents within 6 standard deviations no value of any output exceeds {found['bound']:.3g}")
+        say(f"for latents within {LATENT:g} standard deviations no value of any output exceeds {found['bound']:.3g}")
     if found["agreement"] is None or found["agreement"] < wanted:
         warn(
-            f"draws of photographs differ by more than the budget of {wanted:g} dB allows; give more pictures like "
+            f"draws of photographs keep to less than {wanted:g} dB of the unshielded ones; give more pictures like "
             "those that the model is for, or a smaller --quantile"
         )
     say(f"shielded model: {out}")

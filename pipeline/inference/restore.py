@@ -23,7 +23,7 @@ from pipeline.inference.tiling import Restorer
 from pipeline.model_folder import LoadedFlow, load_flow
 from pipeline.origin import origin_of
 from pipeline.pictures.decode import Unreadable, decode
-from pipeline.pictures.eight_bit import to_tensor, to_uint8, value_statistics, write_png
+from pipeline.pictures.eight_bit import bad_values, to_tensor, to_uint8, value_statistics, write_png
 from pipeline.pictures.folders import safe_id
 
 _PARTS = ("reference", "input", "baseline", "latent_mean", "draws_mean")
@@ -100,23 +100,23 @@ class Draw(NamedTuple):
     @property
     def bad(self) -> bool:
         """Return whether values were outside [-0.5, 1.5] or non-finite."""
-        return bool(self.statistics["nonfinite_values"] or self.statistics["outside_values"])
+        return bad_values(self.statistics) > 0
 
 
 def restore_picture(
     flow: LoadedFlow,
+    restorer: Restorer,
     content: Path | bytes,
     name: str,
     draws: int,
     temperature: float,
     seed: int,
     quantization: str = "round",
-    tile: int | None = None,
 ) -> Iterator[Draw]:
     """Yield ``draws`` restorations of the picture in a file, or in the bytes of one.
 
-    ``name`` is the file's, which seeds the latents together with ``seed``. ``tile``: as of ``Restorer``. Raises
-    DataError for an unreadable picture.
+    ``restorer`` is of the flow's network; for many pictures one, which measures its need of memory once. ``name`` is
+    the file's, which seeds the latents together with ``seed``. Raises DataError for an unreadable picture.
     """
     try:
         seen = flow.kind.from_picture(to_tensor(decode(content).pixels)).to(flow.device)
@@ -124,7 +124,7 @@ def restore_picture(
         where = content if isinstance(content, Path) else name
         raise DataError(f"{printable(str(where))} cannot be restored: {reason}") from None
     stem = _readable(Path(name).stem)
-    for index, image in enumerate(Restorer(flow.network, tile).draw(seen, draws, temperature, seed, name)):
+    for index, image in enumerate(restorer.draw(seen, draws, temperature, seed, name)):
         yield Draw(f"{stem}_draw_{index:02d}.png", to_uint8(image, quantization), value_statistics(image))
 
 
@@ -149,7 +149,7 @@ def restore_file(
     flow = load_flow(model, choose_device(RuntimeConfig()))
     writable_folder(out)
     tau, count = how_to_draw(flow.config.temperature, temperature, draws, USUAL_DRAWS)
-    drawn = restore_picture(flow, picture, picture.name, count, tau, seed, quantization, tile)
+    drawn = restore_picture(flow, Restorer(flow.network, tile), picture, picture.name, count, tau, seed, quantization)
     written, bad = [], 0
     for draw in progress(drawn, f"restore {picture.name}", count):
         bad += draw.bad

@@ -21,6 +21,7 @@ from pipeline.config import RuntimeConfig
 from pipeline.devices import choose_device
 from pipeline.errors import DataError, SteadyflowError, brief
 from pipeline.inference.restore import USUAL_DRAWS, how_to_draw, restore_picture
+from pipeline.inference.tiling import Restorer
 from pipeline.model_folder import LoadedFlow, load_flow
 from pipeline.pictures.eight_bit import png_bytes
 from pipeline.tracking.client import bad_request
@@ -37,7 +38,7 @@ class ServedFlow:
     """A flow that answers requests."""
 
     def __init__(self, flow: LoadedFlow) -> None:
-        self._flow = flow
+        self._flow, self._restorer = flow, Restorer(flow.network)
 
     def predict(self, rows: pandas.DataFrame, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Return a record per draw of the pictures in ``rows``; what is wrong is answered with status 400, in a line.
@@ -57,7 +58,8 @@ class ServedFlow:
         temperature, draws = how_to_draw(own, params.get("temperature"), params.get("draws"), USUAL_DRAWS)
         seed = params.get("seed")
         content = _decoded(row["image"], name)
-        drawn = restore_picture(self._flow, content, name, draws, temperature, SEED if seed is None else seed)
+        chosen = SEED if seed is None else seed
+        drawn = restore_picture(self._flow, self._restorer, content, name, draws, temperature, chosen)
         return [
             {
                 "name": draw.file,

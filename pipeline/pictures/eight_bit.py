@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.errors import ConfigError, nearest
-from pipeline.files import write_bytes
+from pipeline.files import atomic_path
 
 # Paper A, section 3.2: a value is erroneous outside of [0, 1] by more than 0.5.
 BAD_BELOW, BAD_ABOVE = -0.5, 1.5
@@ -51,6 +52,11 @@ def value_statistics(image: Tensor) -> dict[str, Any]:
     }
 
 
+def bad_values(statistics: Mapping[str, Any]) -> int:
+    """Return how many values of a picture are bad: out of range, or not finite; of what ``value_statistics`` found."""
+    return int(statistics["outside_values"] + statistics["nonfinite_values"])
+
+
 def png_bytes(pixels: np.ndarray) -> bytes:
     """Return ``(H, W, 3)`` uint8 as the content of a PNG file."""
     stream = io.BytesIO()
@@ -60,7 +66,9 @@ def png_bytes(pixels: np.ndarray) -> bytes:
 
 def write_png(path: Path, pixels: np.ndarray) -> Path:
     """Write ``(H, W, 3)`` uint8 as PNG, atomically; return ``path``."""
-    return write_bytes(path, png_bytes(pixels))
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(png_bytes(pixels))  # not forced to disk: there are thousands, and they can be made again
+    return path
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -48,7 +49,7 @@ class Display:
             again = stage in self._started  # its second command
             self._started.setdefault(stage, time.monotonic())
         if not again and not console.is_terminal:
-            say(f"Running stage '{stage}'")
+            self._say(f"Running stage '{stage}'")
 
     def progress(self, stage: str, line: str) -> None:
         """Show the last line of progress of ``stage``."""
@@ -57,7 +58,7 @@ class Display:
 
     def tell(self, line: str, error: bool) -> None:
         """Print a line that a stage said, on standard error if ``error``."""
-        (complain if error else say)(line)
+        self._say(line, error)
 
     def end(self, stage: str, needed: bool) -> float | None:
         """Show that ``stage`` is up to date, if that ``needed`` anything; return the seconds if a command of it ran."""
@@ -65,13 +66,18 @@ class Display:
         self.done += 1
         if needed:
             text = "from the cache" if took is None else clock(took)
-            say(f"[{self.done}/{self.total}] {stage}: {text}{self._left_text()}")
+            self._say(f"[{self.done}/{self.total}] {stage}: {text}{self._left_text()}")
         return took
 
     def give_up(self, stage: str, how: str) -> None:
         """Show that ``stage`` has ended, and is not up to date."""
         self._leave(stage)
-        say(f"{stage}: {how}")
+        self._say(f"{stage}: {how}")
+
+    def _say(self, line: str, error: bool = False) -> None:
+        # Nobody may listen any more (`| head`); the stages go on.
+        with contextlib.suppress(OSError, SystemExit):
+            (complain if error else say)(line)
 
     def _leave(self, stage: str) -> float | None:
         with self._guard:
@@ -87,7 +93,7 @@ class Display:
         with self._guard:
             at_work = [f"{stage} ({self._progress.get(stage) or clock(self._age(stage))})" for stage in self._started]
         if at_work:
-            say(f"at work: {', '.join(at_work)}{self._left_text()}")
+            self._say(f"at work: {', '.join(at_work)}{self._left_text()}")
 
     def running(self) -> dict[str, float]:
         """Return the stages whose commands run, and for how many seconds."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,49 +18,92 @@ from pipeline.repro.expected import Plan
 from pipeline.repro.running import Processes
 from pipeline.repro.scheduler import Scheduler
 from pipeline.repro.slots import Environment, slots, visible_devices
-from pipeline.repro.with_dvc import CommandFailed, DvcRun, one_line
+from pipeline.repro.with_dvc import CommandFailed, DvcRun, one_line, parsed
 
 _SPOKEN = (2, 130)  # exit codes of pipeline.console.run_main: the stage has printed its one line
 _DRY = {"dvc.stage.run": logging.INFO, "dvc.cli": logging.ERROR}  # what of DVC speaks in a dry run
 
 
-def run(root: Path, options: Mapping[str, Any], jobs: int | None, runtime: RuntimeConfig) -> int:
+def reproduce(
+    root: Path,
+    options: Sequence[str],
+    jobs: int | None,
+    runtime: RuntimeConfig,
+    target: str,
+    before: Callable[[], object],
+) -> tuple[int, bool]:
+    """Bring what ``options`` of ``dvc repro`` name up to date, ``target`` if they name nothing.
+
+    Returns the exit code, and whether anything but a dry run was asked for. ``before``: see ``run``; a dry run shows
+    what follows from what it writes.
+    """
+    chosen = parsed(options)
+    if chosen is None:
+        return 2, False
+    if not (chosen["targets"] or chosen["all_pipelines"]):
+        options, chosen = [*options, target], {**chosen, "targets": [target]}
+    if chosen["dry"]:
+        before()
+        return dry_run(options), False
+    return run(root, chosen, jobs, runtime, before), True
+
+
+def run(
+    root: Path,
+    options: Mapping[str, Any],
+    jobs: int | None,
+    runtime: RuntimeConfig,
+    before: Callable[[], object] = lambda: None,
+) -> int:
     """Bring the stages that ``options`` (see ``parsed``) name up to date, ``jobs`` at a time (None: see ``slots``).
 
-    Returns 0, the exit code of the first stage that failed, or 130 after SIGINT or SIGTERM. Raises SteadyflowError if
-    another run is at work here.
+    ``before`` writes what stages depend on, as soon as it is known that no other run is at work here: a stage of that
+    one would be recorded with it. Returns 0, the exit code of the first stage that failed, or 130 after SIGINT or
+    SIGTERM. Raises SteadyflowError if another run is at work.
     """
     from dvc.exceptions import DvcException
 
     try:
-        with alone(root) as lock, DvcRun(options) as dvc:
-            return _run(root, dvc, lock, _slots(jobs, runtime), options["on_error"])
+        with alone(root) as lock:
+            before()
+            with DvcRun(options) as dvc:
+                return _run(root, dvc, lock, _slots(jobs, runtime), options["on_error"])
     except DvcException as error:
         raise SteadyflowError(one_line(error)) from error
 
 
 def _run(root: Path, dvc: DvcRun, lock: int, places: list[Environment], on_error: str) -> int:
-    from dvc.exceptions import DvcException
-
     plan = Plan(dvc.needs, timings.latest(root))
     display = Display(len(dvc.needs))
     processes = Processes(lock, display)
-    scheduler = Scheduler(plan, dvc.reproduce, places, display, processes.stop, on_error)
+    scheduler = Scheduler(plan, dvc.reproduce, places, display, processes.stop, _complain_of, on_error)
     with dvc.commands_by(processes):
         well = scheduler.run()
+    codes = [_status(error) for error in scheduler.failed.values()]
     if scheduler.told and not well:
         if not processes.has_said_so:
             complain("stopped: the same command goes on from there")
         return 130
-    code = 0
-    for name, error in scheduler.failed.items():
-        if not isinstance(error, CommandFailed | DvcException):
-            raise error
-        status = error.status if isinstance(error, CommandFailed) else 1
-        if status not in _SPOKEN:
-            complain(f"error: failed to reproduce '{name}': {one_line(error)}")
-        code = code or status
-    return 0 if on_error == "ignore" else code
+    return 0 if on_error == "ignore" else next(iter(codes), 0)
+
+
+def _status(error: BaseException) -> int:
+    """Return the exit code that a failed stage gives the run; raise what is no failure of a stage."""
+    from dvc.exceptions import DvcException
+
+    if isinstance(error, CommandFailed):
+        return error.status
+    if isinstance(error, DvcException):
+        return 1
+    raise error
+
+
+def _complain_of(name: str, error: BaseException) -> None:
+    """Say why a stage failed, if it has not said so itself."""
+    from dvc.exceptions import DvcException
+
+    if isinstance(error, CommandFailed | DvcException) and _status(error) not in _SPOKEN:
+        complain(f"error: failed to reproduce '{name}': {one_line(error)}")
 
 
 def _slots(jobs: int | None, runtime: RuntimeConfig) -> list[Environment]:

@@ -17,7 +17,7 @@ from pipeline.supervision import ALIVE, PROGRESS_MARK, SHOWN
 
 _SHELLS = ("sh", "dash", "bash", "zsh", "ksh", "fish")
 _LAST_WORDS = 5.0  # seconds: what a process has left behind may hold its output open for ever
-_KEPT_OF_THE_TOLD = ("stopped:", "error:", "warning:")  # nobody needs the traceback of a process that was told to stop
+_KEPT_OF_THE_TOLD = ("stopped:", "error:")  # nobody needs the traceback of a process that was told to stop
 
 
 class Stopped(Exception):
@@ -82,7 +82,7 @@ class Processes:
             del self._running[stage]
         for line in errors:
             if not (self._told and code) or line.startswith(_KEPT_OF_THE_TOLD):
-                self._tell(line, error=True)
+                self._display.tell(line.rstrip("\n"), error=True)
             self.has_said_so |= self._told and line.startswith("stopped:")
         return code
 
@@ -100,19 +100,14 @@ class Processes:
             if line.startswith(PROGRESS_MARK):
                 self._display.progress(stage, line.removeprefix(PROGRESS_MARK).strip())
             else:
-                self._tell(line, error=False)
+                self._display.tell(line.rstrip("\n"), error=False)
 
     def _hear_errors(self, stage: str, stream: IO[str], kept: list[str]) -> None:
         for line in stream:
             if line.startswith("warning:"):
-                self._tell(line, error=True)
+                self._display.tell(line.rstrip("\n"), error=True)
             else:
                 kept.append(line)
-
-    def _tell(self, line: str, error: bool) -> None:
-        # Nobody may listen any more (`| head`); the stage must be able to speak on.
-        with contextlib.suppress(OSError, SystemExit):
-            self._display.tell(line.rstrip("\n"), error)
 
 
 def _stages_of(pid: int) -> list[psutil.Process]:

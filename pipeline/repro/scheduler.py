@@ -25,7 +25,8 @@ class Scheduler:
     """Runs the stages of ``plan``, each by ``work(name, slot)`` in a thread of its own while it has the slot.
 
     ``on_error``: as in DVC, "fail" starts nothing after a failure, "keep-going" what does not need the failed stage,
-    "ignore" everything. ``stop`` is called with each signal that tells this process to stop; nothing starts after one.
+    "ignore" everything. ``complain_of`` is told at once which stage failed and why. ``stop`` is called with each signal
+    that tells this process to stop; nothing starts after one.
     """
 
     def __init__(
@@ -35,10 +36,11 @@ class Scheduler:
         slots: list[Environment],
         display: Display,
         stop: Callable[[int], None],
+        complain_of: Callable[[str, BaseException], None] = lambda name, error: None,
         on_error: str = "fail",
     ) -> None:
         self._plan, self._work, self._free, self._display = plan, work, list(slots), display
-        self._stop, self._on_error = stop, on_error
+        self._stop, self._complain_of, self._on_error = stop, complain_of, on_error
         self._events: queue.SimpleQueue[tuple[str, Outcome] | int] = queue.SimpleQueue()
         self._settled: set[str] = set()  # nothing needs to wait for them any more
         self._begun: set[str] = set()  # started, or never to be
@@ -94,6 +96,7 @@ class Scheduler:
         if self.told:
             return
         self.failed[name] = error
+        self._complain_of(name, error)
         if self._on_error == "ignore":
             self._settled.add(name)
         else:

@@ -34,6 +34,7 @@ class FlowSpace(Space):
     """Places are those that ``Experiment.vary`` takes."""
 
     stage = "search_flow"
+    reported = QUALITY
 
     def __init__(self, name: str, config: FlowSearch, params: Params) -> None:
         super().__init__(name, config, params.profile)
@@ -81,13 +82,14 @@ class FlowSpace(Space):
         return [QUALITY, *numbers]
 
     def entry(self, trial: SearchTrial) -> dict[str, Any]:
-        """Return a variant, and the sizes and schedules that the search varied."""
+        """Return a variant, and what the search varied of sizes and schedules; ``base`` is the search's own."""
         experiment: Experiment = trial.setting
         assert experiment.design is not None
         sizes: dict[str, Any] = {}
         for place, value in trial.values.items():
             group, _, rest = place.partition(".")
-            if group == "settings":
+            within = any(place.startswith(f"{other}.") for other in trial.values)  # that one's value has it
+            if group == "settings" and not within:
                 *above, last = rest.split(".")
                 inner = sizes
                 for part in above:

@@ -34,7 +34,6 @@ def run_search(space: Space, root: Path, runtime: RuntimeConfig, out: Path | Non
     given another value runs that alone. What they found is in ``root``'s .runs. Raises ConfigError for a search that
     cannot be and DataError for inputs that are missing, before anything is written.
     """
-    space.check()
     if runtime.threads == "auto":  # sums in another order would make trials depend on how many run at a time
         runtime = runtime.model_copy(update={"threads": 1})
     tags = {"search": space.name, "profile": space.profile}
@@ -78,7 +77,9 @@ def _carry_out(
 
     config = space.config
     quality, _ = axes(config)
-    halving = Halving(quality, config.metrics[quality], config.grace, config.reduction)
+    halving = None
+    if config.scheduler == "asha":
+        halving = Halving(quality, config.metrics[quality], config.grace, config.reduction)
     run_trials(
         functools.partial(find, space.work),
         todo,
@@ -86,7 +87,7 @@ def _carry_out(
         root,
         space.name,
         ended,
-        halving if config.scheduler == "asha" else None,
+        halving,
     )
 
 
@@ -106,7 +107,8 @@ def _tell(trial: SearchTrial, runtime: RuntimeConfig, origin: Mapping[str, str])
         if result.reason:
             run.note({"steadyflow.reason": result.reason})
         run.metrics(result.values)
-    trial.mark_told()
+    if run.run_id is not None:  # else the server has not taken it: the next time
+        trial.mark_told()
 
 
 def _log(run: Run, out: Path, page: StudyPage, results: Sequence[Result]) -> None:

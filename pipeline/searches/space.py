@@ -19,11 +19,13 @@ Point = dict[str, Any]  # place -> value
 class Space(ABC):
     """A search as params.yaml has it, over something that can be trained.
 
-    To make another kind of search: a class here, its group in ``pipeline.config.Searches`` and a stage that depends on
-    what is trained.
+    To make another kind of search: a class beside ``FlowSpace`` (below pipeline/studies/searches if it is over a study:
+    only studies may see the laboratory), its group in ``pipeline.config.Searches`` and a stage that depends on what is
+    trained.
     """
 
     stage: ClassVar[str]  # of DVC
+    reported: ClassVar[str]  # the number that trials tell along their training
     task: str | None = None  # whose pictures are looked at, if it is a task's
 
     def __init__(self, name: str, config: SearchConfig, profile: str) -> None:
@@ -55,20 +57,25 @@ class Space(ABC):
                 found.append(setting)
         return found
 
-    def check(self) -> None:
-        """Raise ConfigError for a search that cannot be."""
-        self.settings()
-        names = self.metrics()
+    def check(self) -> list[Any]:
+        """Return what each trial is told; ConfigError for a search that cannot be."""
+        names, settings = self.metrics(), self.settings()
         for name in self.config.metrics:
             if not any(name == one or (one.endswith("*") and name.startswith(one[:-1])) for one in names):
                 raise ConfigError(f"{self.where}: metric {brief(name)} is not found by trials; {nearest(name, names)}")
+        if self.config.scheduler == "asha" and (quality := next(iter(self.config.metrics))) != self.reported:
+            raise ConfigError(
+                f"{self.where}: scheduler asha goes by {self.reported}, which trainings tell on their way; put it "
+                f"first in metrics, not {brief(quality)}"
+            )
+        return settings
 
     def trials(self, root: Path, parent: Identity, runtime: RuntimeConfig) -> list[SearchTrial]:
-        """Return all trials; raises what ``settings`` does, and DataError where the inputs are missing.
+        """Return all trials; raises what ``check`` does, and DataError where the inputs are missing.
 
         ConfigError, too, for trials that differ in nothing that their training depends on.
         """
-        found = [self.trial(root, parent, runtime, setting) for setting in self.settings()]
+        found = [self.trial(root, parent, runtime, setting) for setting in self.check()]
         for number, trial in enumerate(found):
             for other in found[:number]:
                 if other.identity == trial.identity:

@@ -22,7 +22,7 @@ from pipeline.errors import SteadyflowError
 from pipeline.inference.held_out import Crop
 from pipeline.inference.sampling import draw_images
 from pipeline.model_folder import LoadedFlow
-from pipeline.pictures.eight_bit import to_tensor, value_statistics
+from pipeline.pictures.eight_bit import bad_values, to_tensor, value_statistics
 from pipeline.seeds import generator, seed_of
 from pipeline.stability.measure.bounds import restoration_bound
 
@@ -32,7 +32,7 @@ BUDGET = 55.0  # dB between draws with and without the shield
 _MARGIN = 0.05  # of a range, over which a clamp bends
 _KEPT = 8192  # values per channel and pass (there, and back at two temperatures) that quantiles are told from
 _HOTTEST = 0.9  # draws are seen up to this temperature at least: SRFlow's
-_LATENT = 6.0  # standard deviations, of the certified bound
+LATENT = 6.0  # standard deviations, of the certified bound
 _DRAWS = 2
 _MOST_DECIBELS = 100.0  # of equal draws
 _HELD_OUT = 4  # the first of so many parts of the crops tells the agreement; the others calibrate
@@ -75,7 +75,7 @@ def shield_flow(
         "margin": _MARGIN,
         "quantile": share,
         "agreement": agreement,
-        "bound": bound.value(_LATENT) if bound else None,
+        "bound": bound.value(LATENT) if bound else None,
         "crops": len(used),
         "crops_sha256": _hash(crops),
     }
@@ -132,8 +132,7 @@ def _largest_within(budget: float, agreement_at: Callable[[float], float | None]
 
 
 def _is_bad(picture: Tensor) -> bool:
-    statistics = value_statistics(picture)
-    return bool(statistics["outside_values"] or statistics["nonfinite_values"])
+    return bad_values(value_statistics(picture)) > 0
 
 
 def _draws(flow: LoadedFlow, seen: Tensor, seed: int, index: int) -> Tensor:

@@ -10,10 +10,9 @@ from urllib.parse import quote
 
 from pipeline.tracking.client import named_errors, open_client
 from pipeline.tracking.identity import PARENT_TAG
-from pipeline.tracking.matching import SUPERSEDED, in_force
+from pipeline.tracking.matching import IN_FORCE, in_force
 from pipeline.tracking.store import tracking_uri
 
-_IN_FORCE = f"tags.`{SUPERSEDED}` = 'false'"
 BASELINE_TAG = "steadyflow.baseline"
 _TRAINING = "workflowType=machine_learning"  # the page's view for trained models; it opens in that for language models
 # Ordered by time of making, which is its default, MLflow would hide runs that have a parent.
@@ -63,11 +62,11 @@ def comparisons(root: Path, configured: str = "auto") -> tuple[str, list[Compari
         elif (task := tags.get("steadyflow.task")) and BASELINE_TAG not in tags:
             tasks.setdefault(task, []).append(run.info.run_id)
     parents = sorted((_name_of(run), run.info.run_id) for run in runs if run.info.run_id in nested)
-    of_tasks = f"tags.`steadyflow.task` = '{{}}' AND tags.`{PARENT_TAG}` IS NULL AND {_IN_FORCE}"
+    of_tasks = f"tags.`steadyflow.task` = '{{}}' AND tags.`{PARENT_TAG}` IS NULL AND {IN_FORCE}"
     return experiment, [
         *(Comparison(task, of_tasks.format(task), ids) for task, ids in sorted(tasks.items())),
         *(
-            Comparison(name, f"tags.`{PARENT_TAG}` = '{run_id}' AND {_IN_FORCE}", nested[run_id])
+            Comparison(name, f"tags.`{PARENT_TAG}` = '{run_id}' AND {IN_FORCE}", nested[run_id])
             for name, run_id in parents
         ),
     ]

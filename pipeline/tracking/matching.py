@@ -8,6 +8,7 @@ from pipeline.tracking.client import search
 from pipeline.tracking.identity import KEY_TAG, PARENT_TAG, Identity
 
 SUPERSEDED = "steadyflow.superseded"
+IN_FORCE = f"tags.`{SUPERSEDED}` = 'false'"
 
 
 def find(client: Any, experiment: str, identity: Identity, parent_id: str | None) -> Any | None:
@@ -35,4 +36,4 @@ def put_in_force(client: Any, experiment: str, identity: Identity, run: Any) -> 
 
 def in_force(client: Any, experiment: str) -> list[Any]:
     """Return every run that no other one supersedes."""
-    return list(search(client, experiment, f"tags.\"{SUPERSEDED}\" = 'false'"))
+    return list(search(client, experiment, IN_FORCE))

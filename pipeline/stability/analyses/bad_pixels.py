@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.console import progress
-from pipeline.pictures.eight_bit import to_uint8, value_statistics
+from pipeline.pictures.eight_bit import bad_values, to_uint8, value_statistics
 from pipeline.stability.contract import PERCENT, Analysis, Bars, Found, Number
 from pipeline.stability.subject import IN_DISTRIBUTION, Subject
 
@@ -63,7 +63,7 @@ class BadPixels(Analysis):
             padded, shared = subject.condition(seen)
             images, _ = subject.network.inverse(subject.latents(padded, name), shared)
             counts = value_statistics(images)
-            bad = counts["outside_values"] + counts["nonfinite_values"]
+            bad = bad_values(counts)
             where = IN_DISTRIBUTION if condition == IN_DISTRIBUTION else "stress"
             total = totals[where]
             total["bad"] += bad

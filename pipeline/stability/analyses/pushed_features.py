@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 
 from pipeline.console import progress
-from pipeline.pictures.eight_bit import value_statistics
+from pipeline.pictures.eight_bit import bad_values, value_statistics
 from pipeline.stability.contract import PERCENT, Analysis, Found, Number
 from pipeline.stability.measure.encoder_features import pushed
 from pipeline.stability.subject import Subject
@@ -49,7 +49,7 @@ class PushedFeatures(Analysis):
                     padded, condition = subject.condition(seen)
                 images, _ = network.inverse(subject.latents(padded, name)[:1], condition)
                 found = value_statistics(images)
-                counts["bad"] += found["outside_values"] + found["nonfinite_values"]
+                counts["bad"] += bad_values(found)
                 counts["nonfinite"] += found["nonfinite_values"]
                 counts["values"] += found["values"]
                 extremes += [abs(value) for value in (found["minimum"], found["maximum"]) if value is not None]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models.restoration.flow import RestorationFlow
-from pipeline.pictures.eight_bit import value_statistics
+from pipeline.pictures.eight_bit import bad_values, value_statistics
 from pipeline.stability.measure.jacobian import float64_copy
 from pipeline.stability.stress import StressInput
 from pipeline.stability.subject import IN_DISTRIBUTION, Subject
@@ -67,7 +67,7 @@ class Points:
         padded, condition = self._subject.condition(stress.seen)
         draw, _ = self._subject.network.inverse(self._subject.latents(padded, stress.name)[:1], condition)
         counts = value_statistics(draw)
-        bad = (counts["outside_values"] + counts["nonfinite_values"]) / counts["values"]
+        bad = bad_values(counts) / counts["values"]
         return bad, max((abs(counts[end]) for end in ("minimum", "maximum") if counts[end] is not None), default=0.0)
 
     def _centre(self, seen: Tensor, size: int) -> tuple[Tensor, tuple[slice, slice]]:

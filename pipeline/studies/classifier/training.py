@@ -36,7 +36,7 @@ PERMUTATIONS = {"shuffle": "shuffle", "conv": "learned"}  # the paper's name -> 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What makes one classifier; all of it can be varied by a search.
+    """What makes one classifier; all of it but ``drops`` can be varied by a search.
 
     ``regularizer``: none, fd or nf, with its ``weight``; fd in every ``every``-th step, along ``directions`` (see
     pipeline/training/regularizers.py). ``drops``: places in the training, [0, 1], where the learning rate is divided
@@ -118,11 +118,14 @@ class Classification(Objective):
         return loss
 
 
-def train_classifier(setting: Setting, data: Labelled, trial: Trial) -> dict[str, Any]:
+def train_classifier(
+    setting: Setting, data: Labelled, trial: Trial, report: Callable[[Values], None] = lambda row: None
+) -> dict[str, Any]:
     """Train a classifier by ``trial.train`` and return its measures (``measures.py``), JSON values.
 
     ``diverged``: why there are no measures, None where there are. ``reasons``: of values that are None. ``curve``: rows
     along the training, in which a value that could not be computed is left out. ``minutes``: without measuring.
+    ``report`` is told each row of the curve when it is measured.
     """
     device = trial.device()
     trial.seed_weights("classifier", setting.seed)
@@ -137,6 +140,7 @@ def train_classifier(setting: Setting, data: Labelled, trial: Trial) -> dict[str
     def log(step: int, row: Values) -> None:
         if "measuring_seconds" in row:
             curve.append(row)
+            report(row)
 
     try:
         outcome = trial.train(objective, setting.plan(trial.name), batches, ruler.along, log)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from models.flow.memory_saving import MODES
 from pipeline.config import Params, RuntimeConfig, StudySearch
 from pipeline.errors import ConfigError, nearest
-from pipeline.objective import Objective
 from pipeline.options import check_options
 from pipeline.searches.space import Point, Space
 from pipeline.searches.trial import DIVERGED, FINISHED, Result, SearchTrial, Work
@@ -22,11 +20,10 @@ from pipeline.studies.classifier.data import labelled
 from pipeline.studies.classifier.options import MEASURES, REGULARIZERS, VARIANTS, setting_of
 from pipeline.studies.classifier.study import Classifier
 from pipeline.studies.classifier.training import COUPLINGS, PERMUTATIONS, Setting, train_classifier
-from pipeline.studies.trial import Batches, Tag, Trial
+from pipeline.studies.trial import Tag, Trial
 from pipeline.tracking.identity import Identity
 from pipeline.tracking.run import write_down
 from pipeline.training.jobs import Report
-from pipeline.training.loop import Outcome, Plan, Values
 from pipeline.training.run_key import run_key
 
 _MINUTES = "minutes"
@@ -43,6 +40,7 @@ class ClassifierSpace(Space):
     """Places are the fields of ``Setting``; what a search does not say is as the study's core has it in the profile."""
 
     stage = "search"
+    reported = "accuracy"
 
     def __init__(self, name: str, config: StudySearch, params: Params) -> None:
         super().__init__(name, config, params.profile)
@@ -105,33 +103,9 @@ def train_and_measure(source: str, trial: SearchTrial, report: Report, device: t
     """Train the trial's classifier as the study does, and take the same measures."""
     run = write_down(trial.root, trial.identity)
     run.params(trial.values)
-    inner = _Reporting(trial.values, trial.identity, trial.folder, run, trial.runtime, report)
-    found = train_classifier(trial.setting, labelled(source), inner)
+    inner = Trial(trial.values, trial.identity, trial.folder, run, trial.runtime)
+    found = train_classifier(trial.setting, labelled(source), inner, report)
     if found["diverged"] is not None:
         return Result(DIVERGED, found["diverged"])
     values = {name: found[name] for name in MEASURES if name != _MINUTES}
     return Result(FINISHED, None, values, found["reasons"], found[_MINUTES])
-
-
-@dataclasses.dataclass(frozen=True)
-class _Reporting(Trial):
-    """A trial that also reports what it measures along the training."""
-
-    report: Report
-
-    def train(
-        self,
-        objective: Objective,
-        plan: Plan,
-        batches: Batches,
-        validate: Callable[[nn.Module], Values] | None = None,
-        log: Callable[[int, Values], None] = lambda step, values: None,
-    ) -> Outcome:
-        """Train as the study does."""
-
-        def tell(step: int, values: Values) -> None:
-            log(step, values)
-            if "accuracy" in values:
-                self.report(values)
-
-        return super().train(objective, plan, batches, validate, tell)

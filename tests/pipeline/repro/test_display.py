@@ -73,6 +73,21 @@ def test_lengths_of_time(seconds, text):
     assert clock(seconds) == text
 
 
+def test_stages_go_on_where_nobody_listens_any_more(monkeypatch):
+    def closed(line):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("pipeline.repro.display.say", closed)
+    monkeypatch.setattr("pipeline.repro.display.complain", closed)
+    display = Display(2)
+    with display:
+        display.start("a")
+        display.tell("what it says", error=True)
+        display.end("a", needed=True)
+        display.give_up("b", "failed")
+    assert display.done == 1
+
+
 def test_progress_of_a_stage_is_marked_for_the_driver(capsys, monkeypatch):
     monkeypatch.setattr("pipeline.console._SHOWN_SECONDS", 0.0)
     for _ in progress([1, 2], "work"):
@@ -81,6 +96,6 @@ def test_progress_of_a_stage_is_marked_for_the_driver(capsys, monkeypatch):
     monkeypatch.setenv(SHOWN, "1")
     for _ in progress([1, 2], "work"):
         pass
-    line, end = capsys.readouterr().out.split("\n")
-    assert end == ""
+    line, last, end = capsys.readouterr().out.split("\n")
+    assert (last, end) == (PROGRESS_MARK, "")  # what follows is not that work
     assert line.startswith(f"{PROGRESS_MARK}work: 1/2, ")

@@ -79,3 +79,13 @@ def test_missing_pictures_are_told_before_anything_runs(project, tmp_path):
     space, runtime = space_of(project, **{"settings.training.noise_std": [0.0]})
     with pytest.raises(DataError, match="steadyflow repro prepare@df2k_x4"):
         space.trials(tmp_path / "empty", PARENT, runtime)
+
+
+def test_a_place_within_a_varied_one_is_written_with_it(project):
+    """Whichever of them wins, also the one that has no such place."""
+    weight = "settings.training.regularizer.options.weight"
+    space, runtime = space_of(project, **{"settings.training.regularizer": [None, PENALTY]})
+    space.config.grids.append({f"settings.training.regularizer, {weight}": [[PENALTY, 0.5]]})
+    for trial in space.trials(project, PARENT, runtime):
+        training = space.entry(trial)["profiles"]["smoke"][TASK]["training"]
+        assert training == {"regularizer": trial.values["settings.training.regularizer"]}

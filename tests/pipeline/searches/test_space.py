@@ -71,6 +71,15 @@ def test_the_shipped_search_over_flows_varies_what_it_must():
     assert names == {None, "finite_differences", "normalizing_flow"}
 
 
+def complaint(make):
+    """Return what is said of a search that cannot be: one line that names it."""
+    with pytest.raises(ConfigError) as caught:
+        make().check()
+    said = str(caught.value)
+    assert "search own" in said and "\n" not in said
+    return said
+
+
 @pytest.mark.parametrize(
     ("search", "said"),
     [
@@ -84,13 +93,14 @@ def test_the_shipped_search_over_flows_varies_what_it_must():
         ({"base": {"widht": 4}}, "did you mean 'width'?"),
         ({"metrics": {"acuracy": "max", "condition": "min"}}, "metric 'acuracy' is not found by trials; did you mean"),
         ({"study": "toy2d"}, "study 'toy2d' cannot be searched; allowed: classifier"),
+        (
+            {"scheduler": "asha", "metrics": {"condition": "min", "accuracy": "max"}},
+            "asha goes by accuracy, which trainings tell on their way; put it first in metrics, not 'condition'",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(search, said):
-    with pytest.raises(ConfigError) as caught:
-        space(**search).check()
-    assert said in str(caught.value)
-    assert "search own" in str(caught.value) and "\n" not in str(caught.value)
+    assert said in complaint(lambda: space(**search))
 
 
 @pytest.mark.parametrize(
@@ -110,16 +120,14 @@ def test_a_mistake_is_one_line(search, said):
     ],
 )
 def test_a_mistake_about_flows_is_one_line(search, said):
-    with pytest.raises(ConfigError) as caught:
-        flow_space(**search).check()
-    assert said in str(caught.value)
-    assert "search own" in str(caught.value) and "\n" not in str(caught.value)
+    assert said in complaint(lambda: flow_space(**search))
 
 
 @pytest.mark.parametrize(
     ("search", "said"),
     [
         ({"grids": []}, "grids"),
+        ({"grids": [{}]}, "grids"),
         ({"grids": [{"depth": []}]}, "depth"),
         ({"metrics": {"accuracy": "max"}}, "metrics"),
         ({"metrics": {"accuracy": "most", "condition": "min"}}, "metrics.accuracy"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -141,16 +143,20 @@ def test_each_part_makes_the_first_batch_likelier(case):
     assert both < ridge < none and both < whitening < none
 
 
-def test_without_parts_it_is_the_start_of_actnorm_alone(case):
+def weights(case, setting, memory="plain"):
+    """Return the weights of a fresh flow of seed 1 after its first batch under ``setting``."""
     make, batch = case
-    states = []
-    for setting in (starting, initializing):
-        torch.manual_seed(1)
-        flow = make()
-        with setting(flow):
-            apply(flow, batch)
-        states.append(flow.state_dict())
-    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+    torch.manual_seed(1)
+    flow = make()
+    save_memory(flow, memory)
+    with setting(flow):
+        apply(flow, batch)
+    return flow.state_dict()
+
+
+def test_without_parts_it_is_the_start_of_actnorm_alone(case):
+    plain = weights(case, initializing)
+    assert all(torch.equal(tensor, plain[name]) for name, tensor in weights(case, starting).items())
 
 
 def test_what_was_started_before_stays_as_it_is(case):
@@ -166,16 +172,9 @@ def test_what_was_started_before_stays_as_it_is(case):
 
 @pytest.mark.parametrize("mode", ["checkpoint", "reversible"])
 def test_it_is_the_same_however_memory_is_saved(case, mode):
-    make, batch = case
-    states = []
-    for chosen in ("plain", mode):
-        torch.manual_seed(1)
-        flow = make()
-        save_memory(flow, chosen)
-        with starting(flow, ridge=RIDGE, whitening=True):
-            apply(flow, batch)
-        states.append(flow.state_dict())
-    assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+    setting = functools.partial(starting, ridge=RIDGE, whitening=True)
+    plain = weights(case, setting)
+    assert all(torch.equal(tensor, plain[name]) for name, tensor in weights(case, setting, mode).items())
 
 
 def test_nothing_stays_hooked(case):
