@@ -32,8 +32,12 @@ class CommandFailed(Exception):
     """The command of a stage has ended with another code than 0."""
 
     def __init__(self, code: int) -> None:
-        self.status = 128 - code if code < 0 else code  # as a shell gives it
-        super().__init__(f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}")
+        # Some shells put themselves in the place of their last command, the others return 128 + its signal.
+        self.status = 128 - code if code < 0 else code
+        try:
+            super().__init__(f"killed by {signal.Signals(self.status - 128).name}")
+        except ValueError:
+            super().__init__(f"exit code {code}")
 
 
 def parsed(options: Sequence[str]) -> dict[str, Any] | None:
