@@ -12,12 +12,14 @@ from pipeline.console import warn
 from pipeline.layout import runs_folder
 from pipeline.tracking.client import one_line
 from pipeline.tracking.identity import Identity
-from pipeline.tracking.journal import Journal
+from pipeline.tracking.journal import Journal, lock_awaited
 from pipeline.tracking.remote import Remote, connect
 from pipeline.tracking.store import check_database, sqlite_file, without_password
 
 _PAUSE_SECONDS = 5.0  # between two deliveries that nobody waits for
 _PATIENCE_SECONDS = 60.0  # a server that takes nothing for so long is not waited for
+_LOCKED_SECONDS = 5.0  # nor is another process that holds a lock
+_POLL_SECONDS = 0.5
 _DEAD_SERVER_SHARE = 0.1  # of the time at most goes into trying a server that does not answer
 
 
@@ -55,7 +57,8 @@ class Sender:
         self._asked = self._answered = 0  # requests so far, and the last one that was tried
         self._hurry = self._closed = False
         # A daemon: a process that ends does not wait for it either.
-        threading.Thread(target=self._work, name="tracking", daemon=True).start()
+        self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
+        self._thread.start()
 
     @property
     def run_id(self) -> str | None:
@@ -70,18 +73,25 @@ class Sender:
             self._state.notify_all()
 
     def wait(self) -> None:
-        """Have the journal sent now; return when that was tried, or when nothing was taken for a minute."""
+        """Have the journal sent now; return when that was tried, or when nothing was taken for a minute.
+
+        While another process holds a lock that sending needs, it is waited for 5 s at the most.
+        """
         began = time.monotonic()
         with self._state:
             self._asked += 1
             mine, self._hurry = self._asked, True
             self._state.notify_all()
             while self._answered < mine:
-                left = max(began, self._journal.acknowledged_at) + _PATIENCE_SECONDS - time.monotonic()
-                if left <= 0:
-                    self._server.failed(f"it took nothing for {_PATIENCE_SECONDS:.0f} s", time.monotonic() - began)
+                now = time.monotonic()
+                if (lock := lock_awaited(self._thread)) and now - lock[1] > _LOCKED_SECONDS:
+                    self._server.failed(f"another process holds {lock[0]}", now - lock[1])
                     return
-                self._state.wait(left)
+                left = max(began, self._journal.acknowledged_at) + _PATIENCE_SECONDS - now
+                if left <= 0:
+                    self._server.failed(f"it took nothing for {_PATIENCE_SECONDS:.0f} s", now - began)
+                    return
+                self._state.wait(min(left, _POLL_SECONDS))
 
     def close(self) -> None:
         """Wait as ``wait`` does, then end the thread."""

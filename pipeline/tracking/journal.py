@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import math
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,6 +25,19 @@ from pipeline.files import read_json, write_json
 EVENTS_FILE = "tracking.jsonl"
 SENT_FILE = "tracking_sent.json"
 _LOCK_SECONDS = 30.0
+_FIELDS = {
+    "metrics": {"step", "values"},
+    "params": {"values"},
+    "tags": {"values"},
+    "status": {"value"},
+    "table": {"name", "columns", "data"},
+    "image": {"name", "path", "fingerprint", "step"},
+    "artifact": {"name", "path", "fingerprint", "step"},
+    "data": {"name", "source", "digest", "profile", "context"},
+}
+_MISSHAPEN = (KeyError, TypeError, ValueError, AttributeError)  # what an entry of another type raises
+# thread -> the lock that it waits for, and time.monotonic() since when
+_awaited: dict[threading.Thread, tuple[Path, float]] = {}
 
 
 class Journal:
@@ -42,7 +56,8 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         self._close_torn_line()
         for _, event in self.after(0):
-            self._remember(event)
+            with contextlib.suppress(*_MISSHAPEN):  # the sender says so
+                self._remember(event)
 
     def append(self, kind: str, **content: Any) -> None:
         """Append one event with the time (ms since 1970) at which it happened."""
@@ -94,8 +109,10 @@ class Journal:
 
     def sent(self, destination: str, run_id: str) -> int:
         """Return how many bytes of the journal the run ``run_id`` at ``destination`` has received."""
-        entry = self._sent().get(destination, {})
-        return int(entry["offset"]) if entry.get("run_id") == run_id else 0
+        match self._sent().get(destination):
+            case {"run_id": known, "offset": int(offset)} if known == run_id and offset >= 0:
+                return offset
+        return 0
 
     def acknowledge(self, destination: str, run_id: str, offset: int) -> None:
         """Remember that the run at ``destination`` has received everything before byte ``offset``."""
@@ -110,9 +127,10 @@ class Journal:
 
     def _sent(self) -> dict[str, Any]:
         try:
-            return dict(read_json(self.folder / SENT_FILE))
+            sent = read_json(self.folder / SENT_FILE)
         except (FileNotFoundError, ValueError):
             return {}  # everything is sent once more
+        return sent if isinstance(sent, dict) else {}
 
     def _remember(self, event: dict[str, Any]) -> None:
         if event["kind"] == "metrics":
@@ -138,14 +156,22 @@ def locked(path: Path) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
+    _awaited[threading.current_thread()] = (path, time.monotonic())
     try:
         lock.acquire(timeout=_LOCK_SECONDS)
     except Timeout:
         raise TrackingError(f"another process has held {path} for {_LOCK_SECONDS:.0f} s; end it") from None
+    finally:
+        del _awaited[threading.current_thread()]
     try:
         yield
     finally:
         lock.release()
+
+
+def lock_awaited(thread: threading.Thread) -> tuple[Path, float] | None:
+    """Return the lock that ``thread`` waits for, and since which ``time.monotonic()``; None if it waits for none."""
+    return _awaited.get(thread)
 
 
 def fingerprint(path: Path) -> str:
@@ -161,9 +187,18 @@ def fingerprint(path: Path) -> str:
 
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
-        return dict(json.loads(line))
-    except ValueError:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
         return None  # torn by a crash
+    return event if _is_event(event) else None  # else something else wrote it
+
+
+def _is_event(event: Any) -> bool:
+    if not isinstance(event, dict) or not isinstance(event.get("time"), int):
+        return False
+    kind = event.get("kind")
+    fields = _FIELDS.get(kind) if isinstance(kind, str) else None
+    return fields is not None and fields <= event.keys() and isinstance(event.get("values", {}), dict)
 
 
 def _plain(value: Any) -> Any:

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from filelock import FileLock
 from tracking_store import DEAD, artifacts, only_run, open_affine, points
 
-from pipeline.tracking import delivery, journal, store
-from pipeline.tracking.journal import locked
+from pipeline.tracking import delivery, store
 
 
 def test_a_dead_server_costs_seconds_and_one_warning_and_loses_nothing(root, capsys):
@@ -129,12 +129,16 @@ def test_a_server_that_goes_on_failing_is_named_once(root, monkeypatch, capsys):
     assert capsys.readouterr().err.count("warning") == 1
 
 
-def test_a_lock_that_a_live_process_holds_costs_a_training_no_time(root, monkeypatch, capsys):
-    monkeypatch.setattr(journal, "_LOCK_SECONDS", 2.0)
+@pytest.mark.parametrize("name", ["mlflow.lock", "tracking.lock"])
+def test_a_lock_that_a_live_process_holds_costs_a_training_seconds_at_its_end(root, name, monkeypatch, capsys):
+    with open_affine(root):
+        pass
+    (there,) = (root / ".runs").rglob(name)
+    delivery._server.cache_clear()
     held, leave = threading.Event(), threading.Event()
 
     def hold():
-        with locked(root / ".runs" / "mlflow.lock"):
+        with FileLock(there):
             held.set()
             leave.wait(60)
 
@@ -143,9 +147,12 @@ def test_a_lock_that_a_live_process_holds_costs_a_training_no_time(root, monkeyp
     assert held.wait(10)
     with open_affine(root) as run:
         assert log_steps(run) < 1.0
+        left = time.monotonic()
+    assert time.monotonic() - left < 7.0
     leave.set()
     holder.join()
-    assert "mlflow.lock" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.count("warning") == 1 and name in said
 
 
 def test_a_data_base_that_another_process_has_locked_costs_a_training_no_time(root, capsys):
