@@ -55,6 +55,8 @@ class RuntimeConfig(Strict):
     checkpoint_seconds: _Amount = 30.0
     # how many trials of a study at a time; auto: one per GPU, else one per core
     trials: Literal["auto"] | pydantic.PositiveInt = "auto"
+    # a training that would take longer, by the speed of its first steps, is saved and ended
+    patience_days: _Positive = 30.0
     tracking_uri: str = "auto"  # auto: MLFLOW_TRACKING_URI, else sqlite beside dvc.yaml
 
 

@@ -20,7 +20,7 @@ from models.flow.layers.actnorm import initializing
 from models.flow.memory_saving import load_stored_layers, stored_layers
 from pipeline.config import RecoveryConfig, RuntimeConfig
 from pipeline.console import progress, warn
-from pipeline.errors import DivergenceError, Interrupted
+from pipeline.errors import ConfigError, DivergenceError, Interrupted
 from pipeline.objective import Objective
 from pipeline.training.checkpoints import CheckpointStore
 from pipeline.training.optimizers import OptimizerFactory, adam, clip_spikes
@@ -28,6 +28,7 @@ from pipeline.training.ranks import any_rank, is_first, mean_over_ranks, of_firs
 from pipeline.training.recovery import Health
 from pipeline.training.schedule import learning_rate_at
 
+_JUDGED_STEPS = 20  # their time tells how long the training will take
 Values = dict[str, float]  # of one step, by name
 Setting = Callable[[nn.Module], AbstractContextManager[None]]  # in its block, the batch that passes sets the network
 
@@ -55,11 +56,17 @@ class Plan:
     log_every: int = 10
     validation_every: int = 0
     checkpoint_seconds: float = 30.0
+    patience_days: float = math.inf
     optimizer: OptimizerFactory = adam
 
     def at_run_time(self, runtime: RuntimeConfig) -> Plan:
-        """Return the same plan, logged and saved as often as ``runtime`` says."""
-        return dataclasses.replace(self, log_every=runtime.log_every, checkpoint_seconds=runtime.checkpoint_seconds)
+        """Return the same plan, logged and saved as often as ``runtime`` says, and ended where it takes too long."""
+        return dataclasses.replace(
+            self,
+            log_every=runtime.log_every,
+            checkpoint_seconds=runtime.checkpoint_seconds,
+            patience_days=runtime.patience_days,
+        )
 
 
 @dataclasses.dataclass
@@ -244,7 +251,8 @@ def fit(
 
     ``batches(start, stop)`` yields the batches of these steps. Goes on from the newest checkpoint of ``store``; where
     there is none, ``start`` sets the network (None: its ActNorm layers, from the first batch).
-    Raises Interrupted (after saving) when told to stop, DivergenceError past the limit.
+    Raises Interrupted (after saving) when told to stop, DivergenceError past the limit, and
+    ConfigError (after saving) where the first steps show that it takes longer than the plan allows.
     """
     trainer = Trainer(objective, plan, device)
     if not trainer.resume(store):
@@ -281,6 +289,7 @@ def _advance(
     plan, device = trainer.plan, trainer.device
     clock = saved = time.monotonic()
     steps = range(trainer.step, plan.steps)
+    began, judged = clock, trainer.step + _JUDGED_STEPS
     feed = zip(steps, batches(trainer.step, plan.steps), strict=True)
     shown = progress(feed, plan.what, plan.steps, trainer.step) if is_first() else feed
     for step, batch in shown:
@@ -296,6 +305,8 @@ def _advance(
             trainer.history.append(row)
             if is_first():
                 hooks.log(trainer.step, row)
+        if trainer.step == judged:
+            _check_patience(trainer, now - began, store)
         _validate(trainer, hooks)
         why = trainer.health.reason(plan.recovery, trainer.stuck, ended=trainer.step == plan.steps)
         if why:
@@ -308,6 +319,19 @@ def _advance(
         if stop and trainer.step < plan.steps:
             raise Interrupted(f"{plan.what} is saved at step {trainer.step}; the same command goes on from there")
     return ""
+
+
+def _check_patience(trainer: Trainer, seconds: float, store: CheckpointStore) -> None:
+    """Raise ConfigError, after saving, if at the speed of the last steps the rest takes longer than the plan allows."""
+    plan = trainer.plan
+    days = seconds / _JUDGED_STEPS * (plan.steps - trainer.step) / 86_400
+    if any_rank(days > plan.patience_days, trainer.device):
+        trainer.save(store)
+        raise ConfigError(
+            f"{plan.what}: the {plan.steps - trainer.step:,} steps that are left would take {days:,.0f} days on this "
+            f"machine, at {seconds / _JUDGED_STEPS:.2g} s each, and runtime.patience_days is {plan.patience_days:g}; "
+            f"take fewer steps or a smaller network, or raise it (step {trainer.step} is saved)"
+        )
 
 
 def _validate(trainer: Trainer, hooks: Hooks) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 
 from models.flow.layers.actnorm import ActNorm, initializing
 from pipeline import files
-from pipeline.errors import CheckpointError, DivergenceError, Interrupted
+from pipeline.errors import CheckpointError, ConfigError, DivergenceError, Interrupted
 from pipeline.model_folder import ModelConfig, save_model
 from pipeline.objective import Objective
 from pipeline.training import checkpoints
@@ -134,6 +134,18 @@ def test_non_finite_steps_change_nothing_and_are_counted(tmp_path):
 def test_too_many_non_finite_steps_end_the_run(tmp_path):
     with pytest.raises(DivergenceError, match="3 steps had a non-finite loss"):
         run(tmp_path, Plan(**{**PLAN.__dict__, "nonfinite_limit": 2}), poison={2, 4, 6, 8})
+
+
+def test_a_training_beyond_patience_is_saved_and_says_how_long_it_would_take(tmp_path):
+    plan = Plan(**{**PLAN.__dict__, "steps": 10**9, "patience_days": 0.001})
+    with pytest.raises(ConfigError, match=r"999,999,980 steps that are left would take [\d,]+ days.* is saved"):
+        run(tmp_path, plan)
+    assert CheckpointStore(tmp_path).load(CPU)["step"] == 20
+
+
+def test_a_training_within_patience_goes_on(tmp_path):
+    plan = Plan(**{**PLAN.__dict__, "steps": 40, "patience_days": 1.0})
+    assert len(run(tmp_path, plan).history) == 40
 
 
 def test_a_damaged_checkpoint_falls_back_on_the_one_before(tmp_path, capsys):
