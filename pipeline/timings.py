@@ -40,13 +40,16 @@ def position(root: Path) -> int:
 
 
 def since(root: Path, start: int) -> list[tuple[str, float]]:
-    """Return stage and seconds of every stage that ended after ``position`` returned ``start``."""
+    """Return stage and seconds of every stage that ended after ``position`` returned ``start``.
+
+    Lines that are none of ours, such as half a line after a crash, are left out.
+    """
     path = file_of(root)
     if not path.exists():
         return []
     found = []
     for line in path.read_bytes()[start:].splitlines():
-        with contextlib.suppress(ValueError, KeyError, TypeError):  # half a line, as a full disk leaves
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):  # half a line, as a full disk leaves
             entry = json.loads(line)
             found.append((str(entry["stage"]), float(entry["seconds"])))
     return found

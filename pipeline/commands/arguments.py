@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import math
+import unicodedata
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
-from pipeline.errors import printable
+from pipeline.errors import brief, printable
 
 OWN_TEMPERATURE = "default: the model's own, see temperature in its config.json"
+_LONGEST = 1000  # characters of what is said of a wrong command line; the names of all commands fit
+_MOST_DRAWS = 10_000  # of a picture; each is a file
 # (name, function, help, further options of the parser) -> the parser of that command
 Add = Callable[..., argparse.ArgumentParser]
 
@@ -19,7 +23,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what was wrong and where help is; exit code 2."""
-        self.exit(2, f"error: {printable(message)}; see: {self.prog} --help\n")
+        shown = printable(message)
+        shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
+        self.exit(2, f"error: {shown}; see: {self.prog} --help\n")
 
 
 def positive(text: str) -> int:
@@ -30,12 +36,32 @@ def positive(text: str) -> int:
     return value
 
 
+def draws(text: str) -> int:
+    """Return how many draws of a picture are wanted: 1 to 10,000."""
+    value = positive(text)
+    if value > _MOST_DRAWS:
+        raise argparse.ArgumentTypeError(f"{brief(text)} is more than {_MOST_DRAWS:,} draws of a picture")
+    return value
+
+
 def temperature(text: str) -> float:
     """Return a finite number of zero or more."""
     value = float(text)
     if not (math.isfinite(value) and value >= 0):
         raise argparse.ArgumentTypeError(f"{text} is not a finite number >= 0")
     return value
+
+
+def place(text: str) -> Path:
+    """Return the path of a file or a folder.
+
+    An empty text, such as a shell's variable that is not set, would stand for the present folder.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; give a file or a folder, . for the present one")
+    if any(unicodedata.category(one) == "Cc" for one in text):
+        raise argparse.ArgumentTypeError(f"{brief(text)} has control characters, such as a line end, in it")
+    return Path(text)
 
 
 def names(text: str) -> list[str]:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.commands.arguments import OWN_TEMPERATURE, Add, decibels, names, positive, quantile, temperature
+from pipeline.commands.arguments import (
+    OWN_TEMPERATURE,
+    Add,
+    decibels,
+    draws,
+    names,
+    place,
+    positive,
+    quantile,
+    temperature,
+)
 from pipeline.console import say
 
 
@@ -13,38 +23,38 @@ def register(add: Add) -> None:
     """Add ``sample``, ``evaluate``, ``stability``, ``shield`` and ``import``."""
     sample = add("sample", _sample, "restore one picture with a trained model")
     sample.add_argument(
-        "--model", type=Path, required=True, help="a model folder, e.g. artifacts/df2k_x4/seed10/affine/model"
+        "--model", type=place, required=True, help="a model folder, e.g. artifacts/df2k_x4/seed10/affine/model"
     )
-    sample.add_argument("--input", type=Path, required=True, help="the degraded picture")
-    sample.add_argument("--out", type=Path, default=Path("restored"), help="folder for the draws (default: restored)")
+    sample.add_argument("--input", type=place, required=True, help="the degraded picture")
+    sample.add_argument("--out", type=place, default=Path("restored"), help="folder for the draws (default: restored)")
     _add_drawing(sample, 4)
 
     evaluate = add("evaluate", _evaluate, "restore pictures whose originals are known and measure the result")
-    evaluate.add_argument("--model", type=Path, required=True, help="a model folder")
+    evaluate.add_argument("--model", type=place, required=True, help="a model folder")
     evaluate.add_argument(
-        "--reference", type=Path, required=True, help="the originals (HR, or well lit): a folder, or one picture"
+        "--reference", type=place, required=True, help="the originals (HR, or well lit): a folder, or one picture"
     )
     evaluate.add_argument(
         "--input",
-        type=Path,
+        type=place,
         help="what is restored (LR, or dark), of equal names; default: the originals made small by bicubic",
     )
-    evaluate.add_argument("--out", type=Path, required=True, help="folder for samples and evaluation")
+    evaluate.add_argument("--out", type=place, required=True, help="folder for samples and evaluation")
     _add_drawing(evaluate, 10)
     evaluate.add_argument(
         "--quantization", default="floor", help="to 8 bits: floor (default, as the published code does) or round"
     )
 
     stability = add("stability", _stability, "audit a trained model for exploding inverses")
-    stability.add_argument("--model", type=Path, required=True, help="a model folder")
-    stability.add_argument("--out", type=Path, required=True, help="folder for the findings")
+    stability.add_argument("--model", type=place, required=True, help="a model folder")
+    stability.add_argument("--out", type=place, required=True, help="folder for the findings")
     stability.add_argument("--temperature", type=temperature, help=OWN_TEMPERATURE)
     stability.add_argument(
         "--analyses", type=names, metavar="A,B,C", help="what is run: names, or all (default: all that take seconds)"
     )
     stability.add_argument(
         "--inputs",
-        type=Path,
+        type=place,
         metavar="FOLDER",
         help="degraded pictures of your own, audited beside the stress inputs; the centre, 96 pixels, of larger ones",
     )
@@ -52,16 +62,16 @@ def register(add: Add) -> None:
     shield = add(
         "shield", _shield, "make a trained model safe on inputs that no photograph resembles, without training"
     )
-    shield.add_argument("--model", type=Path, required=True, help="a model folder; an imported one, too")
+    shield.add_argument("--model", type=place, required=True, help="a model folder; an imported one, too")
     shield.add_argument(
-        "--pictures", type=Path, required=True, help="photographs, undegraded: a folder, or one picture"
+        "--pictures", type=place, required=True, help="photographs, undegraded: a folder, or one picture"
     )
     shield.add_argument(
         "--input",
-        type=Path,
+        type=place,
         help="their degraded counterparts, of equal names; default: made small by bicubic, which low light cannot",
     )
-    shield.add_argument("--out", type=Path, required=True, help="the model folder to write")
+    shield.add_argument("--out", type=place, required=True, help="the model folder to write")
     how_far = shield.add_mutually_exclusive_group()
     how_far.add_argument(
         "--quantile", type=quantile, help="share of the photographs' values that is clamped at each end, e.g. 0.01"
@@ -74,9 +84,9 @@ def register(add: Add) -> None:
     )
 
     published = add("import", _import, "turn a published checkpoint into a model folder")
-    published.add_argument("--weights", type=Path, required=True, help="the .pth of a published network")
-    published.add_argument("--options", type=Path, help="the .yml that it was trained with")
-    published.add_argument("--out", type=Path, required=True, help="the model folder to write")
+    published.add_argument("--weights", type=place, required=True, help="the .pth of a published network")
+    published.add_argument("--options", type=place, help="the .yml that it was trained with")
+    published.add_argument("--out", type=place, required=True, help="the model folder to write")
     published.add_argument(
         "--override",
         action="append",
@@ -87,7 +97,7 @@ def register(add: Add) -> None:
 
 
 def _add_drawing(command: argparse.ArgumentParser, usual: int) -> None:
-    command.add_argument("--draws", type=positive, help=f"default: {usual}, or 1 at temperature 0")
+    command.add_argument("--draws", type=draws, help=f"default: {usual}, or 1 at temperature 0")
     command.add_argument("--temperature", type=temperature, help=OWN_TEMPERATURE)
     command.add_argument("--seed", type=int, default=10, help="default: 10")
     command.add_argument(

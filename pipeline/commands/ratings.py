@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.commands.arguments import Add, Parser, positive
+from pipeline.commands.arguments import Add, Parser, place, positive
 from pipeline.console import say, warn
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ def register(add: Add) -> None:
     export.add_argument("--draws", type=positive, default=1, help="with draws: how many of each picture (default: 1)")
     export.add_argument("--checks", type=_count, default=3, help="attention checks of each of two sorts (default: 3)")
     export.add_argument("--truth", action="store_true", help="show the original beside each picture")
-    export.add_argument("--out", type=Path, required=True, help="a new folder")
+    export.add_argument("--out", type=place, required=True, help="a new folder")
 
     imported = chosen.add_parser("import", help="count raters' answers")
     imported.set_defaults(does=_import)
-    imported.add_argument("--export", type=Path, required=True, help="the folder that export wrote")
-    imported.add_argument("csv", type=Path, nargs="+", help="the files that raters saved")
+    imported.add_argument("--export", type=place, required=True, help="the folder that export wrote")
+    imported.add_argument("csv", type=place, nargs="+", help="the files that raters saved")
 
 
 def _count(text: str) -> int:
@@ -42,7 +42,7 @@ def _count(text: str) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from pipeline.errors import ConfigError, nearest
+    from pipeline.errors import ConfigError, brief, nearest
     from pipeline.files import writable_folder
     from pipeline.layout import variant_folder
     from pipeline.params import load_params
@@ -58,7 +58,7 @@ def _export(arguments: argparse.Namespace) -> int:
     folders = {name: variant_folder(root, arguments.task, name, seed) / "samples" for name in variants}
     what = arguments.what or default_what(folders[variants[0]], arguments.task, variants[0])
     if what not in WHAT:
-        raise ConfigError(f"--what: unknown '{what}'; {nearest(what, WHAT)}")
+        raise ConfigError(f"--what: unknown {brief(what)}; {nearest(what, WHAT)}")
     found = restorations(folders, arguments.task, what, arguments.draws)
     out = writable_folder(arguments.out)
     page, key = export(found, arguments.task, seed, what, out, arguments.checks, arguments.truth)

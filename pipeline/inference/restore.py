@@ -113,10 +113,10 @@ def restore_picture(
     seed: int,
     quantization: str = "round",
 ) -> Iterator[Draw]:
-    """Yield ``draws`` restorations of the picture in a file, or in the bytes of one.
+    """Return ``draws`` restorations of the picture in a file, or in the bytes of one, each made when it is asked for.
 
     ``restorer`` is of the flow's network; for many pictures one, which measures its need of memory once. ``name`` is
-    the file's, which seeds the latents together with ``seed``. Raises DataError for an unreadable picture.
+    the file's, which seeds the latents together with ``seed``. Raises DataError for an unreadable picture, at once.
     """
     try:
         seen = flow.kind.from_picture(to_tensor(decode(content).pixels)).to(flow.device)
@@ -124,8 +124,10 @@ def restore_picture(
         where = content if isinstance(content, Path) else name
         raise DataError(f"{printable(str(where))} cannot be restored: {reason}") from None
     stem = _readable(Path(name).stem)
-    for index, image in enumerate(restorer.draw(seen, draws, temperature, seed, name)):
-        yield Draw(f"{stem}_draw_{index:02d}.png", to_uint8(image, quantization), value_statistics(image))
+    return (
+        Draw(f"{stem}_draw_{index:02d}.png", to_uint8(image, quantization), value_statistics(image))
+        for index, image in enumerate(restorer.draw(seen, draws, temperature, seed, name))
+    )
 
 
 def restore_file(
@@ -147,9 +149,9 @@ def restore_file(
     SteadyflowError for an ``out`` that cannot be written to.
     """
     flow = load_flow(model, choose_device(RuntimeConfig()))
-    writable_folder(out)
     tau, count = how_to_draw(flow.config.temperature, temperature, draws, USUAL_DRAWS)
     drawn = restore_picture(flow, Restorer(flow.network, tile), picture, picture.name, count, tau, seed, quantization)
+    writable_folder(out)
     written, bad = [], 0
     for draw in progress(drawn, f"restore {picture.name}", count):
         bad += draw.bad

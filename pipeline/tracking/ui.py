@@ -17,12 +17,13 @@ from pathlib import Path
 import psutil
 
 from pipeline.console import say, warn
-from pipeline.errors import TrackingError
+from pipeline.errors import TrackingError, printable
 from pipeline.tracking.comparison import charts, comparisons
 from pipeline.tracking.store import artifact_location, sqlite_file, tracking_uri
 
 _LOOPBACK = "127.0.0.1"
 _EVERYWHERE = ("0.0.0.0", "::")
+_LONGEST_HOST = 253  # characters of a name
 _START_SECONDS = 90.0
 _STOP_SECONDS = 10.0
 
@@ -102,7 +103,7 @@ def _check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise TrackingError(
-                f"cannot listen on {host}:{port} ({error.strerror or error}); "
+                f"cannot listen on {printable(host[:_LONGEST_HOST])}:{port} ({error.strerror or error}); "
                 f"choose another port, e.g. steadyflow ui --port {port + 1 if port < 65535 else 5000}"
             ) from None
 
