@@ -66,6 +66,7 @@ _REPORT = (
     "report",
     "results",
     "rows",
+    "shapes",
     "study_page",
     "style",
     "tables",

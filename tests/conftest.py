@@ -91,3 +91,12 @@ def trained(pretrained, tmp_path_factory) -> Path:
     folder = smoke_project.copy_project(pretrained, tmp_path_factory.mktemp("trained"))
     smoke_project.succeed(folder, "train")
     return folder
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print how many malformed inputs of each class this run tried, and how many were taken badly."""
+    tally = sys.modules["malformed"].TALLY if "malformed" in sys.modules else {}
+    if tally:
+        terminalreporter.section("malformed inputs: tried, bad")
+        for what, (count, bad) in sorted(tally.items()):
+            terminalreporter.write_line(f"{what:40} {count:6} {bad:6}")

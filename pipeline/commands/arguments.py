@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pipeline.errors import brief, printable
 
@@ -20,6 +21,13 @@ Add = Callable[..., argparse.ArgumentParser]
 
 class Parser(argparse.ArgumentParser):
     """Wrong use is one line and exit code 2, without the usage text."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse as argparse does, but refuse ``--option=--``, of which it makes an empty list, whatever the type."""
+        for one in sys.argv[1:] if args is None else args:
+            if one.startswith("--") and one.endswith("=--"):
+                self.error(f"argument {one.removesuffix('=--')}: -- is no value")
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Say what was wrong and where help is; exit code 2."""

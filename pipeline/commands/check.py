@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.commands.arguments import Add, positive
 from pipeline.console import say, warn
-from pipeline.errors import ConfigError, nearest
+from pipeline.errors import ConfigError, brief, nearest
 
 
 def register(add: Add) -> None:
@@ -75,7 +75,7 @@ def _check_data(arguments: argparse.Namespace, options: list[str]) -> int:
 
     if arguments.dataset:
         if arguments.dataset not in DATASETS:
-            raise ConfigError(f"unknown data set '{arguments.dataset}'; {nearest(arguments.dataset, DATASETS)}")
+            raise ConfigError(f"unknown data set {brief(arguments.dataset)}; {nearest(arguments.dataset, DATASETS)}")
         settings = DatasetConfig(source=arguments.source, allow_partial=arguments.allow_partial)
         sources = [Source(DATASETS[arguments.dataset], settings)]
     elif arguments.source != "demo" or arguments.allow_partial:

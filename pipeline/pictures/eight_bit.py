@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline.errors import ConfigError, nearest
+from pipeline.errors import ConfigError, brief, nearest
 from pipeline.files import atomic_path
 
 # Paper A, section 3.2: a value is erroneous outside of [0, 1] by more than 0.5.
@@ -27,7 +27,7 @@ QUANTIZATIONS = {
 def check_quantization(name: str) -> None:
     """Raise ConfigError if ``name`` is no key of ``QUANTIZATIONS``."""
     if name not in QUANTIZATIONS:
-        raise ConfigError(f"unknown quantization '{name}'; {nearest(name, QUANTIZATIONS)}")
+        raise ConfigError(f"unknown quantization {brief(name)}; {nearest(name, QUANTIZATIONS)}")
 
 
 def to_uint8(image: Tensor, quantization: str) -> np.ndarray:

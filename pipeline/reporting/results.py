@@ -13,6 +13,7 @@ from pipeline.errors import DataError
 from pipeline.files import read_csv, read_json
 from pipeline.layout import manifest_path, variant_folder
 from pipeline.ratings.found import read_ratings
+from pipeline.reporting.shapes import check_shape
 
 # stage -> the file that says it is done
 STAGE_FILES = {
@@ -125,12 +126,12 @@ def _variant_results(root: Path, task: str, variant: str, seed: int) -> VariantR
         variant=variant,
         seed=seed,
         folder=folder,
-        training=_read(read_json, folder / STAGE_FILES["train"]),
+        training=_result(folder, "train"),
         curve=_read(read_csv, folder / "training" / "curve.csv") or [],
         validation=_read(read_csv, folder / "training" / "validation.csv") or [],
-        samples=_read(read_json, folder / STAGE_FILES["sample"]),
-        evaluation=_read(read_json, folder / STAGE_FILES["evaluate"]),
-        stability=_read(read_json, folder / STAGE_FILES["stability"]),
+        samples=_result(folder, "sample"),
+        evaluation=_result(folder, "evaluate"),
+        stability=_result(folder, "stability"),
         ratings=_read(read_ratings, folder),
         tables={
             file: _table(folder / "stability" / file, columns)
@@ -138,6 +139,10 @@ def _variant_results(root: Path, task: str, variant: str, seed: int) -> VariantR
             for file, columns in analysis.tables.items()
         },
     )
+
+
+def _result(folder: Path, stage: str) -> Any:
+    return _read(lambda path: check_shape(stage, read_json(path)), folder / STAGE_FILES[stage])
 
 
 def _table(path: Path, columns: Sequence[str]) -> Rows:

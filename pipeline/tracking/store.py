@@ -9,7 +9,7 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pipeline.errors import TrackingError
+from pipeline.errors import TrackingError, brief
 from pipeline.layout import store_root
 
 EXPERIMENT = "steadyflow"
@@ -23,14 +23,22 @@ def tracking_uri(root: Path, configured: str = "auto") -> str:
     Raises TrackingError for a scheme that MLflow cannot serve.
     """
     uri = configured if configured != "auto" else os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    scheme = urlsplit(uri).scheme.partition("+")[0]
-    if scheme not in _SCHEMES:
+    if _scheme(uri) not in _SCHEMES:
         raise TrackingError(
-            f"runtime.tracking_uri or MLFLOW_TRACKING_URI: '{without_password(uri)}' is no place to track runs; "
+            f"runtime.tracking_uri or MLFLOW_TRACKING_URI: {brief(without_password(uri))} is no place to track runs; "
             f"allowed: auto, {', '.join(f'{allowed}://...' for allowed in _SCHEMES)}"
         )
     database = sqlite_file(uri)
     return f"sqlite:///{store_root(root) / database}" if database else uri
+
+
+def _scheme(uri: str) -> str:
+    """Return the scheme of an address without its driver; empty for what is no address."""
+    try:
+        parts = urlsplit(uri)
+        return parts.scheme.partition("+")[0] if parts.port is None or parts.hostname else ""
+    except ValueError:  # such as http://[::1
+        return ""
 
 
 def sqlite_file(uri: str) -> Path | None:

@@ -3,13 +3,45 @@
 import contextlib
 import copy
 import io
+import logging
 import os
 import sys
+import warnings
+from pathlib import Path
 
+import pytest
+import yaml
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline import cli
 
+TALLY = {}  # class of input -> [tried, bad]
+
+
+@contextlib.contextmanager
+def tried(what):
+    """Count a case of the class ``what``, and it as bad if the block finds it so."""
+    counts = TALLY.setdefault(what, [0, 0])
+    counts[0] += 1
+    try:
+        yield
+    except BaseException:
+        counts[1] += 1
+        raise
+
+
+COMMITTED = yaml.safe_load((Path(__file__).resolve().parents[2] / "params.yaml").read_text(encoding="utf-8"))
+# One task in one profile: PyYAML takes 20 ms for it, and a second for the whole file.
+PARAMS = {
+    **COMMITTED,
+    "profile": "smoke",
+    "tasks": {"df2k_x4": COMMITTED["tasks"]["df2k_x4"]},
+    "datasets": {"df2k": COMMITTED["datasets"]["df2k"]},
+    "profiles": {"smoke": {"df2k_x4": COMMITTED["profiles"]["smoke"]["df2k_x4"]}},
+}
+PARAMS_TEXT = yaml.safe_dump(PARAMS)
+FEW, MANY = 67, 667  # cases of a class, where it says no other numbers
 # Values that YAML and JSON can say, among them those that compare in strange ways or are absurdly large.
 SCALARS = st.one_of(
     st.none(),
@@ -72,14 +104,31 @@ def cut_or_flipped(text):
     return cut | put
 
 
+def cases(count):
+    health = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
+    return settings(max_examples=count, deadline=None, suppress_health_check=health)
+
+
+def at_both_depths(check, strategy, examples=(), few=FEW, many=MANY):
+    """Return ``check`` as a test of few and a slow one of many cases; ``examples``: cases that were bad once."""
+
+    def made(count):
+        decorated = given(content=strategy)(check)
+        for one in examples:
+            decorated = example(content=one)(decorated)
+        return cases(count)(decorated)
+
+    return made(few), pytest.mark.slow(made(many))
+
+
 def tree(folder):
     """Return what is in ``folder``: paths with sizes and times of change."""
-    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
+    return {path: (path.lstat().st_size, path.lstat().st_mtime_ns) for path in folder.rglob("*")}
 
 
 def run(folder, *arguments):
     """Run a command in ``folder``, in this process; return its exit code and what it said on standard error."""
-    said, before, argv = io.StringIO(), os.getcwd(), sys.argv  # noqa: PTH109
+    said, before, argv, filters = io.StringIO(), os.getcwd(), sys.argv, list(warnings.filters)  # noqa: PTH109
     try:
         os.chdir(folder)
         sys.argv = ["steadyflow", *arguments]
@@ -92,12 +141,14 @@ def run(folder, *arguments):
     finally:
         os.chdir(before)
         sys.argv = argv
+        warnings.filters[:] = filters  # a command silences libraries in its process
+        logging.disable(logging.NOTSET)
     return code or 0, said.getvalue()
 
 
 def is_one_clear_line(said):
     """Assert that ``said`` is one line that a terminal prints as it is, and not a book."""
-    assert said.startswith("error: "), said
+    assert said.startswith("error: "), ascii(said)
     assert said.endswith("\n")
     line = said[:-1]
     assert line.isprintable(), ascii(line)

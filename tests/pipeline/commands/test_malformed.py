@@ -1,58 +1,17 @@
 """Malformed params.yaml, config.json and manifest.json by the hundred: one clear line each, nothing written."""
 
 import json
-import logging
-import warnings
-from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from malformed import cut_or_flipped, damaged, is_one_clear_line, run, tree
+from malformed import PARAMS, PARAMS_TEXT, at_both_depths, cut_or_flipped, damaged, is_one_clear_line, run, tree, tried
 from small_flow import small_flow
 
 from pipeline.errors import DataError
 from pipeline.feed.manifest import read_manifest
 from pipeline.model_folder import save_model
-
-COMMITTED = yaml.safe_load((Path(__file__).resolve().parents[3] / "params.yaml").read_text(encoding="utf-8"))
-# One task in one profile: PyYAML takes 20 ms for it, and a second for the whole file.
-PARAMS = {
-    **COMMITTED,
-    "profile": "smoke",
-    "tasks": {"df2k_x4": COMMITTED["tasks"]["df2k_x4"]},
-    "datasets": {"df2k": COMMITTED["datasets"]["df2k"]},
-    "profiles": {"smoke": {"df2k_x4": COMMITTED["profiles"]["smoke"]["df2k_x4"]}},
-}
-PARAMS_TEXT = yaml.safe_dump(PARAMS)
-FEW, MANY = 67, 667  # of each of three classes: 200 and 2,000 cases
-
-
-@pytest.fixture(autouse=True)
-def libraries_as_before():
-    """Undo what a command silences in its own process."""
-    filters = list(warnings.filters)
-    yield
-    warnings.filters[:] = filters
-    logging.disable(logging.NOTSET)
-
-
-def cases(count):
-    health = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
-    return settings(max_examples=count, deadline=None, suppress_health_check=health)
-
-
-def at_both_depths(check, strategy, examples=()):
-    """Return ``check`` as a test of few and a slow one of many cases; ``examples``: cases that were bad once."""
-
-    def made(count):
-        decorated = given(content=strategy)(check)
-        for one in examples:
-            decorated = example(content=one)(decorated)
-        return cases(count)(decorated)
-
-    return made(FEW), pytest.mark.slow(made(MANY))
 
 
 def refuses_or_takes(folder, before, code, said):
@@ -69,7 +28,8 @@ def check_params(content, tmp_path_factory):
     text = content if isinstance(content, str) else yaml.safe_dump(content, allow_unicode=True)
     (folder / "params.yaml").write_bytes(text.encode("utf-8", "surrogatepass"))
     before = tree(folder)
-    refuses_or_takes(folder, before, *run(folder, "check"))
+    with tried("params.yaml in check"):
+        refuses_or_takes(folder, before, *run(folder, "check"))
 
 
 def with_variant(name):
@@ -144,9 +104,10 @@ def check_config(content, model):
     (model / "model" / "config.json").write_bytes(text.encode("utf-8", "surrogatepass"))
     before = tree(model)
     # the picture does not exist: what a harmless configuration ends with, before anything is written
-    code, said = run(model, "sample", "--model", "model", "--input", "none.png", "--out", "model")
-    assert code == 2
-    refuses_or_takes(model, before, code, said)
+    with tried("config.json of a model folder"):
+        code, said = run(model, "sample", "--model", "model", "--input", "none.png", "--out", "model")
+        assert code == 2
+        refuses_or_takes(model, before, code, said)
 
 
 test_config, test_many_configs = at_both_depths(
@@ -191,19 +152,20 @@ def check_manifest(content, prepared):
     text = content if isinstance(content, str) else json.dumps(content)
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     before = tree(prepared)
-    code, said = run(prepared, "verify")
-    assert code == 1  # there is no shard, at the least
-    (line,) = said.splitlines()
-    assert line.startswith("fault: ") and line.isprintable() and len(line) < 700
-    assert tree(prepared) == before
-    try:
-        manifest = read_manifest(path)
-    except DataError:
-        return
-    # what is taken leads nowhere else
-    for one in manifest.pictures:
-        for name in (one.id, one.shard):
-            assert (path.parent / name).resolve().parent == path.parent.resolve()
+    with tried("manifest"):
+        code, said = run(prepared, "verify")
+        assert code == 1  # there is no shard, at the least
+        (line,) = said.splitlines()
+        assert line.startswith("fault: ") and line.isprintable() and len(line) < 700
+        assert tree(prepared) == before
+        try:
+            manifest = read_manifest(path)
+        except DataError:
+            return
+        # what is taken leads nowhere else
+        for one in manifest.pictures:
+            for name in (one.id, one.shard):
+                assert (path.parent / name).resolve().parent == path.parent.resolve()
 
 
 test_manifest, test_many_manifests = at_both_depths(
