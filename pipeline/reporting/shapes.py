@@ -60,7 +60,12 @@ class _Stability(_Found):
     verdict: _Verdict | None = None
 
 
-_SHAPES = {"train": _Training, "sample": _Samples, "evaluate": _Evaluation, "stability": _Stability}
+_SHAPES: dict[str, type[_Found]] = {
+    "train": _Training,
+    "sample": _Samples,
+    "evaluate": _Evaluation,
+    "stability": _Stability,
+}
 
 
 def check_shape(stage: str, content: Any) -> Any:

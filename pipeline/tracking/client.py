@@ -109,9 +109,19 @@ def one_line(error: Exception) -> str:
     return text if len(text) <= 160 else f"{text[:157]}..."
 
 
+def being_made(uri: str) -> bool:
+    """Return whether a process makes the data base of ``uri``, which takes MLflow seconds, or was killed at it."""
+    database = sqlite_file(uri)
+    return database is not None and any(_unfinished(database, runs_beside(database)))
+
+
+def _unfinished(database: Path, scratch: Path) -> Iterator[Path]:
+    return scratch.glob(f"{database.name}.*.new")
+
+
 def _make_database(database: Path, scratch: Path) -> None:
     """Make a data base in ``scratch`` and move it: MLflow can do nothing with one whose making was cut short."""
-    for left in scratch.glob(f"{database.name}.*.new"):
+    for left in _unfinished(database, scratch):
         left.unlink()
     # A name that was never used: MLflow remembers connections by name.
     fresh = scratch / f"{database.name}.{uuid.uuid4().hex}.new"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.console import warn
 from pipeline.layout import runs_folder
-from pipeline.tracking.client import one_line
+from pipeline.tracking.client import being_made, one_line
 from pipeline.tracking.identity import Identity
 from pipeline.tracking.journal import Journal, lock_awaited
 from pipeline.tracking.remote import Remote, connect
@@ -75,7 +75,8 @@ class Sender:
     def wait(self) -> None:
         """Have the journal sent now; return when that was tried, or when nothing was taken for a minute.
 
-        While another process holds a lock that sending needs, it is waited for 5 s at the most.
+        While another process holds a lock that sending needs, it is waited for 5 s at the most; longer only where it
+        makes the data base.
         """
         began = time.monotonic()
         with self._state:
@@ -84,7 +85,8 @@ class Sender:
             self._state.notify_all()
             while self._answered < mine:
                 now = time.monotonic()
-                if (lock := lock_awaited(self._thread)) and now - lock[1] > _LOCKED_SECONDS:
+                lock = lock_awaited(self._thread)
+                if lock and now - lock[1] > _LOCKED_SECONDS and not being_made(self._uri):
                     self._server.failed(f"another process holds {lock[0]}", now - lock[1])
                     return
                 left = max(began, self._journal.acknowledged_at) + _PATIENCE_SECONDS - now
