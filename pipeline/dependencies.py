@@ -295,6 +295,7 @@ NO_RESULT_DEPENDS_ON: dict[str, str] = {
     "pipeline/devices.py": "on which device and with how many threads, which is of the runtime",
     "pipeline/errors.py": "words of errors",
     "pipeline/experiment.py": "how settings travel; their values are hashed",
+    "pipeline/feasibility": "whether sizes are possible",
     "pipeline/files.py": "how files are written, not what is in them",
     "pipeline/layout.py": "where files lie",
     "pipeline/origin.py": "names of the first fields of result files",

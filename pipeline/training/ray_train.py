@@ -15,6 +15,7 @@ import torch
 from pipeline.console import warn
 from pipeline.devices import workers_of
 from pipeline.errors import ConfigError, SteadyflowError
+from pipeline.feasibility.possible import check_network
 from pipeline.layout import runs_folder
 from pipeline.training.jobs import Job, Report
 from pipeline.training.loop import Values
@@ -26,8 +27,9 @@ def launch(job: Job, work: Work) -> None:
     """Run ``work(job, ...)`` on as many workers as the experiment's runtime says, and wait for it.
 
     ``auto``: one worker per GPU, else 0, which is Ray Train's local mode: this process, no cluster. Our own
-    errors come back as they were raised on the worker.
+    errors come back as they were raised on the worker. Raises ConfigError for sizes that are impossible.
     """
+    check_network(job.experiment)
     workers = workers_of(job.experiment.runtime)
     set_ray_up()
     fit(functools.partial(_on_worker, work), job.packed(), job.experiment.name.replace(" ", "-"), job.root, workers)
