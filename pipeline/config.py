@@ -18,6 +18,7 @@ from pipeline.layout import STUDIES
 PARAMS_FILE = "params.yaml"
 
 
+SHIELDED = "_shielded"  # behind a variant's name: the variant with a shield around it
 _ENCODER = "encoder"  # a folder of our own beside those of variants
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 NAMES_RULE = "a name has letters of a to z, digits, _ and -, at most 64, and no - in front"
@@ -87,6 +88,19 @@ class VariantConfig(Strict):
     transform: str
     options: dict[str, float] = {}
     caps: dict[str, float] = {}  # fields of models.flow.caps.Caps; none: the published layers
+
+
+class ShieldConfig(Strict):
+    """A shield around a trained variant (docs/shield.md): ``quantile``, or what it may cost draws in dB."""
+
+    quantile: Annotated[float, pydantic.Field(ge=0.0, lt=0.5)] | None = None
+    budget: _Positive | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _one_of_both(self) -> ShieldConfig:
+        if (self.quantile is None) == (self.budget is None):
+            raise ValueError("a shield has either a quantile or a budget")
+        return self
 
 
 class DataConfig(Strict):
@@ -267,6 +281,7 @@ class Params(Strict):
     seeds: list[Annotated[int, pydantic.Field(strict=True, ge=0)]] = pydantic.Field(min_length=1)
     tasks: dict[Name, Task] = pydantic.Field(min_length=1)
     variants: dict[Name, VariantConfig] = pydantic.Field(min_length=1)
+    shields: dict[Name, ShieldConfig] = {}  # by the variant that each is around
     datasets: dict[Name, DatasetConfig]
     runtime: RuntimeConfig = RuntimeConfig()
     profiles: dict[Name, dict[Name, TaskProfile]]
@@ -280,6 +295,12 @@ class Params(Strict):
             raise ValueError(f"no variant can be called {_ENCODER}: the encoder's own folder has that name")
         if STUDIES in self.tasks:
             raise ValueError(f"no task can be called {STUDIES}: the studies' folder has that name")
+        for name in self.shields:
+            if name not in self.variants:
+                raise ValueError(f"shields.{name}: no variant is called {name}; {nearest(name, self.variants)}")
+            if name + SHIELDED in self.variants:
+                raise ValueError(f"shields.{name} makes {name + SHIELDED}, but a variant has that name; rename one")
+            _checked_name(name + SHIELDED)
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds has an entry twice")
         return self
@@ -288,9 +309,18 @@ class Params(Strict):
         """Return the task called ``name``; ConfigError names the nearest one."""
         return _look_up(self.tasks, name, "task")
 
+    @property
+    def compared(self) -> dict[str, VariantConfig]:
+        """Return all that has a model of its own, by name: the variants, and behind them the shielded ones."""
+        return {**self.variants, **{name + SHIELDED: self.variants[name] for name in self.shields}}
+
     def variant(self, name: str) -> VariantConfig:
-        """Return the variant called ``name``; ConfigError names the nearest one."""
-        return _look_up(self.variants, name, "variant")
+        """Return the variant called ``name``, shielded or not; ConfigError names the nearest one."""
+        return _look_up(self.compared, name, "variant")
+
+    def shield(self, name: str) -> ShieldConfig | None:
+        """Return the shield of the variant called ``name``; None for one that is trained."""
+        return None if name in self.variants else self.shields.get(name.removesuffix(SHIELDED))
 
     def seed(self, number: int) -> int:
         """Return ``number`` if it is one of the seeds; ConfigError otherwise."""

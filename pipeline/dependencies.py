@@ -179,6 +179,20 @@ STAGES: dict[str, Dependencies] = {
         _TRAIN,
         ("profile", "variants.{variant}", *_PROBLEM, "tasks.{task}.network", "tasks.{task}.training"),
     ),
+    "shield": Dependencies(
+        (
+            *_FLOW,
+            *_FEED,
+            *_HELD_OUT,
+            "pipeline/inference/reference_pairs.py",
+            "pipeline/inference/sampling.py",
+            *(f"pipeline/pictures/{name}.py" for name in ("decode", "folders", "png")),
+            "pipeline/shielding",
+            "pipeline/stability/measure/bounds.py",
+            "pipeline/stability/measure/jacobian.py",
+        ),
+        ("shields.{variant}", "tasks.{task}.problem", "tasks.{task}.network.levels"),
+    ),
     "sample": Dependencies(
         (
             *_FLOW,
@@ -280,7 +294,7 @@ STAGES: dict[str, Dependencies] = {
             "pipeline/stability/measure",
             *(f"pipeline/stability/{name}.py" for name in ("contract", "drawing", "evidence", "stress", "subject")),
         ),
-        ("profile", "seeds", "tasks", "variants", "studies", "searches"),
+        ("profile", "seeds", "tasks", "variants", "shields", "studies", "searches"),
     ),
 }
 

@@ -10,14 +10,15 @@ from typing import Any
 
 import pydantic
 
-from pipeline.config import Params, RuntimeConfig, Strict, Task, TaskProfile, VariantConfig
+from pipeline.config import SHIELDED, Params, RuntimeConfig, ShieldConfig, Strict, Task, TaskProfile, VariantConfig
 
 
 class Experiment(Strict):
     """What a training and all that follows from it is told; ``variant`` None: the encoder that variants start from.
 
     ``problem`` says what is restored, ``design`` which transform the flow's conditional maps have, ``settings`` all
-    sizes and schedules. ``runtime`` changes no result.
+    sizes and schedules. ``shield``: of a variant that is no training but a shield around one. ``runtime`` changes no
+    result.
     """
 
     task: str
@@ -26,6 +27,7 @@ class Experiment(Strict):
     profile: str
     problem: Task
     design: VariantConfig | None = None
+    shield: ShieldConfig | None = None
     settings: TaskProfile
     runtime: RuntimeConfig = RuntimeConfig()
 
@@ -45,9 +47,15 @@ class Experiment(Strict):
             profile=params.profile,
             problem=params.task(task),
             design=params.variant(variant) if variant is not None else None,
+            shield=params.shield(variant) if variant is not None else None,
             settings=params.settings(task),
             runtime=params.runtime,
         )
+
+    @property
+    def trained(self) -> str | None:
+        """Return the variant that is trained: itself, or the one inside of the shield."""
+        return self.variant.removesuffix(SHIELDED) if self.variant and self.shield else self.variant
 
     @property
     def name(self) -> str:
@@ -72,6 +80,7 @@ class Experiment(Strict):
 
     def resolved(self) -> dict[str, Any]:
         """Return its part of artifacts/settings.json (pipeline/settings.py)."""
-        variants = {self.variant: self.design.model_dump(mode="json")} if self.design else {}
+        variants = {self.trained: self.design.model_dump(mode="json")} if self.design else {}
+        shields = {self.trained: self.shield.model_dump(mode="json")} if self.shield else {}
         task = {"problem": self.problem.model_dump(mode="json"), **self.settings.model_dump(mode="json")}
-        return {"profile": self.profile, "tasks": {self.task: task}, "variants": variants}
+        return {"profile": self.profile, "tasks": {self.task: task}, "variants": variants, "shields": shields}

@@ -21,11 +21,13 @@ def resolved(params: Params) -> dict[str, Any]:
         for name, task in params.tasks.items()
     }
     variants = {name: variant.model_dump(mode="json") for name, variant in params.variants.items()}
+    shields = {name: shield.model_dump(mode="json") for name, shield in params.shields.items()}
     return {
         "profile": params.profile,
         "seeds": list(params.seeds),
         "tasks": tasks,
         "variants": variants,
+        "shields": shields,
         "studies": params.studies_of_profile,
         "searches": params.searches.model_dump(mode="json"),
     }

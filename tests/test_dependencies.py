@@ -1,5 +1,6 @@
 """What a result depends on has one list, and it is right: what stages import, dvc.yaml, settings."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -16,6 +17,8 @@ from pipeline.settings import resolved
 STAGES_OF_DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 DVC = {name: stage.get("do", stage) for name, stage in STAGES_OF_DVC.items()}  # a foreach has its stage below `do`
 SETTINGS = "artifacts/settings.json"
+# what follows a model stands in dvc.yaml once more for shielded variants
+SHIELDED = {f"{name}_shielded": name for name in ("sample", "evaluate", "stability")}
 
 
 def faults(stage, root=ROOT, code=None):
@@ -80,7 +83,16 @@ def test_dvc_depends_on_the_listed_settings(stage):
 
 
 def test_every_stage_of_dvc_is_listed_but_the_one_that_resolves_settings():
-    assert set(DVC) - set(STAGES) == {"settings"}
+    assert {name for name in set(DVC) - set(STAGES) if name not in SHIELDED} == {"settings"}
+
+
+@pytest.mark.parametrize(("shielded", "trained"), SHIELDED.items())
+def test_a_stage_of_shielded_variants_is_that_of_trained_ones(shielded, trained):
+    text = json.dumps(STAGES_OF_DVC[trained])
+    text = text.replace("${variants}", "${shields}")
+    for before in ("--variant ${item.variant}", "seed${item.seed}/${item.variant}"):
+        text = text.replace(before, f"{before}_shielded")
+    assert STAGES_OF_DVC[shielded] == json.loads(text)
 
 
 def test_a_default_is_part_of_what_stages_depend_on(monkeypatch):
@@ -136,7 +148,7 @@ def stale_after(touched):
     covers = {
         stage: [dep for dep in content["deps"] if f"{touched}/".startswith(f"{dep}/")] for stage, content in DVC.items()
     }
-    return {stage for stage, deps in covers.items() if deps}
+    return {stage for stage, deps in covers.items() if deps and stage not in SHIELDED}
 
 
 # The table of docs/architecture.md, "What a result depends on".
@@ -148,7 +160,8 @@ def stale_after(touched):
         ("models/lab/toy.py", {"study_toy2d"}),
         ("pipeline/studies/toy2d/study.py", {"study_toy2d"}),
         ("pipeline/datasets/sets/svhn.py", {"prepare", "study_density", "study_flow_gan"}),
-        ("pipeline/stability/measure/bounds.py", {"stability", "report", "search_flow"}),
+        ("pipeline/stability/measure/bounds.py", {"shield", "stability", "report", "search_flow"}),
+        ("pipeline/shielding/calibration.py", {"shield"}),
         ("pipeline/training/regularizers.py", {"train", "study_classifier", "search", "search_flow"}),
         ("pipeline/metrics/diversity.py", {"evaluate", "report"}),
         ("pipeline/config.py", {"settings"}),

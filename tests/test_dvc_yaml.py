@@ -26,8 +26,9 @@ PLOTS = {folder: properties for entry in DVC["plots"] for folder, properties in 
 def test_a_stage_starts_with_the_launcher(stage):
     content = DVC["stages"][stage]
     start, _, options = content.get("do", content)["cmd"].partition(" --")
-    assert start == f"sh stages/run {stage}"
-    assert (ROOT / "stages" / f"{stage}.py").is_file()
+    program = stage.removesuffix("_shielded")
+    assert start == f"sh stages/run {program}"
+    assert (ROOT / "stages" / f"{program}.py").is_file()
     if "foreach" in content:
         assert options == "search ${key}"
         return

@@ -54,7 +54,7 @@ def _check(arguments: argparse.Namespace, options: list[str]) -> int:
         study_space(search, params).check()
     for search, config in params.searches.flows.items():
         FlowSpace(search, config, params).check()
-    say(f"params.yaml is valid: profile {params.profile}, variants {', '.join(params.variants)}")
+    say(f"params.yaml is valid: profile {params.profile}, variants {', '.join(params.compared)}")
     for task in params.tasks:
         source = source_of(task, params)
         listing = source.listing(Path.cwd())

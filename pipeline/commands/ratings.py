@@ -52,7 +52,7 @@ def _export(arguments: argparse.Namespace) -> int:
     root, params = Path.cwd(), load_params()
     params.task(arguments.task)
     seed = params.seeds[0] if arguments.seed is None else params.seed(arguments.seed)
-    variants = arguments.variants.split(",") if arguments.variants else list(params.variants)
+    variants = arguments.variants.split(",") if arguments.variants else list(params.compared)
     for name in variants:
         params.variant(name)
     folders = {name: variant_folder(root, arguments.task, name, seed) / "samples" for name in variants}

@@ -11,7 +11,7 @@ from pipeline.devices import choose_device
 from pipeline.errors import SteadyflowError
 from pipeline.files import writable_folder
 from pipeline.model_folder import CONFIG, load_flow, save_model
-from pipeline.shielding.calibration import BUDGET, LATENT, refuse_shielded, shield_flow
+from pipeline.shielding.calibration import BUDGET, LATENT, refuse_shielded, shield_flow, summary_line
 from pipeline.shielding.crops import calibration_crops
 
 
@@ -40,8 +40,7 @@ def shield_model(
     shielded = shield_flow(flow, crops, seed, quantile, wanted)
     save_model(out, shielded.network, shielded.config)
     found: dict[str, Any] = shielded.config.shield or {}
-    told = "not a number" if found["agreement"] is None else f"{found['agreement']:.1f} dB"
-    say(f"quantile {found['quantile']:g}, calibrated on {found['crops']} crops; draws against unshielded: {told}")
+    say(summary_line(shielded))
     if found["bound"] is not None:
         say(f"for latents within {LATENT:g} standard deviations no value of any output exceeds {found['bound']:.3g}")
     if found["agreement"] is None or found["agreement"] < wanted:

@@ -85,8 +85,8 @@ def _render(params: Params, blocks: list[Block]) -> str:
     return environment.get_template(TEMPLATE).render(
         params=params,
         blocks=blocks,
-        variants=list(params.variants),
-        colours=variant_colours(list(params.variants)),
+        variants=list(params.compared),
+        colours=variant_colours(list(params.compared)),
         label="" if params.profile == "paper" else f"{params.profile} profile",
         colour_stops=colour_stops(),
         paper=HONG,

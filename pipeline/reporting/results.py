@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import Params, TaskProfile
+from pipeline.config import SHIELDED, Params, TaskProfile
 from pipeline.errors import DataError
 from pipeline.files import read_csv, read_json
 from pipeline.layout import manifest_path, variant_folder
+from pipeline.model_folder import CONFIG
 from pipeline.ratings.found import read_ratings
 from pipeline.reporting.shapes import check_shape
 
@@ -39,25 +40,33 @@ class VariantResults:
     samples: dict[str, Any] | None
     evaluation: dict[str, Any] | None
     stability: dict[str, Any] | None
+    shielded: str | None  # the variant inside of the shield; None: it was trained itself
+    shield: dict[str, Any] | None  # the configuration of a shielded model
     ratings: dict[str, Any] | None  # by people (pipeline/ratings); no stage makes them
     tables: dict[str, Rows]  # of the audit, by the file names that the analyses say
 
     @property
     def missing(self) -> list[str]:
         """Return the names of the stages that have not run yet."""
-        found = (self.training, self.samples, self.evaluation, self.stability)
-        return [stage for stage, content in zip(STAGE_FILES, found, strict=True) if content is None]
+        found = {"sample": self.samples, "evaluate": self.evaluation, "stability": self.stability}
+        found = {"shield" if self.shielded else "train": self.made, **found}
+        return [stage for stage, content in found.items() if content is None]
 
     @property
     def profiles(self) -> set[str]:
         """Return the profiles under which the findings were made."""
-        found = (self.training, self.samples, self.evaluation, self.stability)
+        found = (self.made, self.samples, self.evaluation, self.stability)
         return {content["profile"] for content in found if content is not None}
 
     @property
+    def made(self) -> dict[str, Any] | None:
+        """Return what says how the model was made: the summary of its training, or the shield's configuration."""
+        return self.shield if self.shielded else self.training
+
+    @property
     def run_key(self) -> str | None:
-        """Return the run key of the training, None if there is none."""
-        return self.training["run_key"] if self.training else None
+        """Return the key of the run that made the model, None if there is none."""
+        return self.made["run_key"] if self.made else None
 
 
 @dataclass(frozen=True)
@@ -111,16 +120,17 @@ def _task_results(root: Path, params: Params, name: str, seed: int) -> TaskResul
         name,
         params.tasks[name].kind,
         seed,
-        {variant: _variant_results(root, name, variant, seed) for variant in params.variants},
+        {variant: _variant_results(root, params, name, variant, seed) for variant in params.compared},
         _read(read_json, manifest_path(root, name)),
         params.settings(name),
     )
 
 
-def _variant_results(root: Path, task: str, variant: str, seed: int) -> VariantResults:
+def _variant_results(root: Path, params: Params, task: str, variant: str, seed: int) -> VariantResults:
     from pipeline.stability.analyses import ANALYSES  # torch: only when results are really read
 
     folder = variant_folder(root, task, variant, seed)
+    shielded = variant.removesuffix(SHIELDED) if params.shield(variant) else None
     return VariantResults(
         task=task,
         variant=variant,
@@ -132,6 +142,8 @@ def _variant_results(root: Path, task: str, variant: str, seed: int) -> VariantR
         samples=_result(folder, "sample"),
         evaluation=_result(folder, "evaluate"),
         stability=_result(folder, "stability"),
+        shielded=shielded,
+        shield=_read(read_json, folder / "model" / CONFIG) if shielded else None,
         ratings=_read(read_ratings, folder),
         tables={
             file: _table(folder / "stability" / file, columns)

@@ -91,7 +91,7 @@ def write_comparison(path: Path, tasks: Iterable[tuple[TaskResults, list[Compari
 
     ``<variant> sd`` is the standard deviation over the seeds; it is empty where fewer than two have a value.
     """
-    variants = list(params.variants)
+    variants = list(params.compared)
     head = ["task", "profile", "seeds", "pictures", "group", "metric", "title", "unit", "better"]
     lines = [
         {
@@ -272,15 +272,17 @@ def _training_rows(results: TaskResults) -> list[ComparisonRow]:
     if not any(found.values()):
         return []
     values = {name: {variant: content.get(name) for variant, content in found.items()} for name in _TRAINING}
+    reasons = {variant: f"as {one.shielded}" for variant, one in results.variants.items() if one.shielded}
     judged = {variant: content["collapsed"] for variant, content in found.items() if "collapsed" in content}
     words = {variant: "yes" if collapsed else "no" for variant, collapsed in judged.items()}
-    return [
+    rows = [
         *(
             ComparisonRow(results.task, "Training", name, title, unit, better, values[name])
             for name, (title, unit, better) in _TRAINING.items()
         ),
         ComparisonRow(results.task, "Training", "collapsed", _COLLAPSED, "", "", dict.fromkeys(found), words=words),
     ]
+    return [dataclasses.replace(row, reasons=reasons, says_why=True) for row in rows]
 
 
 def _last_steps(curve: Rows) -> float | None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from pipeline.config import SHIELDED
+
 # Seconds of a stage that was never timed: what counts is which kind takes longer. From the demo profile on one core.
 _USUAL = {
     "settings": 2,
     "prepare": 3,
     "pretrain": 18,
     "train": 32,
+    "shield": 25,
     "sample": 9,
     "evaluate": 7,
     "stability": 33,
@@ -20,7 +23,7 @@ _OTHERS = 45.0  # a study
 
 def usual_seconds(name: str, timed: Mapping[str, float]) -> float:
     """Return how long the stage ``name`` took last time, else what stages of its kind usually take."""
-    return timed.get(name, float(_USUAL.get(name.partition("@")[0], _OTHERS)))
+    return timed.get(name, float(_USUAL.get(name.partition("@")[0].removesuffix(SHIELDED), _OTHERS)))
 
 
 class Plan:

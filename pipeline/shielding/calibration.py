@@ -82,6 +82,13 @@ def shield_flow(
     return dataclasses.replace(shielded, config=dataclasses.replace(shielded.config, shield=described))
 
 
+def summary_line(flow: LoadedFlow) -> str:
+    """Return how a shielded flow was calibrated, in a line for people."""
+    found = flow.config.shield or {}
+    told = "not a number" if found["agreement"] is None else f"{found['agreement']:.1f} dB"
+    return f"quantile {found['quantile']:g}, calibrated on {found['crops']} crops; draws against unshielded: {told}"
+
+
 def refuse_shielded(flow: LoadedFlow) -> None:
     """Raise SteadyflowError if ``flow`` has a shield."""
     if flow.config.shield is not None:

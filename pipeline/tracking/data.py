@@ -13,6 +13,7 @@ from pipeline.layout import manifest_path
 # What a stage uses the pictures for, in MLflow's words, and which ones; other stages read none.
 _USES: dict[str, tuple[str, Split]] = {
     "train": ("training", "train"),
+    "shield": ("training", "train"),  # what it is calibrated on
     "sample": ("evaluation", "validation"),
     "evaluate": ("evaluation", "validation"),
     "stability": ("evaluation", "validation"),

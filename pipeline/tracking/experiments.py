@@ -19,11 +19,12 @@ def open_experiment(
 ) -> Iterator[Run]:
     """Open the run of ``experiment`` whose training has ``key``, nested in ``parent`` if there is one; see open_run.
 
-    The run's source and commit stay those of the training; later stages leave their own commit beside it.
+    The run's source and commit stay those of the training, or of the shield; later stages leave their own commit
+    beside it.
     """
     identity = training_identity(experiment.task, experiment.variant or "encoder", experiment.seed, key, parent)
     origin = provenance(root, stage, experiment.profile, experiment.task)
-    if stage != "train":
+    if stage not in ("train", "shield"):
         origin = as_later_stage(origin, stage)
     with open_run(root, identity, experiment.runtime.tracking_uri, origin) as run:
         if used := data_of(root, experiment.task, stage):

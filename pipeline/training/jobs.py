@@ -11,7 +11,7 @@ import torch
 
 from pipeline.dependencies import settings_of
 from pipeline.devices import choose_device
-from pipeline.errors import DataError
+from pipeline.errors import ConfigError, DataError
 from pipeline.experiment import Experiment
 from pipeline.layout import encoder_folder, manifest_path, variant_folder
 from pipeline.seeds import seed_of
@@ -72,9 +72,11 @@ class Job:
     def key(self, inputs: Iterable[Path] = ()) -> str:
         """Return the hash of everything that the result depends on: settings, code, manifest and ``inputs``.
 
-        DataError if the pictures are not prepared.
+        DataError if the pictures are not prepared, ConfigError for a shielded variant.
         """
         chosen, manifest = self.experiment, self.manifest()
+        if chosen.shield:
+            raise ConfigError(f"{chosen.name} is not trained: the stage shield makes it of {chosen.trained}")
         settings = settings_of(self.stage, chosen.resolved(), task=chosen.task, variant=chosen.variant or "")
         named = {"task": chosen.task, "variant": chosen.variant, "seed": chosen.seed}
         return run_key(self.stage, {**named, "settings": settings}, [manifest, *inputs])

@@ -10,6 +10,7 @@ import yaml
 
 from pipeline.config import Params
 from pipeline.errors import ConfigError, brief, nearest
+from pipeline.experiment import Experiment
 from pipeline.params import load_params
 
 COMMITTED = Path(__file__).resolve().parents[2] / "params.yaml"
@@ -253,7 +254,7 @@ def test_a_name_that_a_shell_or_a_folder_could_mistake_is_refused(keys, name):
 @pytest.mark.parametrize("name", ["df2k_x4", "A-1", "_x", "x" * 64])
 def test_a_plain_name_is_allowed(name):
     variants = {name: CONTENT["variants"]["affine"]}
-    assert list(Params.model_validate({**CONTENT, "variants": variants}).variants) == [name]
+    assert list(Params.model_validate({**CONTENT, "variants": variants, "shields": {}}).variants) == [name]
 
 
 @pytest.mark.parametrize("group", ["tasks", "variants"])
@@ -266,6 +267,36 @@ def test_nothing_to_compare_is_refused(tmp_path, group):
 def test_a_temperature_that_none_can_draw_at_is_refused(tmp_path, group, value):
     message = fault(changed(tmp_path, ["profiles", "demo", "lol", group, "temperature"], float(value)))
     assert f"profiles.demo.lol.{group}.temperature" in message
+
+
+@pytest.mark.parametrize(
+    ("shields", "said"),
+    [
+        ({"afine": {"quantile": 0.01}}, "shields.afine: no variant is called afine; did you mean 'affine'?"),
+        ({"affine": {"quantile": 0.5}}, "shields.affine.quantile"),
+        ({"affine": {"quantile": -0.1}}, "shields.affine.quantile"),
+        ({"affine": {"budget": 0.0}}, "shields.affine.budget"),
+        ({"affine": {}}, "either a quantile or a budget"),
+        ({"affine": {"quantile": 0.01, "budget": 55.0}}, "either a quantile or a budget"),
+        ({"affine": {"quantil": 0.01}}, "did you mean 'quantile'?"),
+        ({"affine_shielded": {"quantile": 0.01}}, "no variant is called affine_shielded"),
+    ],
+)
+def test_an_impossible_shield_is_one_line(tmp_path, shields, said):
+    assert said in fault(changed(tmp_path, ["shields"], shields))
+
+
+def test_a_variant_cannot_have_the_name_of_a_shielded_one(tmp_path):
+    path = changed(tmp_path, ["variants", "affine_shielded"], {"transform": "affine"})
+    assert "shields.affine makes affine_shielded, but a variant has that name" in fault(path)
+
+
+def test_a_shielded_variant_has_the_design_of_the_one_inside():
+    params = load_params(COMMITTED)
+    found = Experiment.of(params, "lol", 10, "affine_shielded")
+    assert (found.design, found.shield) == (params.variants["affine"], params.shields["affine"])
+    assert found.trained == "affine"
+    assert Experiment.of(params, "lol", 10, "affine").shield is None
 
 
 def written(tmp_path, text):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import signal
@@ -11,7 +12,9 @@ import time
 
 import pytest
 from safetensors.torch import load_file, save_file
-from smoke_project import TASK, command, curve, edit_params, fail, make_project, run, succeed, weights
+from smoke_project import TASK, command, copy_project, curve, edit_params, fail, make_project, run, succeed, weights
+
+FOLDERS = ("affine_shielded", "affine")
 
 
 def test_every_stage_runs_and_says_where_its_results_are(trained):
@@ -36,13 +39,36 @@ def test_every_stage_runs_and_says_where_its_results_are(trained):
     assert summary["steps"] == 12 and summary["skipped_steps"] == 0
 
 
-def mlflow_run(project):
-    """Return the affine flow's run."""
+def test_a_shield_is_a_variant_of_its_own_without_a_training(trained, tmp_path):
+    project = copy_project(trained, tmp_path)
+    assert "is not trained" in fail(project, "train", "affine_shielded")
+    assert "has no shield" in fail(project, "shield", "affine")
+    assert "calibrated on" in succeed(project, "shield", "affine_shielded")
+    for stage in ("sample", "evaluate", "stability"):
+        succeed(project, stage, "affine_shielded")
+    folder = project / "artifacts" / TASK / "seed10"
+    own, inside = (json.loads((folder / name / "model" / "config.json").read_text()) for name in FOLDERS)
+    assert own["shield"]["quantile"] == 0.01 and inside["shield"] is None
+    tracked = mlflow_run(project, "affine_shielded").data
+    assert tracked.tags["steadyflow.run_key"] == own["run_key"] != inside["run_key"]
+    assert tracked.params["shield.run_key"] == inside["run_key"]
+    assert tracked.metrics["shield/quantile"] == 0.01
+    subprocess.run([sys.executable, "-m", "stages.report"], cwd=project, capture_output=True, check=True)
+    with (project / "report" / "comparison.csv").open() as file:
+        rows = {row["metric"]: row for row in csv.DictReader(file)}
+    assert float(rows["steps"]["affine"]) == 12 and rows["steps"]["affine_shielded"] == ""
+    assert rows["psnr"]["affine_shielded"] != ""
+    page = (project / "report" / "report.html").read_text()
+    assert "affine_shielded: not yet run" not in page and ">as affine</td>" in page
+
+
+def mlflow_run(project, variant="affine"):
+    """Return the run of a variant."""
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
     runs = [run for e in client.search_experiments() for run in client.search_runs([e.experiment_id])]
-    (flow,) = [run for run in runs if run.data.tags.get("steadyflow.variant") == "affine"]
+    (flow,) = [run for run in runs if run.data.tags.get("steadyflow.variant") == variant]
     return flow
 
 
