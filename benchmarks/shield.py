@@ -28,8 +28,7 @@ from torch import Tensor
 
 from models.restoration.flow import RestorationFlow
 from pipeline.experiment import Experiment
-from pipeline.feed.loading import validation_pairs
-from pipeline.inference.held_out import Crop, held_out_crops, spread
+from pipeline.inference.held_out import held_out_crops
 from pipeline.inference.sampling import draw_images
 from pipeline.layout import variant_folder
 from pipeline.metrics.lpips_net import load_lpips
@@ -37,12 +36,11 @@ from pipeline.model_folder import LoadedFlow, load_flow
 from pipeline.params import load_params
 from pipeline.pictures.eight_bit import bad_values, to_tensor, to_uint8, value_statistics
 from pipeline.shielding.calibration import BUDGET, shield_flow
+from pipeline.shielding.crops import prepared_crops
 from pipeline.stability.stress import stress_inputs
-from pipeline.training.batches import training_pairs
 
 VARIANTS = ("affine", "bounded", "rq_spline")
 CROPS = 4
-SIDE, AT_LEAST, AT_MOST = 128, 24, 96  # crops that calibrate: pixels of the target, and how many
 
 
 def main() -> None:
@@ -73,7 +71,7 @@ def measured(root: Path, experiment: Experiment, quantile: float | None, budget:
     task, seed, settings = experiment.task, experiment.seed, experiment.settings
     flow = load_flow(variant_folder(root, task, str(experiment.variant), seed) / "model")
     start = time.perf_counter()
-    shielded = shield_flow(flow, training_crops(root, experiment)[:crops], seed, quantile, budget)
+    shielded = shield_flow(flow, prepared_crops(root, experiment)[:crops], seed, quantile, budget)
     seconds = time.perf_counter() - start
     held_out = held_out_crops(root, experiment, limit=CROPS)
     pairs = [flow.kind.pair([to_tensor(side) for side in sides], flow.network.scale) for _, sides in held_out]
@@ -99,13 +97,6 @@ def measured(root: Path, experiment: Experiment, quantile: float | None, budget:
     errors = [there_and_back(one.network, pairs) for one in (flow, shielded)]
     bound = "none" if config["bound"] is None else f"{config['bound']:.3g}"
     return [*cells, *(f"{value:.4f}" for value in lpips), *(f"{value:.2g}" for value in errors), bound]
-
-
-def training_crops(root: Path, experiment: Experiment) -> list[Crop]:
-    """Return crops of the prepared training pictures of the experiment's task, evenly spread over all of them."""
-    pairs = training_pairs(experiment, root)
-    multiple = max(experiment.problem.scale, 2**experiment.settings.network.levels)
-    return spread(validation_pairs(pairs, SIDE, -(-AT_LEAST // len(pairs)), multiple), AT_MOST)
 
 
 def draws(flow: LoadedFlow, seen: Tensor, count: int, temperature: float, seed: int, name: str) -> Tensor:

@@ -9,9 +9,7 @@ import numpy as np
 
 from pipeline.experiment import Experiment
 from pipeline.feed.loading import validation_pairs
-from pipeline.feed.sides import open_pairs
-from pipeline.kinds import KINDS
-from pipeline.layout import manifest_path
+from pipeline.feed.of_task import pairs_of
 
 Crop = tuple[str, tuple[np.ndarray, ...]]
 Crops = list[Crop]
@@ -24,8 +22,7 @@ def held_out_crops(root: Path, experiment: Experiment, side: int | None = None, 
     the ``data.validation_limit`` that there are.
     """
     problem, data = experiment.problem, experiment.settings.data
-    manifest = manifest_path(root, experiment.task)
-    pairs = open_pairs(manifest, "validation", problem.scale, KINDS[problem.kind].equalized)
+    pairs = pairs_of(root, experiment, "validation")
     # what scale and squeezes need
     multiple = max(problem.scale, 2**experiment.settings.network.levels)
     crops = validation_pairs(pairs, side or data.validation_crop, data.validation_crops, multiple)

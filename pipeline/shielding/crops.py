@@ -9,13 +9,23 @@ import numpy as np
 
 from pipeline.console import progress
 from pipeline.errors import DataError
-from pipeline.inference.held_out import Crop
+from pipeline.experiment import Experiment
+from pipeline.feed.loading import validation_pairs
+from pipeline.feed.of_task import pairs_of
+from pipeline.inference.held_out import Crop, spread
 from pipeline.inference.reference_pairs import reference_pairs
 from pipeline.model_folder import LoadedFlow
 
 _SIDE = 128  # pixels of the target
 _AT_LEAST = 24  # crops: of few pictures several each
 _AT_MOST = 96  # pictures: a limit of time; fewer or more were not compared
+
+
+def prepared_crops(root: Path, experiment: Experiment) -> list[Crop]:
+    """Return 96 crops at most of the prepared training pictures of the experiment's task, spread over all of them."""
+    pairs = pairs_of(root, experiment, "train")
+    multiple = max(experiment.problem.scale, 2**experiment.settings.network.levels)
+    return spread(validation_pairs(pairs, _SIDE, -(-_AT_LEAST // len(pairs)), multiple), _AT_MOST)
 
 
 def calibration_crops(flow: LoadedFlow, pictures: Path, degraded: Path | None) -> list[Crop]:

@@ -13,7 +13,7 @@ from pipeline.experiment import Experiment
 from pipeline.layout import manifest_path, variant_folder
 from pipeline.model_folder import WEIGHTS, LoadedFlow, load_flow, save_model
 from pipeline.shielding.calibration import BUDGET, shield_flow
-from pipeline.shielding.crops import training_crops
+from pipeline.shielding.crops import prepared_crops
 from pipeline.tracking.experiments import open_experiment
 from pipeline.training.run_key import run_key
 
@@ -39,7 +39,7 @@ def shield_variant(root: Path, experiment: Experiment) -> LoadedFlow:
     with open_experiment(root, experiment, key, "shield") as run:
         run.params({**named, "design": experiment.design and experiment.design.model_dump()})
         budget = BUDGET if shield.budget is None else shield.budget
-        shielded = shield_flow(flow, training_crops(root, experiment), seed, shield.quantile, budget)
+        shielded = shield_flow(flow, prepared_crops(root, experiment), seed, shield.quantile, budget)
         config = dataclasses.replace(shielded.config, variant=str(experiment.variant), run_key=key)
         described = config.shield or {}
         run.params({"shield": {"of": experiment.trained, "run_key": flow.config.run_key, **shield.model_dump()}})

@@ -6,10 +6,8 @@ import math
 from pathlib import Path
 
 from pipeline.experiment import Experiment
-from pipeline.feed.sides import open_pairs
+from pipeline.feed.of_task import pairs_of
 from pipeline.inference.held_out import Crops, spread
-from pipeline.kinds import KINDS
-from pipeline.layout import manifest_path
 
 PICTURES = 64  # of all, spread evenly: more change the features' mean and covariance little and cost memory
 
@@ -20,7 +18,7 @@ def training_crops(root: Path, experiment: Experiment, limit: int = PICTURES) ->
     A picture that is smaller than what the network needs is left out.
     """
     problem, settings = experiment.problem, experiment.settings
-    pairs = open_pairs(manifest_path(root, experiment.task), "train", problem.scale, KINDS[problem.kind].equalized)
+    pairs = pairs_of(root, experiment, "train")
     multiple = math.lcm(problem.scale, 2**settings.network.levels, pairs.scale)
     crops: Crops = []
     for index in spread(list(range(len(pairs.ids))), limit):

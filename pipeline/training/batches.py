@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from pipeline.experiment import Experiment
 from pipeline.feed.loading import CropLoader
-from pipeline.feed.sides import Pairs, open_pairs
+from pipeline.feed.sides import Pairs
 from pipeline.kinds import KINDS
 from pipeline.kinds.contract import Drawing
-from pipeline.layout import manifest_path
 from pipeline.training import ranks
 
 Batch = tuple[Tensor | None, ...]
 Batches = Callable[[int, int], Iterator[Batch]]  # of the steps from start to stop
-
-
-def training_pairs(experiment: Experiment, root: Path) -> Pairs:
-    """Return the prepared training pictures of the experiment's task; DataError if there are none."""
-    problem = experiment.problem
-    return open_pairs(manifest_path(root, experiment.task), "train", problem.scale, KINDS[problem.kind].equalized)
 
 
 def batches_of(

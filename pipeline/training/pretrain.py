@@ -7,10 +7,11 @@ import dataclasses
 import torch
 
 from pipeline.experiment import Experiment
+from pipeline.feed.of_task import pairs_of
 from pipeline.kinds import KINDS
 from pipeline.model_folder import build, save_model
 from pipeline.training import ranks
-from pipeline.training.batches import batches_of, training_pairs
+from pipeline.training.batches import batches_of
 from pipeline.training.jobs import Job, Report, seeded_device
 from pipeline.training.loop import Hooks, Plan, fit
 from pipeline.training.model_configs import encoder_config
@@ -31,7 +32,7 @@ def pretrain(job: Job, report: Report, own: torch.device) -> None:
     device = seeded_device(chosen, "encoder", own)
     objective = KINDS[chosen.problem.kind].pretraining(build(config), chosen.settings.pretraining.restoration)
     batch = chosen.settings.pretraining.batch
-    batches = batches_of(training_pairs(chosen, job.root), chosen, device, batch, pretraining=True)
+    batches = batches_of(pairs_of(job.root, chosen, "train"), chosen, device, batch, pretraining=True)
     store = job.store(key)
     with stop_requests() as should_stop:
         outcome = fit(objective, plan, batches, store, device, Hooks(report=report, should_stop=should_stop))

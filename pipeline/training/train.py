@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import DataError
 from pipeline.experiment import Experiment
+from pipeline.feed.of_task import pairs_of
 from pipeline.feed.sides import Pairs
 from pipeline.inference.held_out import Crop, held_out_crops
 from pipeline.kinds import KINDS
@@ -22,7 +23,7 @@ from pipeline.objective import Objective
 from pipeline.pictures.eight_bit import to_tensor
 from pipeline.tracking.experiments import open_experiment
 from pipeline.training import ranks
-from pipeline.training.batches import batches_of, training_pairs
+from pipeline.training.batches import batches_of
 from pipeline.training.closed_form import starting
 from pipeline.training.jobs import Job, Report, seeded_device
 from pipeline.training.loop import Hooks, Outcome, Plan, Start, Values, fit
@@ -99,7 +100,7 @@ def train(job: Job, report: Report, own: torch.device) -> None:
     network: Any = objective.network
     network.encoder.load_state_dict(load_encoder(weights.parent, {"task": chosen.task}).network.state_dict())
     validate = _validator(chosen, held_out_crops(job.root, chosen, side=chosen.settings.data.crop * 2), device)
-    pairs = training_pairs(chosen, job.root)
+    pairs = pairs_of(job.root, chosen, "train")
     batches = batches_of(pairs, chosen, device, chosen.settings.training.batch)
     store, start = job.store(key), flow_start(chosen, pairs, device)
 
