@@ -29,6 +29,7 @@ _FLOW = (
     "pipeline/kinds",
     "pipeline/model_config.py",
     "pipeline/model_folder.py",
+    "pipeline/shapes_alone.py",
     "pipeline/objective.py",
     "pipeline/seeds.py",
 )

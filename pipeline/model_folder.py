@@ -24,6 +24,7 @@ from pipeline.errors import CheckpointError, brief, nearest, printable
 from pipeline.files import NotReadable, check_file, read_json, sha256_of, write_bytes, write_json
 from pipeline.kinds import KINDS, Kind
 from pipeline.model_config import ENCODER, ModelConfig, parse_config
+from pipeline.shapes_alone import shapes_alone
 
 WEIGHTS, CONFIG, _FORMAT = "weights.safetensors", "config.json", 1
 _Shape = tuple[int, ...]
@@ -156,7 +157,7 @@ def _load(folder: Path, config: ModelConfig, device: torch.device | str) -> Any:
 def _check_shapes(folder: Path, config: ModelConfig) -> None:
     """Compare names and shapes in the weights' file with those of the network that the configuration tells."""
     try:
-        with torch.device("meta"):
+        with shapes_alone():
             wanted = {name: tuple(tensor.shape) for name, tensor in build(config).state_dict().items()}
     except CheckpointError as error:
         raise CheckpointError(f"{folder / CONFIG}: {error}") from None

@@ -15,6 +15,7 @@ from pipeline.errors import CheckpointError, ConfigError, printable
 from pipeline.experiment import Experiment
 from pipeline.model_config import parse_config
 from pipeline.model_folder import build
+from pipeline.shapes_alone import shapes_alone
 from pipeline.training.model_configs import encoder_config, flow_config
 
 
@@ -38,7 +39,7 @@ def check_network(experiment: Experiment) -> None:
     config = encoder_config(experiment) if alone else flow_config(experiment)
     try:
         parse_config(dataclasses.asdict(config))
-        with torch.device("meta"):
+        with shapes_alone():
             network = build(config)
     except (ValueError, TypeError, CheckpointError) as error:
         raise ConfigError(f"{where}: no possible network: {printable(str(error))}") from None

@@ -14,14 +14,13 @@ from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-import torch
-
 from pipeline.config import Params
 from pipeline.console import console, progress, quiet_libraries, say
 from pipeline.errors import SteadyflowError
 from pipeline.experiment import Experiment
 from pipeline.feasibility.one_model import Trial, try_model
 from pipeline.model_folder import ModelConfig, build
+from pipeline.shapes_alone import shapes_alone
 from pipeline.training.model_configs import flow_config
 
 # Values in the published networks by kind, scale and transform (docs/published-checkpoints.md): FS-NCSR and robustNF,
@@ -82,7 +81,7 @@ def published_sizes(config: ModelConfig) -> tuple[int, int] | None:
     published = PUBLISHED.get((config.kind, config.scale, config.transform["name"]))
     if published is None or config.profile != _PUBLISHED_PROFILE:
         return None
-    with torch.device("meta"):  # shapes alone
+    with shapes_alone():
         network = build(dataclasses.replace(config, network={**config.network, "published": True}))
     # values, not parameters: fixed 1x1 convolutions are buffers here
     return sum(value.numel() for value in network.state_dict().values() if value.is_floating_point()), published

@@ -11,7 +11,6 @@ from pipeline.pictures import Pixels
 from pipeline.seeds import seed_of
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network at import
-import albumentations
 
 _QUARTER_TURNS = (0, 1, 3)  # 0, 90 and 270 degrees, as in the published training (no half turn)
 
@@ -20,6 +19,8 @@ class Augmentation:
     """Horizontal flip with probability 1/2 and a turn by 0, 90 or 270 degrees, each equally likely."""
 
     def __init__(self, flips: bool, rotations: bool) -> None:
+        import albumentations  # half a second, which who reads crops as they are need not wait for
+
         self._flips, self._rotations = flips, rotations
         self._flip, self._turn = albumentations.HorizontalFlip(), albumentations.RandomRotate90()
 

@@ -18,6 +18,7 @@ from pipeline.inference.held_out import held_out_crops
 from pipeline.model_folder import load_flow
 from pipeline.searches.space import Point, Space
 from pipeline.searches.trial import DIVERGED, FINISHED, Result, SearchTrial, Work
+from pipeline.shapes_alone import shapes_alone
 from pipeline.stability.analyses import chosen
 from pipeline.stability.audit import audit
 from pipeline.stability.training_pictures import training_crops
@@ -122,7 +123,7 @@ class FlowSpace(Space):
     def _checked(self, experiment: Experiment) -> Experiment:
         """Return ``experiment`` if its network can be built and its analyses exist."""
         try:
-            with torch.device("meta"):
+            with shapes_alone():
                 flow_objective(experiment)
             chosen(experiment.settings.stability.analyses)
         except (ValueError, TypeError) as error:

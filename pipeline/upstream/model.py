@@ -14,6 +14,7 @@ from pipeline.files import sha256_of, write_json
 from pipeline.inference.sampling import draw_images
 from pipeline.kinds.objectives import NegativeLogLikelihood
 from pipeline.model_folder import build, save_model
+from pipeline.shapes_alone import shapes_alone
 from pipeline.upstream.families import Recognized, recognize
 from pipeline.upstream.isolated import read_apart
 from pipeline.upstream.layout import read_layout
@@ -108,7 +109,7 @@ def load_upstream(weights: Path, options: Path | None = None, overrides: Sequenc
     recognized = recognize(weights, tensors, read_layout(weights, tensors), read_options(options, overrides))
     config = recognized.config
     try:
-        with torch.device("meta"):  # nothing to initialize: every tensor comes from the file
+        with shapes_alone():  # nothing to initialize: every tensor comes from the file
             network = build(config)
     except ValueError as error:
         raise CheckpointError(f"{weights} and its options tell no possible network: {error}") from None
