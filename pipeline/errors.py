@@ -77,10 +77,14 @@ def printable(text: str, keep: str = "") -> str:
     )
 
 
-def nearest(name: str, allowed: Iterable[str]) -> str:
-    """Return a hint such as ``did you mean 'affine'? allowed: affine, bounded``."""
-    names = sorted(str(a) for a in allowed)
-    match = difflib.get_close_matches(name[:_LONGEST], names, n=1, cutoff=0.5)
+def nearest(name: str, allowed: Iterable[str], shown: Iterable[str] | None = None) -> str:
+    """Return a hint such as ``did you mean 'affine'? allowed: affine, bounded``.
+
+    ``shown``: what is listed in the place of ``allowed``, where that is too long to read.
+    """
+    allowed = [str(a) for a in allowed]
+    match = difflib.get_close_matches(name[:_LONGEST], sorted(allowed), n=1, cutoff=0.5)
+    names = sorted(allowed if shown is None else shown)
     hint = f"did you mean '{match[0]}'? " if match else ""
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return f"{hint}allowed: {', '.join(names[:_MOST_NAMES])}{more}"

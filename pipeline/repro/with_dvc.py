@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from pipeline.errors import SteadyflowError
+from pipeline.errors import SteadyflowError, brief, nearest
 from pipeline.repro.dvc_lock import record
 from pipeline.repro.running import Processes
 from pipeline.repro.slots import Environment
@@ -95,13 +95,22 @@ class DvcRun:
     def _collect(self) -> None:
         import networkx
         from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
+        from dvc.stage.exceptions import StageNotFound
 
         options, repo = self._options, self.repo
         whole = options["pipeline"] or options["all_pipelines"]
         stages = []
         if not options["all_pipelines"]:
             targets = options["targets"] or ["dvc.yaml"]
-            stages = collect_stages(repo, targets, recursive=options["recursive"], glob=options["glob"])
+            try:
+                stages = collect_stages(repo, targets, recursive=options["recursive"], glob=options["glob"])
+            except StageNotFound as error:
+                names = [stage.addressing for stage in repo.index.stages]
+                kinds = {name.partition("@")[0] for name in names}
+                raise SteadyflowError(
+                    f"no stage is called {brief(error.name)}; {nearest(error.name, names, kinds)}; "
+                    "behind an @ stand task, variant and seed"
+                ) from None
         graph = get_active_graph(repo.index.graph)
         chosen = stages
         if whole or not options["single_item"]:

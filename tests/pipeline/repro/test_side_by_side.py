@@ -6,6 +6,7 @@ import pytest
 from tiny_pipeline import log, make
 
 from pipeline.config import RuntimeConfig
+from pipeline.errors import SteadyflowError
 from pipeline.repro.run import run
 from pipeline.repro.with_dvc import parsed
 
@@ -139,6 +140,13 @@ def test_targets_and_force_are_those_of_dvc(project):
     assert log(go.folder)[-2:] == ["begin a", "end a"]
     assert go(2, "--downstream", "c") == 0
     assert log(go.folder)[-2:] == ["begin d", "end d"]
+
+
+def test_a_stage_that_there_is_not_is_named_with_the_nearest(project):
+    go = project(DIAMOND)
+    with pytest.raises(SteadyflowError, match=r"no stage is called 'aa'; did you mean 'a'\? allowed: a, b, c, d;"):
+        go(1, "aa")
+    assert not (go.folder / "log").exists()
 
 
 def test_standard_error_of_two_stages_does_not_mix(project, capsys):
