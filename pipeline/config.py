@@ -54,6 +54,9 @@ class RuntimeConfig(Strict):
     device: str = "auto"
     log_every: pydantic.PositiveInt = 10  # steps
     checkpoint_seconds: _Amount = 30.0
+    # of several workers: how often they are started again after some died, and for how long they wait for a silent one
+    retries: pydantic.NonNegativeInt = 3
+    hang_seconds: _Positive = 1800.0
     # how many trials of a study at a time; auto: one per GPU, else one per core
     trials: Literal["auto"] | pydantic.PositiveInt = "auto"
     # a training that would take longer, by the speed of its first steps, is saved and ended

@@ -28,7 +28,9 @@ from pipeline.errors import Interrupted, SteadyflowError
 from pipeline.layout import runs_folder
 from pipeline.training.jobs import Report
 from pipeline.training.loop import Values
-from pipeline.training.ray_train import fit, own_error, quoted_python, set_ray_up
+from pipeline.training.ray_cluster import connect, set_ray_up
+from pipeline.training.ray_group import own_error
+from pipeline.training.ray_train import fit
 
 _SHOWN = 300  # characters of what Ray says
 _GOES_ON = "trials that ended are kept; the same command goes on from there"
@@ -185,11 +187,9 @@ def _cluster(ray: Any, cpus: int, dashboard: bool) -> Iterator[None]:
 
     Processes ask for a core each; ``cpus`` is how many Ray takes to be there, which is what was chosen before.
     """
-    own = {"address": "local", "num_cpus": cpus, "include_dashboard": dashboard, **quoted_python()}
     # Ray Train's workers complain once a second where there is no dashboard; in local mode there are none
-    address = os.environ.get("RAY_ADDRESS")
     try:
-        ray.init(**({"address": address} if address else own), log_to_driver=False, logging_level=logging.CRITICAL)
+        connect(num_cpus=cpus, include_dashboard=dashboard)
     except Exception as error:  # Ray raises plain ones, such as when the machine is too busy for its half minute
         why = str(error).strip().partition("\n")[0]
         raise SteadyflowError(f"Ray does not start ({why}); {_GOES_ON}") from error

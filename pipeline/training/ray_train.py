@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,8 @@ from pipeline.feasibility.possible import check_network
 from pipeline.layout import runs_folder
 from pipeline.training.jobs import Job, Report
 from pipeline.training.loop import Values
+from pipeline.training.ray_cluster import connect, set_ray_up
+from pipeline.training.ray_group import member, own_error, run_group
 
 Work = Callable[[Job, Report, torch.device], None]  # pretrain or train; a function at the top of a module
 
@@ -30,62 +30,80 @@ def launch(job: Job, work: Work) -> None:
     errors come back as they were raised on the worker. Raises ConfigError for sizes that are impossible.
     """
     check_network(job.experiment)
-    workers = workers_of(job.experiment.runtime)
+    runtime = job.experiment.runtime
     set_ray_up()
-    fit(functools.partial(_on_worker, work), job.packed(), job.experiment.name.replace(" ", "-"), job.root, workers)
-
-
-def set_ray_up() -> None:
-    """Set what Ray reads from the environment when it is imported."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # else every line of a worker appears twice
-    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-
-
-def quoted_python() -> dict[str, Any]:
-    """Return the options of ``ray.init`` without which no worker starts below a folder with a space in its name.
-
-    Ray puts the interpreter's path into a shell command as it is.
-    """
-    quoted = shlex.quote(sys.executable)
-    return {} if quoted == sys.executable else {"runtime_env": {"py_executable": quoted}}
+    fit(
+        functools.partial(_on_worker, work),
+        job.packed(),
+        job.experiment.name,
+        job.root,
+        workers_of(runtime),
+        retries=runtime.retries,
+        patience=runtime.hang_seconds,
+    )
 
 
 def fit(
-    work: Callable[[Any], None], given: Any, name: str, root: Path, workers: int, callbacks: Sequence[Any] = ()
+    work: Callable[[Any], None],
+    given: Any,
+    name: str,
+    root: Path,
+    workers: int,
+    callbacks: Sequence[Any] = (),
+    retries: int = 0,
+    patience: float = 1800.0,
 ) -> None:
-    """Run ``work(given)`` as the Ray Train run ``name`` of ``workers`` workers; 0: in this process.
+    """Run ``work(given)`` as the Ray Train run ``name``, which people see, of ``workers`` workers; 0: in this process.
 
-    ``callbacks``: Ray Train's, of which a run in this process calls none. Our own errors come back as they were raised.
+    ``callbacks``: Ray Train's, of which a run in this process calls none. ``retries``: how often workers that died
+    are started again; ``patience``: for how many seconds they wait for one that is silent (``run_group``).
+    Our own errors come back as they were raised.
     Raises ConfigError for more workers than this machine has room for; a cluster may grow, so there it is a warning.
     """
-    gpus = torch.cuda.is_available()
     import ray
     import ray.train
-    from ray.train.torch import TorchTrainer
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    gpus = workers > 0 and torch.cuda.is_available()
+    storage, own = runs_folder(root) / "ray", name.replace(" ", "-")
+    stop = storage / f"{own}.stop"
+
+    def make() -> Any:
+        if workers:
+            _make_room(workers, "GPU" if gpus else "CPU")
+        return TorchTrainer(
+            member(work, stop) if workers else work,
+            train_loop_config=given,
+            torch_config=TorchConfig(timeout_s=round(patience)),
+            scaling_config=ray.train.ScalingConfig(num_workers=workers, use_gpu=gpus),
+            run_config=ray.train.RunConfig(name=own, storage_path=str(storage), callbacks=list(callbacks)),
+        )
 
     if workers:
-        if not ray.is_initialized():
-            ray.init(**quoted_python())  # as Ray Train would, but for the name of the interpreter
-        if fault := shortage(workers, "GPU" if gpus else "CPU", ray.cluster_resources()):
-            if "RAY_ADDRESS" not in os.environ:
-                raise ConfigError(fault)
-            warn(f"{fault}; waiting for the cluster to grow")
+        run_group(make, name, retries, patience, stop)
+    else:
+        _in_this_process(make())
 
-    trainer = TorchTrainer(
-        work,
-        train_loop_config=given,
-        scaling_config=ray.train.ScalingConfig(num_workers=workers, use_gpu=workers > 0 and gpus),
-        run_config=ray.train.RunConfig(
-            name=name, storage_path=str(runs_folder(root) / "ray"), callbacks=list(callbacks)
-        ),
-    )
+
+def _in_this_process(trainer: Any) -> None:
     try:
         trainer.fit()
     except SteadyflowError:
         raise
     except Exception as error:
         raise own_error(error) or error from None
+
+
+def _make_room(workers: int, unit: str) -> None:
+    """Have Ray there, with a ``unit`` for each of ``workers``: ConfigError if this machine has fewer."""
+    import ray
+
+    if not ray.is_initialized():
+        connect()
+    if fault := shortage(workers, unit, ray.cluster_resources()):
+        if "RAY_ADDRESS" not in os.environ:
+            raise ConfigError(fault)
+        warn(f"{fault}; waiting for the cluster to grow")
 
 
 def shortage(workers: int, unit: str, resources: Mapping[str, float]) -> str | None:
@@ -107,15 +125,3 @@ def _on_worker(work: Work, packed: dict[str, Any]) -> None:
 
     # Workers of one machine see all of its GPUs; Ray says which one is this worker's.
     work(Job.unpacked(packed), report, ray.train.torch.get_device())
-
-
-def own_error(error: BaseException) -> SteadyflowError | None:
-    """Return the SteadyflowError inside what Ray raised for a failed worker, if there is one."""
-    pending: list[Any] = [error]
-    while pending:
-        current = pending.pop()
-        if isinstance(current, SteadyflowError):
-            return current
-        pending += list(getattr(current, "worker_failures", {}).values())
-        pending += [e for e in (getattr(current, "cause", None), current.__cause__) if isinstance(e, BaseException)]
-    return None

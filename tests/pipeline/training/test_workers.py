@@ -6,7 +6,8 @@ import sys
 
 from smoke_project import edit_params, fail, make_project
 
-from pipeline.training.ray_train import quoted_python, shortage
+from pipeline.training.ray_cluster import quoted_python
+from pipeline.training.ray_train import shortage
 
 
 def test_a_worker_takes_a_processor_or_a_gpu():

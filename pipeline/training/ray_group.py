@@ -1,0 +1,138 @@
+"""A group of workers to its end: told to stop with its driver, started again from the last checkpoint when some die.
+
+Ray Train would start a failed group again itself (FailureConfig), but also one that ended for a mistake of the user's
+or because it was told to stop; and a Ray that died it cannot. So the driver does all of it, in one loop.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.console import quiet_libraries, warn
+from pipeline.errors import Interrupted, SteadyflowError
+from pipeline.files import write_text
+from pipeline.training.ray_cluster import said_to_people
+from pipeline.training.stopping import stop_requests, told_by_file
+
+_GLANCE = 0.2  # seconds between two looks at whether to stop
+# What the process groups of torch raise on a worker whose partner died, or did not answer in time.
+_SILENCE = ("Timed out waiting", "timed out after", "Watchdog caught collective operation timeout")
+_BROKEN = ("gloo", "NCCL", "Connection reset by peer", "Broken pipe")
+
+
+def member(work: Callable[[Any], None], stop: Path) -> Callable[[Any], None]:
+    """Return what a worker of a group runs: ``work``, told to stop by the file ``stop``; the first one speaks."""
+    return functools.partial(_on_worker, work, stop)
+
+
+def _on_worker(work: Callable[[Any], None], stop: Path, given: Any) -> None:
+    import ray.train
+
+    quiet_libraries()
+    first = ray.train.get_context().get_world_rank() == 0
+    with said_to_people(first), told_by_file(stop):
+        work(given)
+
+
+def run_group(make: Callable[[], Any], name: str, retries: int, patience: float, stop: Path) -> None:
+    """Run the trainer that ``make`` makes to its end, and one that failed again, ``retries`` times at the most.
+
+    ``patience``: the seconds after which workers give a silent one up, to be told. The file ``stop`` tells workers to
+    save and stop; it is written when this process is told to. Raises our own errors as they were raised on the
+    worker, Interrupted when told to stop, SteadyflowError past the limit, and what else a worker raised as it is.
+    """
+    import ray
+
+    stop.unlink(missing_ok=True)
+    try:
+        with stop_requests() as asked:
+            for retry in itertools.count(1):
+                fault = _attempt(make, asked, stop)
+                if fault is None:
+                    return
+                if (own := own_error(fault)) is not None:
+                    raise own from None
+                if asked():
+                    raise Interrupted(f"{name}: the same command goes on from the last checkpoint")
+                if (why := _misfortune(fault, patience)) is None:
+                    raise fault
+                if retry > retries:
+                    raise SteadyflowError(
+                        f"{name}: {why}, and runtime.retries ({retries}) are used up; the same command goes on from "
+                        f"the last checkpoint; Ray's own words are in {_logs(ray)}"
+                    )
+                warn(f"{name}: {why}; going on from the last checkpoint ({retry} of {retries} retries)")
+                if not hasattr(fault, "worker_failures"):  # it is Ray that failed: start it anew, or join it anew
+                    ray.shutdown()
+    finally:
+        stop.unlink(missing_ok=True)
+
+
+def _attempt(make: Callable[[], Any], asked: Callable[[], bool], stop: Path) -> BaseException | None:
+    """Make and run a trainer in a thread, so that signals reach this process; return what it raised."""
+    found: list[BaseException | None] = []
+
+    def run() -> None:
+        try:
+            trainer.fit()
+        except BaseException as error:  # whatever it is, who waits judges it
+            found.append(error)
+
+    try:
+        trainer = make()
+    except SteadyflowError as error:
+        return error
+    thread = threading.Thread(target=run, name="trainer", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(_GLANCE)
+        if asked() and not stop.exists():
+            write_text(stop, "save and stop\n")
+    return found[0] if found else None
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error of Ray's and every one inside of it."""
+    pending: list[Any] = [error]
+    while pending:
+        current = pending.pop()
+        if isinstance(current, BaseException):
+            yield current
+            pending += list(getattr(current, "worker_failures", {}).values())
+            inner = ("cause", "_base_exc", "health_check_failure", "controller_failure", "__cause__")
+            pending += [getattr(current, name, None) for name in inner]
+
+
+def own_error(error: BaseException) -> SteadyflowError | OSError | None:
+    """Return the error of ours, or of a file, inside what Ray raised for a failed worker, if there is one."""
+    for found in causes(error):
+        if isinstance(found, SteadyflowError) or (isinstance(found, OSError) and found.errno and found.filename):
+            return found
+    return None
+
+
+def _misfortune(error: BaseException, patience: float) -> str | None:
+    """Return in a few words what died, for which nobody's code is to blame; None where a worker raised an error."""
+    import ray.exceptions
+    import ray.train
+
+    failures = getattr(error, "worker_failures", None)
+    if failures is None:
+        return "Ray died" if isinstance(error, (ray.exceptions.RayError, ray.train.ControllerError, OSError)) else None
+    dead = [rank for rank, one in failures.items() if any(isinstance(e, ray.exceptions.RayError) for e in causes(one))]
+    if dead:
+        return f"worker {', '.join(map(str, sorted(dead)))} died"
+    said = "\n".join(str(failure) for failure in failures.values())
+    if any(words in said for words in _SILENCE):
+        return f"a worker did not answer for {patience:g} s"
+    return "the connection between workers broke" if any(words in said for words in _BROKEN) else None
+
+
+def _logs(ray: Any) -> str:
+    node = ray._private.worker._global_node
+    return f"{node.get_logs_dir_path()}" if node else "its log folder"

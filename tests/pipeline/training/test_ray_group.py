@@ -1,0 +1,159 @@
+"""What a group of workers comes to when some die: retried up to a limit, in a line each, and nobody's mistake twice."""
+
+import io
+import os
+import signal
+import sys
+import threading
+
+import pytest
+import ray.exceptions
+import ray.train
+
+from pipeline.errors import DivergenceError, Interrupted, SteadyflowError
+from pipeline.training import ray_cluster
+from pipeline.training.ray_group import own_error, run_group
+from pipeline.training.stopping import stop_requests, told_by_file
+
+CLOSED = "[pair.cc:561 of gloo] Connection closed by peer [127.0.0.1]:26508"
+DEATH = {0: RuntimeError(CLOSED), 1: ray.exceptions.ActorDiedError()}
+SILENCE = {0: RuntimeError("[unbound_buffer.cc:78] Timed out waiting 15000ms for recv operation to complete")}
+LOST = {0: RuntimeError(CLOSED)}
+
+
+class Runs:
+    """Makes trainers that raise one after the other of ``errors``, then one that ends well."""
+
+    def __init__(self, *errors):
+        self.errors, self.tried = list(errors), 0
+
+    def __call__(self):
+        return self
+
+    def fit(self):
+        self.tried += 1
+        if self.errors:
+            raise self.errors.pop(0)
+
+
+def group_error(failures):
+    return ray.train.WorkerGroupError("many lines\n" * 70, failures)
+
+
+def run(runs, tmp_path, retries=3):
+    run_group(runs, "a training", retries, 15.0, tmp_path / "stop")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (group_error(DEATH), "worker 1 died"),
+        (group_error(SILENCE), "a worker did not answer for 15 s"),
+        (group_error(LOST), "the connection between workers broke"),
+        (ray.exceptions.ActorDiedError(), "Ray died"),
+    ],
+)
+def test_a_group_that_died_is_started_again_with_one_line(tmp_path, capsys, error, said):
+    runs = Runs(error, error)
+    run(runs, tmp_path)
+    assert runs.tried == 3
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == f"warning: a training: {said}; going on from the last checkpoint (1 of 3 retries)"
+    assert second.endswith("(2 of 3 retries)")
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_past_the_limit_it_is_one_error(tmp_path, retries):
+    runs = Runs(*[group_error(DEATH)] * 9)
+    with pytest.raises(SteadyflowError) as caught:
+        run(runs, tmp_path, retries)
+    assert runs.tried == retries + 1
+    assert f"worker 1 died, and runtime.retries ({retries})" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error", [DivergenceError("the loss is NaN"), OSError(28, "No space left on device", "checkpoint.pt")]
+)
+def test_what_would_happen_again_is_raised_as_it_was(tmp_path, error):
+    runs = Runs(group_error({0: error, 1: RuntimeError(CLOSED)}))
+    with pytest.raises(type(error)) as caught:
+        run(runs, tmp_path)
+    assert caught.value is error and runs.tried == 1
+
+
+def test_a_fault_of_the_code_keeps_its_traceback(tmp_path):
+    runs = Runs(group_error({0: TypeError("no such argument")}))
+    with pytest.raises(ray.train.WorkerGroupError):
+        run(runs, tmp_path)
+    assert runs.tried == 1
+
+
+def test_sigterm_becomes_the_file_that_workers_look_for(tmp_path):
+    class Training:
+        def fit(self):
+            with told_by_file(tmp_path / "stop"), stop_requests() as should_stop:
+                os.kill(os.getpid(), signal.SIGTERM)
+                while not should_stop():
+                    threading.Event().wait(0.01)
+                raise group_error({0: Interrupted("saved at step 7")})
+
+    with pytest.raises(Interrupted, match="saved at step 7"):
+        run(Training, tmp_path)
+    assert not (tmp_path / "stop").exists()
+
+
+def test_workers_that_die_while_they_are_told_to_stop_are_not_started_again(tmp_path):
+    class Training:
+        def fit(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+            while not (tmp_path / "stop").exists():
+                threading.Event().wait(0.01)
+            raise group_error(DEATH)
+
+    with pytest.raises(Interrupted, match="last checkpoint"):
+        run(Training, tmp_path)
+
+
+def test_a_file_of_an_earlier_run_stops_nothing(tmp_path):
+    (tmp_path / "stop").touch()
+    seen = []
+
+    class Training:
+        def fit(self):
+            seen.append((tmp_path / "stop").exists())
+
+    run(Training, tmp_path)
+    assert seen == [False]
+
+
+def test_an_error_of_ours_is_found_however_deep_ray_put_it():
+    inner = DivergenceError("the loss is NaN")
+    wrapped = ray.exceptions.RayTaskError("fit", "many lines", inner)
+    assert own_error(group_error({0: RuntimeError(CLOSED), 1: wrapped})) is inner
+    assert own_error(group_error(DEATH)) is None
+
+
+def test_of_what_processes_print_people_see_the_first_workers_lines_alone(capsys, monkeypatch):
+    lines = {}
+    for rank in (0, 1):
+        monkeypatch.setattr(sys, "stdout", written := io.StringIO())
+        print("Ray: Setting up process group")
+        with ray_cluster.said_to_people(rank == 0):
+            print("step", end=" ")
+            print(rank)
+        lines[rank] = written.getvalue().split("\n")  # not splitlines, which knows more ends
+        monkeypatch.undo()
+    for printed in lines.values():
+        ray_cluster._relay({"lines": printed, "is_err": False}, ignore_prefix=False)
+    assert capsys.readouterr().out == "step 0\n"
+
+
+def test_ray_prints_by_the_function_that_ours_stands_in_for():
+    """A Ray without it would print everything again."""
+    import inspect
+
+    import ray._private.worker as internals
+
+    internals = sys.modules[internals.__name__]
+    for function in (internals.listen_error_messages, internals.connect):
+        assert "print_to_stdstream" in inspect.getsource(function)
