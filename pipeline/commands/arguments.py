@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 import unicodedata
 from collections.abc import Callable
@@ -70,6 +71,15 @@ def place(text: str) -> Path:
     if any(unicodedata.category(one) == "Cc" for one in text):
         raise argparse.ArgumentTypeError(f"{brief(text)} has control characters, such as a line end, in it")
     return Path(text)
+
+
+def folder_to_write(text: str) -> Path:
+    """Return the path of a folder for results; the root of a file system is a mistake, such as of an empty variable."""
+    folder = place(text)
+    real = Path(os.path.realpath(folder))
+    if real == real.parent:
+        raise argparse.ArgumentTypeError(f"{brief(text)} is the root folder; give a folder of its own for the results")
+    return folder
 
 
 def names(text: str) -> list[str]:

@@ -10,6 +10,7 @@ from pipeline.commands.arguments import (
     Add,
     decibels,
     draws,
+    folder_to_write,
     names,
     place,
     positive,
@@ -26,7 +27,9 @@ def register(add: Add) -> None:
         "--model", type=place, required=True, help="a model folder, e.g. artifacts/df2k_x4/seed10/affine/model"
     )
     sample.add_argument("--input", type=place, required=True, help="the degraded picture")
-    sample.add_argument("--out", type=place, default=Path("restored"), help="folder for the draws (default: restored)")
+    sample.add_argument(
+        "--out", type=folder_to_write, default=Path("restored"), help="folder for the draws (default: restored)"
+    )
     _add_drawing(sample, 4)
 
     evaluate = add("evaluate", _evaluate, "restore pictures whose originals are known and measure the result")
@@ -39,7 +42,7 @@ def register(add: Add) -> None:
         type=place,
         help="what is restored (LR, or dark), of equal names; default: the originals made small by bicubic",
     )
-    evaluate.add_argument("--out", type=place, required=True, help="folder for samples and evaluation")
+    evaluate.add_argument("--out", type=folder_to_write, required=True, help="folder for samples and evaluation")
     _add_drawing(evaluate, 10)
     evaluate.add_argument(
         "--quantization", default="floor", help="to 8 bits: floor (default, as the published code does) or round"
@@ -47,7 +50,7 @@ def register(add: Add) -> None:
 
     stability = add("stability", _stability, "audit a trained model for exploding inverses")
     stability.add_argument("--model", type=place, required=True, help="a model folder")
-    stability.add_argument("--out", type=place, required=True, help="folder for the findings")
+    stability.add_argument("--out", type=folder_to_write, required=True, help="folder for the findings")
     stability.add_argument("--temperature", type=temperature, help=OWN_TEMPERATURE)
     stability.add_argument(
         "--analyses", type=names, metavar="A,B,C", help="what is run: names, or all (default: all that take seconds)"
@@ -71,7 +74,7 @@ def register(add: Add) -> None:
         type=place,
         help="their degraded counterparts, of equal names; default: made small by bicubic, which low light cannot",
     )
-    shield.add_argument("--out", type=place, required=True, help="the model folder to write")
+    shield.add_argument("--out", type=folder_to_write, required=True, help="the model folder to write")
     how_far = shield.add_mutually_exclusive_group()
     how_far.add_argument(
         "--quantile", type=quantile, help="share of the photographs' values that is clamped at each end, e.g. 0.01"
@@ -86,7 +89,7 @@ def register(add: Add) -> None:
     published = add("import", _import, "turn a published checkpoint into a model folder")
     published.add_argument("--weights", type=place, required=True, help="the .pth of a published network")
     published.add_argument("--options", type=place, help="the .yml that it was trained with")
-    published.add_argument("--out", type=place, required=True, help="the model folder to write")
+    published.add_argument("--out", type=folder_to_write, required=True, help="the model folder to write")
     published.add_argument(
         "--override",
         action="append",

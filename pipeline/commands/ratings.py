@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.commands.arguments import Add, Parser, place, positive
+from pipeline.commands.arguments import Add, Parser, folder_to_write, place, positive
 from pipeline.console import say, warn
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def register(add: Add) -> None:
     export.add_argument("--draws", type=positive, default=1, help="with draws: how many of each picture (default: 1)")
     export.add_argument("--checks", type=_count, default=3, help="attention checks of each of two sorts (default: 3)")
     export.add_argument("--truth", action="store_true", help="show the original beside each picture")
-    export.add_argument("--out", type=place, required=True, help="a new folder")
+    export.add_argument("--out", type=folder_to_write, required=True, help="a new folder")
 
     imported = chosen.add_parser("import", help="count raters' answers")
     imported.set_defaults(does=_import)

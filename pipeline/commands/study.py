@@ -8,7 +8,7 @@ from argparse import BooleanOptionalAction
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands.arguments import Add, Parser, place
+from pipeline.commands.arguments import Add, Parser, folder_to_write
 from pipeline.studies.catalogue import STUDIES
 
 
@@ -19,7 +19,7 @@ def register(add: Add) -> None:
     for name, kind in STUDIES.items():
         experiment = chosen.add_parser(name, help=kind.title, description=kind.title)
         experiment.set_defaults(study=kind)
-        experiment.add_argument("--out", type=place, required=True, help="folder for the results")
+        experiment.add_argument("--out", type=folder_to_write, required=True, help="folder for the results")
         for field in dataclasses.fields(kind):
             flag = f"--{field.name.replace('_', '-')}"
             text = f"{field.metadata['help']} (default: %(default)s)"

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 NOWHERE = ["", "none", "file/x", "x" * 300, "a\nb", "\x1b[2J", "~nobody/x", "\udcff", "/proc/x/y"]
 NO_FILE = ["fifo", "loop", "empty", "file", "cut.png", "/dev/null", "/proc/self/mem", "hollow"]
 UNWRITABLE = ["", "fifo", "loop", "file", "file/x", "x" * 300, "a\nb", "\x1b[2J", "/proc/x/y", "/dev/null", "a.png"]
+ROOT = ["/", "//", "/..", "/usr/../", "up/../../../../../../../../../../../.."]
 NO_NUMBER = ["", "x", "nan", "-inf", "inf", "--", "0x10", "1e400", "9" * 5000, "\x1b[2J", "-1", "1;2", "½"]
 NO_NAME = ["", "..", "a;touch PWNED", "$(id)", "\x1b[2J", "x" * 3000, "\u202e", "Affine", "df2k_x4 ", "-"]
 
@@ -23,7 +24,7 @@ WITH_MODELS = (SAMPLE, EVALUATE, STABILITY, SHIELD)
 
 # class of issue -> (command, option, what makes it impossible)
 MODEL = [(command, "--model", [*NOWHERE, *NO_FILE]) for command in WITH_MODELS]
-OUT = [(command, "--out", UNWRITABLE) for command in (*WITH_MODELS, STUDY)]
+OUT = [(command, "--out", [*UNWRITABLE, *ROOT]) for command in (*WITH_MODELS, STUDY, EXPORT)]
 PICTURES = [
     *((SAMPLE, "--input", [*NOWHERE, *NO_FILE]), (EVALUATE, "--reference", [*NOWHERE, *NO_FILE])),
     *((EVALUATE, "--input", [*NOWHERE, *NO_FILE]), (STABILITY, "--inputs", [*NOWHERE, *NO_FILE])),

@@ -61,7 +61,11 @@ test_model_folders, test_many_model_folders = at_both_depths(
     refused("model folders"), commands(CLASSES["model folders"]), few=20, many=200
 )
 test_places_to_write_to, test_many_places_to_write_to = at_both_depths(
-    refused("--out"), commands(CLASSES["--out"]), few=20, many=200
+    refused("--out"),
+    commands(CLASSES["--out"]),
+    [["sample", "--model", "model", "--input", "a.png", "--out", "/"], ["import", "--weights", "file", "--out", "/"]],
+    few=20,
+    many=200,
 )
 test_pictures, test_many_pictures = at_both_depths(refused("pictures"), commands(CLASSES["pictures"]), few=20, many=200)
 test_options, test_many_options = at_both_depths(
