@@ -107,6 +107,7 @@ def quiet_libraries() -> None:
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network at import
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     warnings.simplefilter("ignore")
     logging.disable(logging.INFO)  # Ray sets the levels of its loggers anew when it is imported
     for name in ("alembic", "mlflow", "ray", "matplotlib"):
