@@ -10,11 +10,10 @@ import tiny_pipeline
 from mlflow_server import free_port, serving
 from tracking_store import open_affine
 
-for library in ("boto3", "moto.server", "dvc_s3"):
-    pytest.importorskip(library, reason="pip install -e '.[s3]' has it")
-
-import boto3
-from moto.server import ThreadedMotoServer
+_WHY = "pip install -e '.[s3]' has it"
+boto3 = pytest.importorskip("boto3", reason=_WHY)
+moto = pytest.importorskip("moto.server", reason=_WHY)
+pytest.importorskip("dvc_s3", reason=_WHY)
 
 pytestmark = pytest.mark.slow
 KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -31,7 +30,7 @@ class Bucket:
         self.client.create_bucket(Bucket="runs")
 
     def start(self):
-        self.server = ThreadedMotoServer("127.0.0.1", self.port, verbose=False)
+        self.server = moto.ThreadedMotoServer("127.0.0.1", self.port, verbose=False)
         self.server.start()
 
     def stop(self):
