@@ -17,7 +17,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from pipeline.errors import SteadyflowError
+
+_SHOWN = 300  # characters of what Ray says
 _MARK = "\x1d"  # the first character of a line that a worker says to people
+
+
+class RayDidNotStart(SteadyflowError):
+    """Ray could not be started or joined; a machine that is too busy for its half minute is enough."""
 
 
 def set_ray_up() -> None:
@@ -31,7 +38,7 @@ def set_ray_up() -> None:
 def connect(**own: Any) -> None:
     """Join the cluster of RAY_ADDRESS, or start Ray on this machine with the options ``own``.
 
-    Signals are handled afterwards as they were before; Ray would abort in C++ at SIGTERM. Raises what Ray raises.
+    Signals are handled afterwards as they were before; Ray would abort in C++ at SIGTERM. Raises RayDidNotStart.
     """
     import ray
     import ray._private.worker as internals
@@ -44,6 +51,10 @@ def connect(**own: Any) -> None:
     try:
         with _speechless():
             ray.init(**({"address": address} if address else local), logging_level=logging.CRITICAL)
+    except Exception as error:  # Ray raises plain ones
+        ray.shutdown()
+        why = str(error).strip().partition("\n")[0][:_SHOWN]
+        raise RayDidNotStart(f"Ray does not start ({why})") from None
     finally:
         with contextlib.suppress(ValueError):  # off the main thread neither Ray nor we can
             for number, handler in handlers.items():

@@ -9,14 +9,14 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pipeline.console import quiet_libraries, warn
 from pipeline.errors import Interrupted, SteadyflowError
 from pipeline.files import write_text
-from pipeline.training.ray_cluster import said_to_people
+from pipeline.training.ray_cluster import RayDidNotStart, said_to_people
 from pipeline.training.stopping import stop_requests, told_by_file
 
 _GLANCE = 0.2  # seconds between two looks at whether to stop
@@ -37,6 +37,13 @@ def _on_worker(work: Callable[[Any], None], stop: Path, given: Any) -> None:
     first = ray.train.get_context().get_world_rank() == 0
     with said_to_people(first), told_by_file(stop):
         work(given)
+    if first:
+        write_text(_ended(stop), "the work is done\n")
+
+
+def _ended(stop: Path) -> Path:
+    """Return the file that says that the first worker has done its work, whatever dies afterwards."""
+    return stop.with_suffix(".ended")
 
 
 def run_group(make: Callable[[], Any], name: str, retries: int, patience: float, stop: Path) -> None:
@@ -48,14 +55,16 @@ def run_group(make: Callable[[], Any], name: str, retries: int, patience: float,
     """
     import ray
 
-    stop.unlink(missing_ok=True)
+    files = (stop, _ended(stop))
+    _remove(files)
     try:
         with stop_requests() as asked:
             for retry in itertools.count(1):
                 fault = _attempt(make, asked, stop)
-                if fault is None:
+                if fault is None or _ended(stop).exists():
                     return
-                if (own := own_error(fault)) is not None:
+                own = own_error(fault)
+                if own is not None and not isinstance(own, RayDidNotStart):
                     raise own from None
                 if asked():
                     raise Interrupted(f"{name}: the same command goes on from the last checkpoint")
@@ -68,9 +77,14 @@ def run_group(make: Callable[[], Any], name: str, retries: int, patience: float,
                     )
                 warn(f"{name}: {why}; going on from the last checkpoint ({retry} of {retries} retries)")
                 if not hasattr(fault, "worker_failures"):  # it is Ray that failed: start it anew, or join it anew
-                    ray.shutdown()
+                    ray.shutdown(wait_for_processes=True)
     finally:
-        stop.unlink(missing_ok=True)
+        _remove(files)
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
 
 
 def _attempt(make: Callable[[], Any], asked: Callable[[], bool], stop: Path) -> BaseException | None:
@@ -121,6 +135,8 @@ def _misfortune(error: BaseException, patience: float) -> str | None:
     import ray.exceptions
     import ray.train
 
+    if isinstance(error, RayDidNotStart):
+        return str(error)
     failures = getattr(error, "worker_failures", None)
     if failures is None:
         return "Ray died" if isinstance(error, (ray.exceptions.RayError, ray.train.ControllerError, OSError)) else None

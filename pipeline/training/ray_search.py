@@ -28,7 +28,7 @@ from pipeline.errors import Interrupted, SteadyflowError
 from pipeline.layout import runs_folder
 from pipeline.training.jobs import Report
 from pipeline.training.loop import Values
-from pipeline.training.ray_cluster import connect, set_ray_up
+from pipeline.training.ray_cluster import RayDidNotStart, connect, set_ray_up
 from pipeline.training.ray_group import own_error
 from pipeline.training.ray_train import fit
 
@@ -190,9 +190,8 @@ def _cluster(ray: Any, cpus: int, dashboard: bool) -> Iterator[None]:
     # Ray Train's workers complain once a second where there is no dashboard; in local mode there are none
     try:
         connect(num_cpus=cpus, include_dashboard=dashboard)
-    except Exception as error:  # Ray raises plain ones, such as when the machine is too busy for its half minute
-        why = str(error).strip().partition("\n")[0]
-        raise SteadyflowError(f"Ray does not start ({why}); {_GOES_ON}") from error
+    except RayDidNotStart as error:
+        raise SteadyflowError(f"{error}; {_GOES_ON}") from None
     told: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from tiny_pipeline import ROOT, WAIT, make, start, wait_for
@@ -69,6 +70,23 @@ def test_a_second_run_names_the_first_and_leaves_it_alone(project):
     first.terminate()
     first.communicate(timeout=60)
     assert "waiting" not in goes_on(project)
+
+
+def test_of_two_fresh_runs_at_once_one_works_and_the_other_says_so(project):
+    both = [start(project, 2), start(project, 2)]
+    wait_for(*(project / f"began-{name}" for name in PAIR))
+    while all(one.poll() is None for one in both):
+        time.sleep(0.05)
+    worker, other = sorted(both, key=lambda one: one.poll() is not None)
+    _, errors = other.communicate(timeout=60)
+    assert other.returncode == 2
+    (line,) = errors.splitlines()
+    assert line.startswith("error: another repro is at work")
+    worker.terminate()
+    worker.communicate(timeout=60)
+    goes_on(project)
+    log = (project / "log").read_text(encoding="utf-8")
+    assert all(log.count(f"end {name}\n") == 1 for name in ("a", "b", "c"))
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 import ray.exceptions
@@ -12,7 +13,7 @@ import ray.train
 
 from pipeline.errors import DivergenceError, Interrupted, SteadyflowError
 from pipeline.training import ray_cluster
-from pipeline.training.ray_group import own_error, run_group
+from pipeline.training.ray_group import member, own_error, run_group
 from pipeline.training.stopping import stop_requests, told_by_file
 
 CLOSED = "[pair.cc:561 of gloo] Connection closed by peer [127.0.0.1]:26508"
@@ -51,6 +52,7 @@ def run(runs, tmp_path, retries=3):
         (group_error(SILENCE), "a worker did not answer for 15 s"),
         (group_error(LOST), "the connection between workers broke"),
         (ray.exceptions.ActorDiedError(), "Ray died"),
+        (ray_cluster.RayDidNotStart("Ray does not start (timed out)"), "Ray does not start (timed out)"),
     ],
 )
 def test_a_group_that_died_is_started_again_with_one_line(tmp_path, capsys, error, said):
@@ -112,6 +114,33 @@ def test_workers_that_die_while_they_are_told_to_stop_are_not_started_again(tmp_
 
     with pytest.raises(Interrupted, match="last checkpoint"):
         run(Training, tmp_path)
+
+
+def test_what_dies_after_the_work_is_done_is_no_failure(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(ray.train, "get_context", lambda: SimpleNamespace(get_world_rank=lambda: 0))
+    worker = member(lambda given: None, tmp_path / "stop")
+
+    class Training:
+        tried = 0
+
+        def fit(self):
+            Training.tried += 1
+            worker("given")
+            raise ray.exceptions.ActorDiedError()
+
+    run(Training, tmp_path)
+    assert Training.tried == 1 and capsys.readouterr().err == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_ray_that_does_not_start_is_one_kind_of_error(monkeypatch):
+    def fail(**_options):
+        raise Exception("The current node timed out during startup.\nmany lines")  # as Ray does
+
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(ray_cluster.RayDidNotStart, match=r"^Ray does not start \(The current node timed out") as caught:
+        ray_cluster.connect()
+    assert "many lines" not in str(caught.value)
 
 
 def test_a_file_of_an_earlier_run_stops_nothing(tmp_path):
