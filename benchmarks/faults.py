@@ -4,8 +4,9 @@
     python benchmarks/faults.py --tries 3 --only worker,node
 
 Prints the table of docs/faults.md. A try: a training of 60 steps, a checkpoint every 0.4 s, disturbed at a moment
-drawn evenly from the time that an undisturbed one takes, its imports and its end included; if it ended by it, the same
-command is given again, unless the results were there already. Compared with the undisturbed training:
+drawn evenly from the time between the opening of its run and its end, as an undisturbed one takes it; of every fourth
+try, from the time since its start, which is mostly imports. If the stage ended by it, the same command is given again,
+unless the results were there already. Compared with the undisturbed training:
 
 - lost: steps between the newest checkpoint that could be read after the fault and the step that was gone on from
 - repeated: the most steps that were trained twice, which is how far the newest checkpoint lay back
@@ -117,13 +118,27 @@ def surroundings(key: str, folder: Path, stack: contextlib.ExitStack) -> tuple[D
     return disturb, environment, uri
 
 
-def attempt(key: str, folder: Path, base: Path, moment: float, usual: faults.Left, row: Row) -> None:
-    """Train in ``folder``, disturbed ``moment`` seconds after the start, and write down what it came to."""
+@dataclasses.dataclass(frozen=True)
+class Usual:
+    """What an undisturbed training leaves, its seconds until its run is opened, and from there to its end."""
+
+    left: faults.Left
+    before: float
+    after: float
+
+
+def attempt(key: str, folder: Path, base: Path, share: float, usual: Usual, row: Row) -> None:
+    """Train in ``folder``, disturbed at this share of the time that it takes, and write down what it came to."""
     fault = FAULTS[key]
     faults.make_trained(base, folder, fault.workers)
     with contextlib.ExitStack() as stack:
         disturb, environment, uri = surroundings(key, folder, stack)
         process = faults.start(folder, clock=row.tries if key == "clock" else None, **environment)
+        if row.tries % 4 == 3:
+            moment = share * (usual.before + usual.after)
+        else:
+            faults.wait_for_run(folder, process)
+            moment = share * usual.after
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(moment)
         if process.poll() is None:
@@ -138,8 +153,8 @@ def attempt(key: str, folder: Path, base: Path, moment: float, usual: faults.Lef
     row.tries += 1
     row.lost += max(0, saved - again[0] + 1) if again else 0
     row.repeated = max(row.repeated, again[-1] - again[0] + 1 if again else 0)
-    row.equal += found.weights == usual.weights
-    row.metrics += len(set(usual.metrics) ^ set(found.metrics)) + len(found.metrics) - len(set(found.metrics))
+    row.equal += found.weights == usual.left.weights
+    row.metrics += len(set(usual.left.metrics) ^ set(found.metrics)) + len(found.metrics) - len(set(found.metrics))
     row.runs += len(found.runs) - 1 + sum(state != "FINISHED" for state in found.runs)
     lines = {re.sub(r"\S*/\S+", "PATH", re.sub(r"\d+", "N", line)) for line in errors(folder)}
     row.said.update(lines or {"nothing"})
@@ -150,12 +165,16 @@ def errors(folder: Path) -> list[str]:
     return (folder / "errors").read_text(encoding="utf-8").splitlines()
 
 
-def undisturbed(base: Path, folder: Path, workers: int) -> tuple[faults.Left, float]:
-    """Return what a training leaves that nothing happens to, and its seconds."""
+def undisturbed(base: Path, folder: Path, workers: int) -> Usual:
+    """Train without any fault."""
     faults.make_trained(base, folder, workers)
-    began = time.monotonic()
-    assert faults.ended(faults.start(folder)) == 0, (folder / "errors").read_text()
-    return faults.left(folder), time.monotonic() - began
+    times = [time.monotonic()]
+    process = faults.start(folder)
+    faults.wait_for_run(folder, process)
+    times.append(time.monotonic())
+    assert faults.ended(process) == 0, (folder / "errors").read_text()
+    times.append(time.monotonic())
+    return Usual(faults.left(folder), times[1] - times[0], times[2] - times[1])
 
 
 def rows(chosen: list[str], tries: int, folder: Path) -> Iterator[tuple[Fault, Row]]:
@@ -164,15 +183,14 @@ def rows(chosen: list[str], tries: int, folder: Path) -> Iterator[tuple[Fault, R
     for stage in ("prepare", "pretrain"):
         succeed(base, stage, None)
     open_client(tracking_uri(base))  # migrated once for all
-    usual = {}
+    usual: dict[int, Usual] = {}
     for key in chosen:
         fault, row = FAULTS[key], Row()
         if fault.workers not in usual:
             usual[fault.workers] = undisturbed(base, folder / f"usual-{fault.workers}", fault.workers)
-        left, seconds = usual[fault.workers]
         for number in range(tries):
             try:
-                attempt(key, folder / f"{key}-{number}", base, rng.uniform(0, seconds), left, row)
+                attempt(key, folder / f"{key}-{number}", base, rng.random(), usual[fault.workers], row)
             except PermissionError as error:
                 print(f"{fault.name}: left out ({error})", file=sys.stderr)
                 break

@@ -102,6 +102,15 @@ def has_ended(folder: Path) -> bool:
     return store is not None and CheckpointStore(store).done
 
 
+def wait_for_run(folder: Path, process: subprocess.Popen) -> None:
+    """Wait until the training has opened its run."""
+    until = time.monotonic() + PATIENCE
+    while not ((store := store_of(folder)) and (store / "tracking.jsonl").exists()):
+        assert process.poll() is None, (folder / "errors").read_text()
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 def wait_for_step(folder: Path, step: int, process: subprocess.Popen) -> None:
     """Wait until step ``step`` is saved."""
     until = time.monotonic() + PATIENCE
