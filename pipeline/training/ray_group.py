@@ -21,7 +21,7 @@ from pipeline.training.stopping import stop_requests, told_by_file
 
 _GLANCE = 0.2  # seconds between two looks at whether to stop
 # What the process groups of torch raise on a worker whose partner died, or did not answer in time.
-_SILENCE = ("Timed out waiting", "timed out after", "Watchdog caught collective operation timeout")
+_SILENCE = ("Timed out waiting", "timed out after", "Watchdog caught collective operation timeout", "has been hanging")
 _BROKEN = ("gloo", "NCCL", "Connection reset by peer", "Broken pipe")
 
 

@@ -80,6 +80,7 @@ def fit(
         )
 
     if workers:
+        os.environ.setdefault("RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S", str(patience))  # for one that is all frozen
         run_group(make, name, retries, patience, stop)
     else:
         _in_this_process(make())

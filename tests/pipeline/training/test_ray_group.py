@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 import ray.exceptions
 import ray.train
+from ray.train.v2._internal.exceptions import WorkerHealthCheckTimeoutError
 
 from pipeline.errors import DivergenceError, Interrupted, SteadyflowError
 from pipeline.training import ray_cluster
@@ -19,6 +20,7 @@ from pipeline.training.stopping import stop_requests, told_by_file
 CLOSED = "[pair.cc:561 of gloo] Connection closed by peer [127.0.0.1]:26508"
 DEATH = {0: RuntimeError(CLOSED), 1: ray.exceptions.ActorDiedError()}
 SILENCE = {0: RuntimeError("[unbound_buffer.cc:78] Timed out waiting 15000ms for recv operation to complete")}
+FROZEN = {1: WorkerHealthCheckTimeoutError("A worker health check has been hanging for 15.21 seconds.")}
 LOST = {0: RuntimeError(CLOSED)}
 
 
@@ -50,6 +52,7 @@ def run(runs, tmp_path, retries=3):
     [
         (group_error(DEATH), "worker 1 died"),
         (group_error(SILENCE), "a worker did not answer for 15 s"),
+        (group_error(FROZEN), "a worker did not answer for 15 s"),
         (group_error(LOST), "the connection between workers broke"),
         (ray.exceptions.ActorDiedError(), "Ray died"),
         (ray_cluster.RayDidNotStart("Ray does not start (timed out)"), "Ray does not start (timed out)"),
