@@ -46,15 +46,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
-from typing import ClassVar, Self
+from collections.abc import Callable, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from models.flow.caps import soft_cap
 from models.flow.transforms import two_bins
-from models.flow.transforms.transform import Transform
+from models.flow.transforms.two_bin_spline import TwoBinSpline
 
 # Share of the box below which no bin shrinks: the rounding of its width stays far below its margin to lo and hi.
 _LEAST = 1e-3
@@ -62,16 +62,13 @@ _GAP = 1e-4  # by which a maximum that is found by halving intervals may be too 
 
 
 @dataclasses.dataclass(frozen=True)
-class CertifiedSpline(Transform):
+class CertifiedSpline(TwoBinSpline):
     """c(x; w, h, v, t) as above; raw parameters per channel: w, h, v, t. All zeros: the identity.
 
     ``bound``: half the side of the box. ``lipschitz``: L, the bound of c' and of the inverse's slope.
     ``shift``: the bound of |t|. Raises ValueError unless bound > 0, lipschitz > 1 and shift > 0, all finite.
     """
 
-    parameters_per_channel: ClassVar[int] = 4
-    shift_place: ClassVar[int] = 3
-    bound: float = 0.5
     lipschitz: float = 10.0
     shift: float = 1.0
 
@@ -104,27 +101,37 @@ class CertifiedSpline(Transform):
         """Return -x, held to what the shift can be: beyond it the tangent saturates and passes no gradient."""
         return -x.clamp(-self.shift, self.shift)
 
-    def _knot(self, w: Tensor, h: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the knot's place and slope."""
+    @property
+    def _spans(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Return (p, p hi) and (r, r lo): how far each of the two coordinates moves the knot."""
         low, high = bin_slopes(self.lipschitz)
         half = self.bound * (1.0 - 2.0 * _LEAST)
         p = half * (1.0 - low) / (high - low)
-        r = half - p
-        steep, flat = torch.tanh(w), torch.tanh(h)
-        knot_x = (p * steep).add_(flat, alpha=r)
-        knot_y = (p * high * steep).add_(flat, alpha=r * low)
-        slope = (torch.tanh(v) * (0.5 * math.log(self.lipschitz))).exp_()
-        return knot_x, knot_y, slope
+        return (p, p * high), (half - p, (half - p) * low)
 
-    def _forward(self, x: Tensor, *raw: Tensor) -> tuple[Tensor, Tensor]:
-        w, h, v, t = raw
-        y, log_derivative = two_bins.forward(x, self.bound, *self._knot(w, h, v))
-        return y.add_((t / self.shift).tanh_(), alpha=self.shift), log_derivative
+    def _squashed(self, w: Tensor, h: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return torch.tanh(w), torch.tanh(h), torch.tanh(v)
 
-    def _inverse(self, y: Tensor, *raw: Tensor) -> tuple[Tensor, Tensor]:
-        w, h, v, t = raw
-        u = torch.sub(y, (t / self.shift).tanh_(), alpha=self.shift)
-        return two_bins.inverse(u, self.bound, *self._knot(w, h, v))
+    def _knot_of(self, w: Tensor, h: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        steep, flat = self._spans
+        knot_x, knot_y = ((one * w).add_(h, alpha=other) for one, other in zip(steep, flat, strict=True))
+        return knot_x, knot_y, (v * self._log_slope).exp_()
+
+    @property
+    def _log_slope(self) -> float:
+        """Return log M."""
+        return 0.5 * math.log(self.lipschitz)
+
+    def _shift(self, t: Tensor) -> Tensor:
+        return soft_cap(t, self.shift)
+
+    def _to_raw(self, raw: Sequence[Tensor], squashed: Sequence[Tensor], by: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        by_x, by_y, by_slope, by_t = by
+        of_w, of_h = ((one * by_x).add_(by_y, alpha=other) for one, other in self._spans)
+        of_v = by_slope.mul((squashed[2] * self._log_slope).exp_()).mul_(self._log_slope)
+        tangents = *squashed, (raw[3] / self.shift).tanh_()
+        # tanh' = 1 - tanh^2
+        return tuple(of - of * t * t for of, t in zip((of_w, of_h, of_v, by_t), tangents, strict=True))
 
 
 @functools.cache

@@ -13,29 +13,27 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import ClassVar, Self
+from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from models.flow.transforms import two_bins
-from models.flow.transforms.transform import Transform
+from models.flow.transforms.two_bin_spline import TwoBinSpline
 
 # exp(v) overflows float32 at v = 88; slopes beyond e^±20 are outside what float32 can invert anyway.
 _V_LIMIT = 20.0
 
 
 @dataclasses.dataclass(frozen=True)
-class RationalQuadraticSpline(Transform):
+class RationalQuadraticSpline(TwoBinSpline):
     """c(x; w, h, v, t) as above; raw parameters per channel: w, h, v, t. All zeros: the identity.
 
     ``bound``: half the side of the box. ``eps``: least bin width and height (share of the box), and
     least knot slope. Raises ValueError unless bound > 0 and 0 < eps < 0.5.
     """
 
-    parameters_per_channel: ClassVar[int] = 4
-    shift_place: ClassVar[int] = 3
-    bound: float = 0.5
     eps: float = 1e-3
 
     def __post_init__(self) -> None:
@@ -72,19 +70,26 @@ class RationalQuadraticSpline(Transform):
         fall = self.bound + torch.maximum(largest_x, -least_y)
         return low[:, 3] - fall, high[:, 3] + rise
 
-    def _knot(self, w: Tensor, h: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the knot's place and slope."""
-        span = 2.0 * self.bound * (1.0 - 2.0 * self.eps)
-        knot_x = (torch.sigmoid(w) - 0.5).mul_(span)
-        knot_y = (torch.sigmoid(h) - 0.5).mul_(span)
-        slope = self.eps + (1.0 - self.eps) * v.clamp(-_V_LIMIT, _V_LIMIT).exp()
-        return knot_x, knot_y, slope
+    @property
+    def _span(self) -> float:
+        """Return the length that the knot's places fill."""
+        return 2.0 * self.bound * (1.0 - 2.0 * self.eps)
 
-    def _forward(self, x: Tensor, *raw: Tensor) -> tuple[Tensor, Tensor]:
-        w, h, v, t = raw
-        y, log_derivative = two_bins.forward(x, self.bound, *self._knot(w, h, v))
-        return y.add_(t), log_derivative
+    def _squashed(self, w: Tensor, h: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return torch.sigmoid(w) - 0.5, torch.sigmoid(h) - 0.5, v.clamp(-_V_LIMIT, _V_LIMIT).exp_()
 
-    def _inverse(self, y: Tensor, *raw: Tensor) -> tuple[Tensor, Tensor]:
-        w, h, v, t = raw
-        return two_bins.inverse(y - t, self.bound, *self._knot(w, h, v))
+    def _knot_of(self, w: Tensor, h: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self._span * w, self._span * h, self.eps + (1.0 - self.eps) * v
+
+    def _shift(self, t: Tensor) -> Tensor:
+        return t
+
+    def _to_raw(self, raw: Sequence[Tensor], squashed: Sequence[Tensor], by: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (_, _, v, _), (left, below, slope) = raw, squashed
+        by_x, by_y, by_slope, by_t = by
+        quarter = left.new_full((), 0.25 * self._span)  # sigmoid' = 1/4 - (sigmoid - 1/2)^2
+        of_w, of_h = (
+            by * torch.addcmul(quarter, place, place, value=-self._span) for by, place in ((by_x, left), (by_y, below))
+        )
+        of_v = by_slope.mul(slope).mul_(1.0 - self.eps)
+        return of_w, of_h, two_bins.inside(of_v, v, _V_LIMIT), by_t

@@ -59,16 +59,18 @@ class Transform(ABC):
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``(y, log_derivative)``: y = c(x; h) and log c'(x; h), both shaped as x, nats."""
         with torch.autocast(x.device.type, enabled=False):
-            return self._forward(full_precision(x), *self._raw(h))
+            return self._evaluate(full_precision(x), full_precision(h), inverse=False)
 
     def inverse(self, y: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``(x, log_derivative)``: x = c^-1(y; h) and log dx/dy, both shaped as y, nats."""
         with torch.autocast(y.device.type, enabled=False):
-            return self._inverse(full_precision(y), *self._raw(h))
+            return self._evaluate(full_precision(y), full_precision(h), inverse=True)
+
+    def _evaluate(self, x: Tensor, h: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+        return (self._inverse if inverse else self._forward)(x, *self._raw(h))
 
     def _raw(self, h: Tensor) -> tuple[Tensor, ...]:
-        per_channel = full_precision(h).unflatten(1, (-1, self.parameters_per_channel))
-        return per_channel.unbind(2)
+        return h.unflatten(1, (-1, self.parameters_per_channel)).unbind(2)
 
     @abstractmethod
     def _forward(self, x: Tensor, *raw: Tensor) -> tuple[Tensor, Tensor]: ...

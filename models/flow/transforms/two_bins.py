@@ -13,8 +13,21 @@ These are means of positive numbers, so nothing cancels. For the inverse, with z
     p = (1 - zeta) - d zeta,   r^2 = p^2 + 4 D^2 zeta (1 - zeta),   theta = 2 D zeta / (2 D zeta + p + r)
 
 r^2 is the textbook discriminant over height^2, written as a sum of squares: it cannot be negative, so there
-is nothing to assert. Where p < 0, p + r = 4 D^2 zeta (1 - zeta) / (r - p) avoids the cancellation. There
-f' = D r / den.
+is nothing to assert. p + r = 4 D^2 zeta (1 - zeta) / (r + |p|) + p + |p|
+avoids the cancellation where p < 0. There f' = D r / den.
+
+``pull`` has the derivatives written out. With m = theta (1 - theta), M = theta v + (1 - theta) u, q = D / den, and the
+distance a, the width W, the height H and d as variables, log f' = 2 log H + log M - 2 log den but for a constant, and
+
+    f_a = f' = q^2 M,   f_d = -H (m / den) G,   G = theta u / den
+    f_H = G + E,   E = q (m / den) (theta v - (1 - theta) u)
+    W (log f')_a = 2 ((v - u) / M - (1 - 2 theta) (1 + d - 2 D) / den)
+    W (log f')_H = 2 (1 / D + m / M - (1 - 2 m) / den),   (log f')_d = theta^2 / M - 2 m / den
+
+f is homogeneous of degree 1 in (a, W, H), and f' of degree 0: f_W = -theta f_a - D E and
+(log f')_W = -theta (log f')_a - D (log f')_H follow from Euler's theorem. For the inverse, c(c^-1(y)) = y gives
+dx/dy = 1 / f' and dx/dp = -c_p / f' for a parameter p: with A = (g_x - g_l (log f')_x) / f' the gradient of y is A and
+that of p is -A c_p - g_l (log f')_p, so the same formulas serve with -A and -g_l in the place of the two gradients.
 
 ``slope_range`` is exact. With alpha <= beta the slopes at the ends over D, s = (alpha + beta) / 2,
 e = (beta - alpha) / 2, A = (1 + s) / 2, B = (1 - s) / 2 and t = 2 theta - 1 (towards the steeper end),
@@ -57,19 +70,58 @@ def forward(x: Tensor, bound: float, knot_x: Tensor, knot_y: Tensor, slope: Tens
 def inverse(y: Tensor, bound: float, knot_x: Tensor, knot_y: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
     """Return the inverse at ``y`` and the log of the inverse's slope there; arguments as in ``forward``."""
     inner = y.clamp(-bound, bound)
-    side, distance, width, height = _bin(inner, knot_y, knot_x, knot_y, bound)
-    zeta, ratio = (distance / height).clamp(max=1.0), height / width
-    rest = 1.0 - zeta
-    p = rest - slope * zeta
-    twice = 2.0 * ratio * zeta
-    cross = 2.0 * ratio * twice * rest
-    # r > 0: p = 0 needs zeta in (0, 1), and there cross > 0.
-    r = (p.square() + cross).sqrt()
-    large = r + p.abs()
-    theta = twice / (twice + torch.where(p >= 0, large, cross / large))
+    side, width, ratio, theta, r = _solved(inner, bound, knot_x, knot_y, slope)
     u, v = _ends(theta, ratio, slope)
     log_slope = (torch.lerp(v, u, theta) / (ratio * r)).log()
     return torch.addcmul(y - inner, side, width * theta - bound), log_slope
+
+
+def pull(
+    value: Tensor, bound: float, knot: tuple[Tensor, Tensor, Tensor], by_value: Tensor, by_log: Tensor, inverse: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of the input, the knot's x, y and slope, and a shift added to the spline; see the module.
+
+    ``by_value``, ``by_log``: the gradients of what ``forward`` or ``inverse`` returned for ``value``.
+    """
+    knot_x, knot_y, slope = knot
+    inner = value.clamp(-bound, bound)
+    if inverse:
+        side, width, ratio, theta, _ = _solved(inner, bound, knot_x, knot_y, slope)
+        height = ratio * width
+    else:
+        side, distance, width, height = _bin(inner, knot_x, knot_x, knot_y, bound)
+        theta, ratio = distance.div_(width), height / width
+    rest = 1.0 - theta
+    u, v = _ends(theta, ratio, slope)
+    by_den, mean = torch.lerp(v, u, theta).reciprocal_(), torch.lerp(u, v, theta)
+    by_mean = mean.reciprocal()
+    m = theta * rest
+    weight, share = ratio * by_den, m * by_den
+    steepness = (weight * weight).mul_(mean)  # dc/dx
+    bent = torch.add(slope, ratio, alpha=-2.0).add_(1.0).mul_(rest - theta).mul_(by_den)
+    log_x = inside(torch.addcmul(bent.neg_(), v - u, by_mean), value, bound)
+    per_side = (2.0 * side).div_(width)
+    by_theta = by_log * per_side
+    if inverse:
+        moved = by_value
+        by_value = torch.addcmul(-by_value, by_theta, log_x).div_(steepness)
+        of_x, by_log, by_theta = -by_value, -by_log, by_theta.neg_()
+    else:
+        of_x = moved = (by_value * steepness).addcmul_(by_theta, log_x)
+    risen = (theta * u).mul_(by_den)
+    turned = torch.addcmul(theta * v, rest, u, value=-1.0).mul_(weight).mul_(share)
+    tall = torch.addcmul(ratio.reciprocal(), m, by_mean).add_(m.mul_(2.0).sub_(1.0).mul_(by_den)).mul_(by_theta)
+    tall.addcmul_(by_value, turned)
+    of_width = torch.addcmul(theta * moved if inverse else -theta * moved, ratio, tall, value=-1.0)
+    of_slope = torch.addcmul(share * -2.0, theta.square_(), by_mean).mul_(by_log)
+    of_slope.addcmul_(share.mul_(risen).mul_(height), by_value * side, value=-1.0)
+    return of_x, of_width, tall.addcmul_(by_value, risen), of_slope, by_value
+
+
+def inside(gradient: Tensor, values: Tensor, bound: float) -> Tensor:
+    """Return ``gradient``, but 0 where ``values`` are outside of (-bound, bound): what clamping them passes back."""
+    passed: Tensor = torch.ops.aten.hardtanh_backward(gradient, values, -bound, bound)
+    return passed
 
 
 def slope_range(end_slopes: tuple[float, float], ratio: float) -> tuple[float, float]:
@@ -119,6 +171,22 @@ def _bin(
     edge = bound * one
     distance = torch.addcmul(edge, side, value)
     return side, distance, torch.addcmul(edge, side, knot_x), torch.addcmul(edge, side, knot_y)
+
+
+def _solved(
+    inner: Tensor, bound: float, knot_x: Tensor, knot_y: Tensor, slope: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return of a value of the spline: side, width and height / width of its bin, theta, and r; see the module."""
+    side, distance, width, height = _bin(inner, knot_y, knot_x, knot_y, bound)
+    zeta, ratio = (distance / height).clamp(max=1.0), height / width
+    rest = 1.0 - zeta
+    p = rest - slope * zeta
+    twice = 2.0 * ratio * zeta
+    cross = 2.0 * ratio * twice * rest
+    # r > 0: p = 0 needs zeta in (0, 1), and there cross > 0.
+    r, size = (p.square() + cross).sqrt(), p.abs()
+    theta = twice / (twice + cross / (r + size) + (p + size))
+    return side, width, ratio, theta, r
 
 
 def _ends(theta: Tensor, ratio: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
