@@ -16,14 +16,11 @@ w = -30, h = 30, v = 25 they are off by 2e-3 in float64, and these by 1e-9 (agai
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-
-if TYPE_CHECKING:
-    from models.flow.transforms.two_bin_spline import TwoBinSpline
 
 # Values per thread that are worked on at once: a dozen such tensors of float32 fit into a second-level cache of 2 MiB,
 # and starting an operation costs less than doing it. Below 32,768 torch would leave threads idle. Six channels of
@@ -31,17 +28,21 @@ if TYPE_CHECKING:
 _PIECE = 40_960
 
 
-def fits() -> bool:
-    """Return whether a spline may be computed here in pieces, rather than as operations that others look into."""
+def fits(*tensors: Tensor) -> bool:
+    """Return whether a spline may be computed here in pieces, rather than as operations that others look into.
+
+    Among ``tensors`` may be some of ``is_grads_batched``, which alone are told by what they are.
+    """
     looked_into = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-    return not looked_into and forward_ad._current_level < 0
+    batched = any(torch._C._functorch.is_legacy_batchedtensor(tensor) for tensor in tensors)
+    return not looked_into and not batched and forward_ad._current_level < 0
 
 
 class InPieces(torch.autograd.Function):
-    """``spline.plainly(x, h, inverse)``, shapes as there."""
+    """``spline.plainly(x, h, inverse)`` of a ``TwoBinSpline``, shapes as there."""
 
     @staticmethod
-    def forward(ctx: Any, spline: TwoBinSpline, inverse: bool, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, spline: Any, inverse: bool, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         """Return the values and the log-derivative."""
         ctx.spline, ctx.inverse = spline, inverse
         ctx.save_for_backward(x, h)
@@ -61,7 +62,7 @@ class InPieces(torch.autograd.Function):
         x, h = ctx.saved_tensors
         wanted = ctx.needs_input_grad[2:]
         again = torch.is_grad_enabled()  # create_graph: the gradients themselves are to have derivatives
-        if again or not fits():
+        if again or not fits(by_y, by_log):
             inputs = [tensor for tensor, needed in zip((x, h), wanted, strict=True) if needed]
             with torch.enable_grad():
                 outputs = ctx.spline.plainly(x, h, ctx.inverse)
