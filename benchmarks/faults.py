@@ -151,8 +151,7 @@ def attempt(key: str, folder: Path, base: Path, share: float, usual: Usual, row:
             saved = faults.step_saved(folder)
             fault.mend(folder)
             assert faults.ended(faults.start(folder, **environment)) == 0, (folder / "errors").read_text()
-        found = faults.left(folder, uri)
-    again = faults.steps_repeated(folder)
+        found, again = faults.left(folder, uri), faults.steps_repeated(folder)
     row.tries += 1
     row.lost += max(0, saved - again[0] + 1) if again else 0
     row.repeated = max(row.repeated, again[-1] - again[0] + 1 if again else 0)
