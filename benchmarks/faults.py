@@ -147,9 +147,10 @@ def attempt(key: str, folder: Path, base: Path, share: float, usual: Usual, row:
         if process.poll() is None:
             disturb(process, folder)
         saved = faults.step_saved(folder)
-        if faults.ended(process) and not faults.has_ended(folder):
+        code = faults.ended(process)
+        fault.mend(folder)
+        if code and not faults.has_ended(folder):
             saved = faults.step_saved(folder)
-            fault.mend(folder)
             assert faults.ended(faults.start(folder, **environment)) == 0, (folder / "errors").read_text()
         found, again = faults.left(folder, uri), faults.steps_repeated(folder)
     row.tries += 1
