@@ -99,7 +99,7 @@ def _attempt(make: Callable[[], Any], asked: Callable[[], bool], stop: Path) -> 
 
     try:
         trainer = make()
-    except SteadyflowError as error:
+    except Exception as error:
         return error
     thread = threading.Thread(target=run, name="trainer", daemon=True)
     thread.start()

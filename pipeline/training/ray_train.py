@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -74,7 +75,7 @@ def fit(
         return TorchTrainer(
             member(work, stop) if workers else work,
             train_loop_config=given,
-            torch_config=TorchConfig(timeout_s=round(patience)),
+            torch_config=TorchConfig(timeout_s=math.ceil(patience)),
             scaling_config=ray.train.ScalingConfig(num_workers=workers, use_gpu=gpus),
             run_config=ray.train.RunConfig(name=own, storage_path=str(storage), callbacks=list(callbacks)),
         )

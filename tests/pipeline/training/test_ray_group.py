@@ -146,6 +146,18 @@ def test_a_ray_that_does_not_start_is_one_kind_of_error(monkeypatch):
     assert "many lines" not in str(caught.value)
 
 
+def test_a_ray_that_dies_before_the_trainer_is_made_is_tried_again(tmp_path, capsys):
+    runs, faults = Runs(), [ray.exceptions.RaySystemError("the raylet is gone")]
+
+    def make():
+        if faults:
+            raise faults.pop()
+        return runs
+
+    run(make, tmp_path)
+    assert runs.tried == 1 and "Ray died" in capsys.readouterr().err
+
+
 def test_a_file_of_an_earlier_run_stops_nothing(tmp_path):
     (tmp_path / "stop").touch()
     seen = []
