@@ -93,9 +93,9 @@ def measure(mode: str, depth: int, size: int, rounds: int, threads: int) -> tupl
         (-standard_normal_log_prob(z) - log_det).mean().backward()
 
     step()
-    before = _reset_peak()
+    before = reset_peak()
     step()
-    peak = (_resident("VmHWM") - before) / 2**20
+    peak = (resident("VmHWM") - before) / 2**20
     seconds = []
     for _ in range(rounds):
         start = time.process_time()
@@ -129,13 +129,13 @@ def _through_torch(network, x, features):
     return x, log_det
 
 
-def _reset_peak() -> int:
+def reset_peak() -> int:
     """Let the kernel forget the peak; return the bytes that are resident now."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return _resident("VmRSS")
+    return resident("VmRSS")
 
 
-def _resident(field: str) -> int:
+def resident(field: str) -> int:
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return 1024 * int(re.findall(rf"{field}:\s+(\d+) kB", status)[0])
 
