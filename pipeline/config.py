@@ -190,6 +190,8 @@ class TrainingConfig(Strict):
     recovery: RecoveryConfig | None = None  # None: it never goes back
     validation_every: pydantic.PositiveInt
     memory: Literal["plain", "checkpoint", "reversible"] = "plain"  # how gradients are computed (docs/memory.md)
+    # as SRFlow's options ask with train_RRDB for the first half, while its code trains the encoder from the first step
+    freeze_encoder: bool = False  # True: it stays as pretraining left it
     regularizer: RegularizerConfig | None = None
     start: StartConfig | None = None  # None: ActNorm alone is set, from the first batch
 
@@ -222,6 +224,15 @@ class TaskProfile(Strict):
     training: TrainingConfig
     sampling: SamplingConfig
     stability: StabilityConfig
+
+    @pydantic.model_validator(mode="after")
+    def _a_frozen_encoder_was_pretrained(self) -> TaskProfile:
+        if self.training.freeze_encoder and not self.pretraining.steps:
+            raise ValueError(
+                "training.freeze_encoder needs an encoder that was pretrained, but pretraining.steps is 0; "
+                "pretrain it, or leave freeze_encoder out"
+            )
+        return self
 
 
 class SearchConfig(Strict):

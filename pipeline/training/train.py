@@ -33,7 +33,7 @@ from pipeline.training.regularized import Regularized
 from pipeline.training.regularizers import regularizer_of
 from pipeline.training.stopping import stop_requests
 
-_NOT_OF_THE_SCHEDULE = {"batch", "noise_std", "ratio_probability", "memory", "regularizer", "start"}
+_NOT_OF_THE_SCHEDULE = {"batch", "noise_std", "ratio_probability", "memory", "freeze_encoder", "regularizer", "start"}
 _LOGGED = {
     "validation_nll": "validation/nll",
     "validation_bits_per_dim": "validation/bits_per_dim",
@@ -51,10 +51,12 @@ def flow_plan(experiment: Experiment) -> Plan:
 
 
 def flow_objective(experiment: Experiment) -> Objective:
-    """Return what a fresh flow is trained by, its regularizer and how it saves memory included."""
+    """Return what a fresh flow is trained by, its regularizer, how it saves memory and what is frozen included."""
     training = experiment.settings.training
     network = build(flow_config(experiment), training.memory)
     likelihood = KINDS[experiment.problem.kind].objective(network)
+    if training.freeze_encoder:
+        network.encoder.requires_grad_(False)
     if training.regularizer is None:
         return likelihood
     regularizer = regularizer_of(training.regularizer.name, training.regularizer.options)
