@@ -16,7 +16,9 @@ and ours take turns.
 Every row has the median of the rounds, its spread (largest less least, over the median), the ratio to the first row of
 its group, and where FLOPs are counted (``torch.utils.flop_counter``: convolutions and products of matrices) their
 number and the share of this machine's measured convolution peak that the median reaches. Peaks of memory are those of a
-process per arm, beyond what it held before the step (Linux). Times of a machine with other load are good for ratios.
+process per arm, beyond what it held before the step (Linux). Times of a machine with other load are good for ratios at
+most, and better ones with ``--processor``: the processor's seconds, on one thread, which leave out those in which
+another process had its core (a peer's are not counted so).
 """
 
 from __future__ import annotations
@@ -24,9 +26,12 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib.util
+import math
 import multiprocessing
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from arms import VARIANTS, Arm, always, bfloat16, experiment_of, frozen, interleaved, plain_form, spread
@@ -45,28 +50,42 @@ TASKS = {4: "df2k_x4", 8: "df2k_x8"}
 COLUMNS = ("group", "arm", "median, s", "spread", "ratio", "GFLOP", "share of peak", "MiB")
 
 
+class Turns(NamedTuple):
+    """How often arms take their turn, FLOP/s of the convolution peak, and what counts the seconds."""
+
+    rounds: int
+    peak: float
+    clock: Callable[[], float]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="networks of profile smoke, one round")
     parser.add_argument("--scales", default="4,8")
+    parser.add_argument("--groups", default="training,encoding,drawing,memory", help="%(default)s")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--processor", action="store_true", help="count this process's own seconds alone")
     parser.add_argument("--peer", type=Path, help="see above")
     parser.add_argument("--out", type=Path, help="folder for performance.csv")
     arguments = parser.parse_args()
+    if arguments.processor and (arguments.threads > 1 or arguments.peer):
+        parser.error("--processor is for one thread, and without --peer")
     torch.set_num_threads(arguments.threads)
     size, rounds = (32, 1) if arguments.quick else (160, arguments.rounds)
     profile = "smoke" if arguments.quick else "paper"
-    peak = convolution_peak(0.2 if arguments.quick else 2.0)
+    clock = time.process_time if arguments.processor else time.perf_counter
+    peak = convolution_peak(0.2 if arguments.quick else 2.0, clock)
     say(f"convolution peak {peak / 1e9:.0f} GFLOP/s on {arguments.threads} thread(s), measured")
-    rows = spline_rows(
-        rounds if arguments.quick else 5 * rounds, (1, 6, 16, 16) if arguments.quick else (8, 12, 80, 80)
-    )
-    groups = [(int(scale), group) for scale in arguments.scales.split(",") for group in (training, encoding, drawing)]
+    shape, turns = ((1, 6, 16, 16), 2) if arguments.quick else ((8, 12, 80, 80), 5 * rounds)
+    rows = spline_rows(shape, turns, clock)
+    scales, chosen = list(map(int, arguments.scales.split(","))), arguments.groups.split(",")
+    timed = {"training": training, "encoding": encoding, "drawing": drawing}
+    groups = [(scale, timed[name]) for scale in scales for name in chosen if name in timed]
     for scale, group in progress(groups, "performance"):
-        rows += group(profile, scale, size, rounds, peak, arguments.peer)
+        rows += group(profile, scale, size, Turns(rounds, peak, clock), arguments.peer)
         save(rows, arguments.out)
-    for scale in map(int, arguments.scales.split(",")):
+    for scale in scales if "memory" in chosen else ():
         rows += memory_rows(profile, scale, size, arguments.threads)
     save(rows, arguments.out)
     table = Table(title=f"profile {profile}, {size} x {size}, batch 1, {arguments.threads} thread(s)")
@@ -83,20 +102,20 @@ def save(rows, folder):
         write_csv(folder / "performance.csv", COLUMNS, rows)
 
 
-def convolution_peak(seconds):
+def convolution_peak(seconds, clock):
     """Return FLOP/s of the fastest of some 3x3 convolutions, float32."""
     best = 0.0
     for channels in (64, 128, 256):
         x, weight = torch.randn(1, channels, 80, 80), torch.randn(channels, channels, 3, 3)
         flops, end = 2 * 9 * channels**2 * 80**2, time.perf_counter() + seconds / 3
         while time.perf_counter() < end:
-            start = time.perf_counter()
+            start = clock()
             F.conv2d(x, weight, padding=1)
-            best = max(best, flops / (time.perf_counter() - start))
+            best = max(best, flops / (clock() - start))
     return best
 
 
-def training(profile, scale, size, rounds, peak, peer):
+def training(profile, scale, size, turns, peer):
     """Return the rows of one optimizer step."""
     arms = arms_of(profile, scale, size)
     spline, affine = arms["spline"], arms["affine"]
@@ -108,30 +127,30 @@ def training(profile, scale, size, rounds, peak, peer):
         "spline, encoder frozen": (functools.partial(frozen, spline), spline.step),
     }
     if peer is None:
-        return rows_of(f"training step {scale}x", works, rounds, peak)
+        return rows_of(f"training step {scale}x", works, turns)
     peers = {name: Peer(peer, scale, name == "spline", size) for name in ("spline", "affine")}
     works = {f"{name}, peer": (always, other.step) for name, other in peers.items()} | works
     try:
-        return rows_of(f"training step {scale}x", works, rounds, peak)
+        return rows_of(f"training step {scale}x", works, turns)
     finally:
         for other in peers.values():
             other.end()
 
 
-def encoding(profile, scale, size, rounds, peak, _):
+def encoding(profile, scale, size, turns, _):
     """Return the rows of encoding a picture."""
     arms = arms_of(profile, scale, size)
     plain = {f"{name}, plain form": (plain_form, arms[name].encode) for name in ("spline", "affine")}
-    return rows_of(f"encode {scale}x", plain | {name: (always, arm.encode) for name, arm in arms.items()}, rounds, peak)
+    return rows_of(f"encode {scale}x", plain | {name: (always, arm.encode) for name, arm in arms.items()}, turns)
 
 
-def drawing(profile, scale, size, rounds, peak, _):
+def drawing(profile, scale, size, turns, _):
     """Return the rows of one draw and of ten."""
     arms, rows = arms_of(profile, scale, size), []
     for count in (1, 10):
         plain = {"spline, plain form": (plain_form, functools.partial(arms["spline"].draw, count))}
         ours = {name: (always, functools.partial(arm.draw, count)) for name, arm in arms.items()}
-        rows += rows_of(f"draw {count} {scale}x", plain | ours, rounds, peak)
+        rows += rows_of(f"draw {count} {scale}x", plain | ours, turns)
     return rows
 
 
@@ -140,15 +159,15 @@ def arms_of(profile, scale, size):
     return {name: Arm(experiment_of(profile, TASKS[scale], name), size) for name in VARIANTS}
 
 
-def rows_of(group, works, rounds, peak):
+def rows_of(group, works, turns):
     """Return a row per work; the FLOPs of a peer's process are not counted."""
     counted = {name: flops_of(*work) for name, work in works.items() if not name.endswith("peer")}
     rows, first = [], None
-    for name, seconds in interleaved(works, rounds).items():
+    for name, seconds in interleaved(works, turns.rounds, turns.clock).items():
         middle, width = spread(seconds)
         first = first or middle
         flops = counted.get(name)
-        shown = (f"{flops / 1e9:.1f}", f"{flops / middle / peak:.2f}") if flops else ("", "")
+        shown = (f"{flops / 1e9:.1f}", f"{flops / middle / turns.peak:.2f}") if flops else ("", "")
         cells = (group, name, f"{middle:.4f}", f"{width:.2f}", f"{middle / first:.3f}", *shown, "")
         rows.append(dict(zip(COLUMNS, cells, strict=True)))
     return rows
@@ -161,7 +180,7 @@ def flops_of(context, work):
     return counter.get_total_flops()
 
 
-def spline_rows(rounds, shape):
+def spline_rows(shape, rounds, clock):
     """Return the rows of a spline alone, forward and backward."""
     x = torch.randn(shape)
     works = {}
@@ -184,7 +203,7 @@ def spline_rows(rounds, shape):
     first = next(name for name in order if name in works)
     works = {first: works[first], **works}
     elements = x.numel()
-    return rows_of(f"transform alone, {elements:,} values", works, rounds, float("inf"))
+    return rows_of(f"transform alone, {elements:,} values", works, Turns(rounds, math.inf, clock))
 
 
 def forward_backward(function, x, raw):
