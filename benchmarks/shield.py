@@ -1,139 +1,193 @@
 """What a shield does to the models of `make repro`, before against after, on pictures that calibrated nothing.
 
-    python benchmarks/shield.py                       # all tasks x affine, bounded, rq_spline; half an hour
-    python benchmarks/shield.py --tasks df2k_x4 --variants affine --quantile 0.01
+    python benchmarks/shield.py --out shields                              # affine of all tasks, a minute each
+    python benchmarks/shield.py --out shields --variants affine,bounded,rq_spline,certified_spline --seeds all --attack
+    python benchmarks/shield.py --out shields --tasks df2k_x4 --calibrated-on lol,celeba_x8,FOLDER --pictures 1,4,16,64
 
-Run it where `make repro` has ended, or say where with --root. Calibrated on crops of the training pictures. Per model:
-bad values on the audit's stress inputs at the audit's temperature, the largest value there, decibels between shielded
-and unshielded draws of held-out crops (both clamped to [0, 1]), LPIPS of these draws, the largest error of a value of
-held-out pictures after encoding and decoding, and the certified bound of any value at latents of 6 standard deviations.
+``--root``: where `make repro` has ended; it is only read. A row per task, variant, seed and quantile; "none" is the
+model as it was trained, "budget" a shield whose quantile 55 dB decide. ``--calibrated-on``: "own" is 96 crops of the
+task's training pictures, as the stage `shield` takes them; the name of another task, or a folder, gives its pictures to
+what `steadyflow shield` does with them, ``--pictures`` of them ("all": at most 96). Low light takes tasks alone.
+
+Measured on the held-out pictures and by the audit: its stress inputs, at its temperature. "held_out_agreement":
+decibels between shielded and unshielded draws of held-out crops, both clamped to [0, 1]; "agreement" is what
+config.json says, of crops that were among those given. ``--attack``: 40 steps of signed gradient on two crops of 64
+pixels (the analysis draw_attack; minutes a row). What is measured is kept in ``--out``/shield.csv, so that a run that
+was stopped goes on after the last row.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
+import itertools
 import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-from rich.console import Console
-from rich.table import Table
-from torch import Tensor
 
-from models.restoration.flow import RestorationFlow
+from pipeline.console import run_main, say
 from pipeline.experiment import Experiment
-from pipeline.inference.held_out import held_out_crops
-from pipeline.inference.sampling import draw_images
+from pipeline.feed.of_task import pairs_of
+from pipeline.files import read_csv, read_json, write_csv
+from pipeline.inference.held_out import held_out_crops, spread
+from pipeline.inference.reference_pairs import named_pictures
+from pipeline.inference.restore import restore_crops
+from pipeline.kinds.objectives import NegativeLogLikelihood
 from pipeline.layout import variant_folder
-from pipeline.metrics.lpips_net import load_lpips
+from pipeline.metrics.evaluate import evaluate
 from pipeline.model_folder import LoadedFlow, load_flow
 from pipeline.params import load_params
-from pipeline.pictures.eight_bit import bad_values, to_tensor, to_uint8, value_statistics
-from pipeline.shielding.calibration import BUDGET, shield_flow
-from pipeline.shielding.crops import prepared_crops
-from pipeline.stability.stress import stress_inputs
+from pipeline.pictures.eight_bit import to_tensor, write_png
+from pipeline.shielding.calibration import decibels, draws_of, shield_flow
+from pipeline.shielding.crops import calibration_crops, prepared_crops
+from pipeline.stability.audit import audit
 
-VARIANTS = ("affine", "bounded", "rq_spline")
-CROPS = 4
+TRAINED, BUDGET, OWN, ALL = "none", "budget", "own", "all"
+ANALYSES = {"bad_pixels": {}, "reconstruction": {}, "certified_bound": {}}
+ATTACKED = ("free_drawn", "near_drawn", "near_3_sigma", "free_3_sigma")  # settings of the analysis draw_attack
+GOALS = ("largest", "bad_share")
+KEY = ("task", "variant", "seed", "quantile", "calibrated_on", "pictures", "attack")
+COLUMNS = (
+    *(*KEY, "chosen", "crops", "minutes", "agreement", "held_out_agreement", "bad_share_stress", "largest_stress"),
+    *("bad_share_photographs", "lpips", "psnr", "lr_psnr_worst", "bits_per_dim", "round_trip", "bound"),
+    *(f"{where}_{goal}" for where, goal in itertools.product(ATTACKED, GOALS)),
+)
 
 
-def main() -> None:
-    """Print a table with a row per model, before and after."""
+def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=Path.cwd())
-    parser.add_argument("--tasks", default="")
-    parser.add_argument("--variants", default=",".join(VARIANTS))
-    parser.add_argument("--quantile", type=float)
-    parser.add_argument("--budget", type=float, default=BUDGET)
-    parser.add_argument("--crops", type=int, help="calibrate on the first so many crops alone")
+    parser.add_argument("--root", type=Path, default=Path())
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--tasks", default="", help="all of params.yaml")
+    parser.add_argument("--variants", default="affine", help="%(default)s")
+    parser.add_argument("--seeds", default="", help="the first of params.yaml; all: all that have the model")
+    parser.add_argument("--quantiles", default=f"{TRAINED},0.003", help="%(default)s")
+    parser.add_argument("--calibrated-on", default=OWN, help="%(default)s")
+    parser.add_argument("--pictures", default=ALL, help="%(default)s")
+    parser.add_argument("--attack", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    table = arguments.out / "shield.csv"
+    rows = read_csv(table) if table.exists() else []
+    done = {tuple(row[name] for name in KEY) for row in rows}
     params = load_params(arguments.root / "params.yaml")
-    before_after = ("bad %", "after", "largest", "after", "dB", "LPIPS", "after", "there and back", "after", "bound")
-    table = Table("model", "q", "seconds", *before_after)
-    for task in arguments.tasks.split(",") if arguments.tasks else params.tasks:
-        for variant in arguments.variants.split(","):
-            experiment = Experiment.of(params, task, params.seeds[0], variant)
-            row = measured(arguments.root, experiment, arguments.quantile, arguments.budget, arguments.crops)
-            print(task, variant, *row, flush=True)
-            table.add_row(f"{task} {variant}", *row)
-    Console(width=160).print(table)
+    for cell in cells(arguments, params):
+        if cell not in done:
+            rows.append(dict.fromkeys(COLUMNS) | dict(zip(KEY, cell, strict=True)) | measure(arguments, params, *cell))
+            write_csv(table, COLUMNS, rows)
+            done.add(cell)
+        _say(next(row for row in rows if tuple(row[name] for name in KEY) == cell))
 
 
-def measured(root: Path, experiment: Experiment, quantile: float | None, budget: float, crops: int | None) -> list[str]:
-    """Return a row of the table, without its first cell."""
-    task, seed, settings = experiment.task, experiment.seed, experiment.settings
-    flow = load_flow(variant_folder(root, task, str(experiment.variant), seed) / "model")
+def cells(arguments, params) -> list[tuple[str, ...]]:
+    """Return the keys of all rows that are asked for; a model as trained has one, and is calibrated on nothing."""
+    tasks = arguments.tasks.split(",") if arguments.tasks else list(params.tasks)
+    rest = (arguments.quantiles, arguments.calibrated_on, arguments.pictures)
+    attack = "yes" if arguments.attack else "no"
+    found = []
+    for task, variant in itertools.product(tasks, arguments.variants.split(",")):
+        for seed in seeds_of(arguments, params, task, variant):
+            for quantile, source, pictures in itertools.product(*(names.split(",") for names in rest)):
+                calibrated = (source, ALL if source == OWN else pictures)
+                calibrated = ("", "") if quantile == TRAINED else calibrated
+                found.append((task, variant, seed, quantile, *calibrated, attack))
+    return list(dict.fromkeys(found))
+
+
+def seeds_of(arguments, params, task: str, variant: str) -> list[str]:
+    """Return the seeds that are asked for."""
+    if arguments.seeds != ALL:
+        return arguments.seeds.split(",") if arguments.seeds else [str(params.seeds[0])]
+    models = (arguments.root / "artifacts" / task).glob(f"seed*/{variant}/model/config.json")
+    return sorted((model.parts[-4].removeprefix("seed") for model in models), key=int)
+
+
+def measure(arguments, params, task, variant, seed, quantile, source, pictures, attack) -> dict:
+    """Shield one model and return what its row says beside the key."""
+    chosen = Experiment.of(params, task, params.seeds[0], variant).vary({"seed": int(seed)})
+    model = variant_folder(arguments.root, task, variant, chosen.seed)
+    scratch = arguments.out / "_".join((task, variant, seed, quantile, source.replace("/", "-"), pictures)).rstrip("_")
+    flow = load_flow(model / "model")
+    if quantile == TRAINED:
+        found = {"minutes": read_json(model / "training" / "summary.json")["minutes"]}
+        return found | measured(flow, arguments.root, chosen, scratch, attack == "yes")
+    crops = crops_of(arguments.root, params, chosen, flow, source, pictures, scratch)
     start = time.perf_counter()
-    shielded = shield_flow(flow, prepared_crops(root, experiment)[:crops], seed, quantile, budget)
-    seconds = time.perf_counter() - start
-    held_out = held_out_crops(root, experiment, limit=CROPS)
-    pairs = [flow.kind.pair([to_tensor(side) for side in sides], flow.network.scale) for _, sides in held_out]
-    stress = stress_inputs(
-        settings.stability.stress_size, seed, [seen for _, seen in pairs], flow.kind, torch.device("cpu")
-    )
-    hot = settings.stability.temperature
-    figures = [
-        of_stress([draws(one, item.seen, 2, hot, seed, item.name) for item in stress]) for one in (flow, shielded)
-    ]
-    names = [name for name, _ in held_out]
-    tau = settings.sampling.temperature
-    drawn = [
-        [draws(one, seen, 2, tau, seed, name).clamp(0.0, 1.0) for name, (_, seen) in zip(names, pairs, strict=True)]
-        for one in (flow, shielded)
-    ]
-    error = torch.cat([(a - b).square().flatten() for a, b in zip(*drawn, strict=True)]).double().mean()
-    lpips = [distance(images, [target for target, _ in pairs]) for images in drawn]
-    (bad, most), (bad_after, most_after) = figures
-    config: dict[str, Any] = shielded.config.shield or {}
-    cells = [f"{config['quantile']:g}", f"{seconds:.0f}", f"{bad:.4g}", f"{bad_after:.4g}"]
-    cells += [f"{most:.3g}", f"{most_after:.3g}", f"{-10 * math.log10(max(float(error), 1e-12)):.1f}"]
-    errors = [there_and_back(one.network, pairs) for one in (flow, shielded)]
-    bound = "none" if config["bound"] is None else f"{config['bound']:.3g}"
-    return [*cells, *(f"{value:.4f}" for value in lpips), *(f"{value:.2g}" for value in errors), bound]
+    shielded = shield_flow(flow, crops, chosen.seed, None if quantile == BUDGET else float(quantile))
+    told = shielded.config.shield
+    found = {"minutes": (time.perf_counter() - start) / 60, "chosen": told["quantile"], "crops": told["crops"]}
+    pairs = _pairs(flow, arguments.root, chosen)
+    drawn = [draws_of(one, pairs, chosen.seed) for one in (flow, shielded)]
+    found |= {"agreement": told["agreement"], "held_out_agreement": decibels(*drawn)}
+    return found | measured(shielded, arguments.root, chosen, scratch, attack == "yes")
 
 
-def draws(flow: LoadedFlow, seen: Tensor, count: int, temperature: float, seed: int, name: str) -> Tensor:
-    """Return un-clamped draws, ``(count, 3, H, W)``."""
-    return torch.stack(list(draw_images(flow.network, seen, count, temperature, seed, name)))
+def crops_of(root: Path, params, chosen: Experiment, flow: LoadedFlow, source: str, pictures: str, scratch: Path):
+    """Return what calibrates: crops of the task's own training pictures, or of so many of another place's."""
+    if source == OWN:
+        return prepared_crops(root, chosen)
+    most = None if pictures == ALL else int(pictures)
+    originals, inputs = scratch / "originals", scratch / "inputs"
+    if source not in params.tasks:
+        originals.mkdir(parents=True, exist_ok=True)
+        for file in spread(list(named_pictures(Path(source), "--calibrated-on").values()), most):
+            (originals / file.name).unlink(missing_ok=True)
+            (originals / file.name).symlink_to(file.resolve())
+        return calibration_crops(flow, originals, None)
+    pairs = pairs_of(root, Experiment.of(params, source, params.seeds[0]), "train")
+    for index in spread(list(range(len(pairs.ids))), most):
+        height, width = pairs.shape(index)
+        sides = pairs.crop(index, 0, 0, height, width)
+        for folder, side in zip((originals, inputs), sides[:2] if flow.network.scale == 1 else sides[:1], strict=False):
+            write_png(folder / f"{pairs.ids[index]}.png", side)
+    return calibration_crops(flow, originals, inputs if inputs.exists() else None)
+
+
+def measured(flow: LoadedFlow, root: Path, chosen: Experiment, folder: Path, attack: bool) -> dict:
+    """Return what is told of one flow, shielded or not; draws and the audit's files are written to ``folder``."""
+    settings = chosen.settings
+    restore_crops(flow, held_out_crops(root, chosen), folder / "samples", settings.sampling, chosen.seed)
+    metrics = evaluate(folder / "samples", flow.config.task, flow.config.variant).metrics
+    limits = settings.stability.model_copy(update={"analyses": ANALYSES | ({"draw_attack": {}} if attack else {})})
+    audited = held_out_crops(root, chosen, limit=limits.pictures)
+    found = audit(flow, audited, folder / "stability", limits, chosen.seed)["analyses"]
+    bad, attacked = found["bad_pixels"], found.get("draw_attack", {})
+    return {
+        **{name: bad[name] for name in ("bad_share_stress", "largest_stress")},
+        "bad_share_photographs": bad["bad_share_in_distribution"],
+        **{name: metrics.get(name, metrics.get(f"{name}_draws_mean")) for name in ("lpips", "psnr")},
+        "lr_psnr_worst": metrics.get("lr_psnr_worst"),
+        "bits_per_dim": bits_per_dim(flow, _pairs(flow, root, chosen)),
+        "round_trip": found["reconstruction"]["image_max_abs"],
+        "bound": found["certified_bound"]["value"],
+        **{
+            f"{where}_{goal}": attacked.get(f"{goal}_{where}")
+            for where in ATTACKED
+            for goal in ("largest", "bad_share")
+        },
+    }
 
 
 @torch.no_grad()
-def there_and_back(network: RestorationFlow, pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
-    """Return the largest error of any value of the originals after encoding and decoding, in float32."""
-    errors = []
-    for original, seen in pairs:
-        condition = network.share(seen)
-        back, _ = network.inverse(network(original, condition)[0], condition)
-        errors.append((back - original).abs().max())
-    return float(torch.stack(errors).max())  # NaN if one is, which Python's max would drop
+def bits_per_dim(flow: LoadedFlow, pairs) -> float:
+    """Return the mean negative log-likelihood of held-out crops."""
+    objective = NegativeLogLikelihood(flow.network)
+    return float(torch.cat([objective.per_image(*pair) for pair in pairs]).mean() / 3)
 
 
-def of_stress(images: Sequence[Tensor]) -> tuple[float, float]:
-    """Return the share of bad values in percent, and the largest magnitude."""
-    found = [value_statistics(image) for image in images]
-    bad = sum(map(bad_values, found))
-    largest = torch.stack([image.abs().max() for image in images]).max()
-    return 100.0 * bad / sum(one["values"] for one in found), float(largest)
+def _pairs(flow: LoadedFlow, root: Path, chosen: Experiment):
+    crops = held_out_crops(root, chosen)
+    return [flow.kind.pair([to_tensor(side) for side in sides], flow.network.scale) for _, sides in crops]
 
 
-def distance(images: Sequence[Tensor], targets: Sequence[Tensor]) -> float:
-    """Return the mean LPIPS of all draws against their originals."""
-    net = load_lpips()
-    found = [
-        net.compare(
-            torch.stack([torch.from_numpy(to_uint8(i, "floor")) for i in drawn]).numpy(), to_uint8(t[0], "round")
-        )
-        for drawn, t in zip(images, targets, strict=True)
-    ]
-    return float(sum(one.distance.mean() for one in found) / len(found))
+def _say(row: dict[str, object]) -> None:
+    shown = (f"{name} {float(row[name]):.4g}" for name in COLUMNS[len(KEY) :] if row[name] not in (None, ""))
+    source = f", {row['pictures']} pictures of {row['calibrated_on']}" if row["calibrated_on"] else ""
+    say(f"{row['task']} {row['variant']}, seed {row['seed']}, quantile {row['quantile']}{source}: {', '.join(shown)}")
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

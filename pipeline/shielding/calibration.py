@@ -37,7 +37,7 @@ _DRAWS = 2
 _MOST_DECIBELS = 100.0  # of equal draws
 _HELD_OUT = 4  # the first of so many parts of the crops tells the agreement; the others calibrate
 
-_Pair = tuple[Tensor, Tensor]  # the original (1, 3, H, W) and what the network sees of its degraded picture
+Pair = tuple[Tensor, Tensor]  # the original (1, 3, H, W) and what the network sees of its degraded picture
 
 
 def shield_flow(
@@ -58,14 +58,13 @@ def shield_flow(
     count = math.ceil(len(pairs) / _HELD_OUT)
     judged, used = pairs[:count], pairs[count:] or pairs
     shielded, pixels = _seen(flow, used, seed)
-    before = [_draws(flow, seen, seed, index) for index, (_, seen) in enumerate(judged)]
+    before = draws_of(flow, judged, seed)
     tried: dict[float, float | None] = {}
 
     def agreement_at(share: float) -> float | None:
         fit_shield(shielded.network, pixels, share)
         if share not in tried:
-            after = [_draws(shielded, seen, seed, index) for index, (_, seen) in enumerate(judged)]
-            tried[share] = _decibels(before, after)
+            tried[share] = decibels(before, draws_of(shielded, judged, seed))
         return tried[share]
 
     share = quantile if quantile is not None else _largest_within(budget, agreement_at)
@@ -95,7 +94,7 @@ def refuse_shielded(flow: LoadedFlow) -> None:
         raise SteadyflowError("this model has a shield already; give the model folder that it was made of")
 
 
-def _seen(flow: LoadedFlow, pairs: Sequence[_Pair], seed: int) -> tuple[LoadedFlow, dict[str, Tensor]]:
+def _seen(flow: LoadedFlow, pairs: Sequence[Pair], seed: int) -> tuple[LoadedFlow, dict[str, Tensor]]:
     """Return a copy of ``flow`` with empty ranges, and the pixels ``(D, n)`` that ``pairs`` produce in each."""
     network = copy.deepcopy(flow.network)
     caps = dict(flow.config.caps)
@@ -142,13 +141,16 @@ def _is_bad(picture: Tensor) -> bool:
     return bad_values(value_statistics(picture)) > 0
 
 
-def _draws(flow: LoadedFlow, seen: Tensor, seed: int, index: int) -> Tensor:
-    """Return draws at the model's own temperature, ``(n, 3, H, W)``, un-clamped."""
-    draws = draw_images(flow.network, seen, _DRAWS, flow.config.temperature, seed, f"shield {index}")
-    return torch.stack(list(draws))
+def draws_of(flow: LoadedFlow, pairs: Sequence[Pair], seed: int) -> list[Tensor]:
+    """Return draws of every pair at the model's own temperature, ``(n, 3, H, W)`` each, un-clamped."""
+    temperature = flow.config.temperature
+    return [
+        torch.stack(list(draw_images(flow.network, seen, _DRAWS, temperature, seed, f"shield {index}")))
+        for index, (_, seen) in enumerate(pairs)
+    ]
 
 
-def _decibels(before: Sequence[Tensor], after: Sequence[Tensor]) -> float | None:
+def decibels(before: Sequence[Tensor], after: Sequence[Tensor]) -> float | None:
     """Return the PSNR between draws in [0, 1], those without bad values before if there are any; None: no number."""
     pairs = [pair for crop in zip(before, after, strict=True) for pair in zip(*crop, strict=True)]
     judged = [(one, other) for one, other in pairs if not _is_bad(one)] or pairs

@@ -109,7 +109,7 @@ class _Part(Step):
         self.factor = split.factor
         self.early = split.consumed * split.factor**2
         self.split = Split(split.passed + split.consumed, _Squeezed(split.factor), split.factor, split.caps)
-        self.split.prior = split.prior
+        self.split.prior, self.split.prior_range = split.prior, split.prior_range
 
     def forward(self, stack: Stack) -> Stack:
         z = self.split(stack[-1])[0]

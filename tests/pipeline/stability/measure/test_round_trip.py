@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from bijection_cases import BIJECTIONS
 from small_flow import small_flow
 
 from models.flow.bijection import Chain
@@ -46,6 +47,13 @@ def low_light():
     return network, torch.rand(1, 3, 16, 16), network.share(torch.rand(1, 6, 16, 16))
 
 
+def shielded():
+    """Return a flow whose shield moves what passes: splits, priors and values, and a picture with values far off."""
+    network, features, x = BIJECTIONS["shielded-flow-affine"]()
+    shared = network.share({name: each.float() for name, each in features.items()})
+    return perturbed(network), x.float(), shared
+
+
 def unconditional():
     return (
         Chain([Chain([Squeeze()]), perturbed(Split(4, Chain([Squeeze(), ActNorm(8)]), 2))]),
@@ -58,6 +66,7 @@ CASES = {
     "super-resolution": super_resolution,
     "two splits": three_levels,
     "low light": low_light,
+    "shielded": shielded,
     "none": unconditional,
 }
 
