@@ -144,7 +144,7 @@ def attempt(key: str, folder: Path, base: Path, share: float, usual: Usual, row:
             moment = share * usual.after
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(moment)
-        if process.poll() is None:
+        if process.poll() is None or uri:  # a server is started again also where the training ended before
             disturb(process, folder)
         saved = faults.step_saved(folder)
         code = faults.ended(process)
