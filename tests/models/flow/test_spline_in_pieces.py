@@ -79,6 +79,16 @@ def test_derivatives_are_those_of_finite_differences(spline, inverse):
     assert gradgradcheck(function(spline, inverse), (x, h))
 
 
+@pytest.mark.parametrize("beside", [0.0, -1e-17, 1e-17])
+def test_at_the_knot_the_slope_is_that_of_the_knot(spline, inverse, beside):
+    """There rounding may put a value beyond the end of its bin, and the plain inverse then passes no gradient."""
+    x = torch.full((1, 1, 1, 1), beside, dtype=torch.float64, requires_grad=True)
+    h = torch.tensor([0.0, 0.0, 1.0, 0.0], dtype=torch.float64).view(1, 4, 1, 1)
+    y, log_derivative = function(spline, inverse)(x, h)
+    (slope,) = torch.autograd.grad(y, x)
+    assert float(slope) == pytest.approx(float(log_derivative.exp()), rel=1e-12)
+
+
 def test_one_set_of_parameters_serves_a_batch(spline, inverse):
     pieces, plain = both(spline, inverse, *case(spline, batch=1))
     for found, wanted in zip(pieces, plain, strict=True):

@@ -1,5 +1,6 @@
 """Signals, a killed driver, and a second run beside a live one."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -107,7 +108,9 @@ def test_ctrl_c_while_a_stage_imports_is_one_line(tmp_path):
         "import time\nfrom pathlib import Path\nPath('importing').touch()\ntime.sleep(60)\n", encoding="utf-8"
     )
     command = [sys.executable, "-m", "stages.slow"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    # a shell that started the tests in the background has them ignore SIGINT
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heard)  # noqa: PLW1509
     wait_for(tmp_path / "importing")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
