@@ -4,10 +4,10 @@
     python benchmarks/faults.py --tries 3 --only worker,node
 
 Prints the table of docs/faults.md. A try: a training of 60 steps (300 where Ray's raylet is killed, which Ray takes
-a while to notice), a checkpoint every 0.4 s, disturbed at a moment drawn evenly from the time between the opening of
-its run and its end, as an undisturbed one takes it; of every fourth try, from the time since its start, which is mostly
-imports. If the stage ended by it, the same command is given again, unless the results were there already. Compared
-with the undisturbed training:
+a while to notice), a checkpoint every 0.4 s, disturbed when a step is logged that is drawn evenly from all of them; of
+every fifth try, at a moment drawn evenly from the seconds that an undisturbed one takes until its first step, which is
+mostly imports. If the stage ended by it, the same command is given again, unless the results were there already.
+Compared with the undisturbed training:
 
 - lost: steps between the newest checkpoint that could be read after the fault and the step that was gone on from
 - repeated: the most steps that were trained twice, which is how far the newest checkpoint lay back
@@ -123,27 +123,24 @@ def surroundings(key: str, folder: Path, stack: contextlib.ExitStack) -> tuple[D
 
 @dataclasses.dataclass(frozen=True)
 class Usual:
-    """What an undisturbed training leaves, its seconds until its run is opened, and from there to its end."""
+    """What an undisturbed training leaves, and its seconds until its first step."""
 
     left: faults.Left
     before: float
-    after: float
 
 
 def attempt(key: str, folder: Path, base: Path, share: float, usual: Usual, row: Row) -> None:
-    """Train in ``folder``, disturbed at this share of the time that it takes, and write down what it came to."""
+    """Train in ``folder``, disturbed after this share of its steps, and write down what it came to."""
     fault = FAULTS[key]
     faults.make_trained(base, folder, fault.workers, fault.steps)
     with contextlib.ExitStack() as stack:
         disturb, environment, uri = surroundings(key, folder, stack)
         process = faults.start(folder, clock=row.tries if key == "clock" else None, **environment)
-        if row.tries % 4 == 3:
-            moment = share * (usual.before + usual.after)
+        if row.tries % 5 == 4:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(share * usual.before)
         else:
-            faults.wait_for_run(folder, process)
-            moment = share * usual.after
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(moment)
+            wait_for_log(folder, round(share * fault.steps), process)
         if process.poll() is None or uri:  # a server is started again also where the training ended before
             disturb(process, folder)
         saved = faults.step_saved(folder)
@@ -163,6 +160,12 @@ def attempt(key: str, folder: Path, base: Path, share: float, usual: Usual, row:
     row.said.update(lines or {"nothing"})
 
 
+def wait_for_log(folder: Path, step: int, process: subprocess.Popen) -> None:
+    """Wait until a step as late as ``step`` is logged, or the training has ended."""
+    while process.poll() is None and faults.step_logged(folder) < max(step, 1):
+        time.sleep(0.01)
+
+
 def errors(folder: Path) -> list[str]:
     """Return the lines that the training left on standard error."""
     return (folder / "errors").read_text(encoding="utf-8").splitlines()
@@ -171,13 +174,12 @@ def errors(folder: Path) -> list[str]:
 def undisturbed(base: Path, folder: Path, workers: int, steps: int) -> Usual:
     """Train without any fault."""
     faults.make_trained(base, folder, workers, steps)
-    times = [time.monotonic()]
+    start = time.monotonic()
     process = faults.start(folder)
-    faults.wait_for_run(folder, process)
-    times.append(time.monotonic())
+    wait_for_log(folder, 1, process)
+    before = time.monotonic() - start
     assert faults.ended(process) == 0, (folder / "errors").read_text()
-    times.append(time.monotonic())
-    return Usual(faults.left(folder), times[1] - times[0], times[2] - times[1])
+    return Usual(faults.left(folder), before)
 
 
 def rows(chosen: list[str], tries: int, folder: Path) -> Iterator[tuple[Fault, Row]]:

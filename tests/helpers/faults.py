@@ -102,15 +102,6 @@ def has_ended(folder: Path) -> bool:
     return store is not None and CheckpointStore(store).done
 
 
-def wait_for_run(folder: Path, process: subprocess.Popen) -> None:
-    """Wait until the training has opened its run."""
-    until = time.monotonic() + PATIENCE
-    while not ((store := store_of(folder)) and (store / "tracking.jsonl").exists()):
-        assert process.poll() is None, (folder / "errors").read_text()
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
 def wait_for_step(folder: Path, step: int, process: subprocess.Popen) -> None:
     """Wait until step ``step`` is saved."""
     until = time.monotonic() + PATIENCE
@@ -120,18 +111,30 @@ def wait_for_step(folder: Path, step: int, process: subprocess.Popen) -> None:
         time.sleep(0.05)
 
 
+def step_logged(folder: Path) -> int:
+    """Return the newest step that the training's journal tells of; 0 before the first."""
+    return max((one["step"] for one in _losses(folder)), default=0)
+
+
 def steps_repeated(folder: Path) -> list[int]:
     """Return the steps that were trained twice.
 
     The journal keeps what is logged of a step first, the curve what was trained last; the seconds since the training's
     start, which both hold, are the same where that is one and the same.
     """
-    store = store_of(folder)
-    assert store is not None
-    events = [json.loads(line) for line in (store / "tracking.jsonl").read_text().splitlines()]
-    first = {one["step"]: one["values"]["train/seconds"] for one in events if "train/nll" in one.get("values", {})}
+    first = {one["step"]: one["values"]["train/seconds"] for one in _losses(folder)}
     rows = read_csv(variant_folder(folder, TASK, "affine", 10) / "training" / "curve.csv")
     return [int(row["step"]) for row in rows if float(row["seconds"]) != first[int(row["step"])]]
+
+
+def _losses(folder: Path) -> list[dict]:
+    """Return what the journal has of the loss; a last line that is just being written is left out."""
+    store = store_of(folder)
+    if not (store and (store / "tracking.jsonl").exists()):
+        return []
+    lines = (store / "tracking.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    events = [json.loads(line) for line in lines if line.endswith("\n")]
+    return [one for one in events if "train/nll" in one.get("values", {})]
 
 
 @dataclasses.dataclass(frozen=True)
