@@ -23,13 +23,13 @@ import argparse
 import itertools
 import math
 import os
-import re
 import statistics
 import sys
 import time
 from pathlib import Path
 
 import torch
+from peak_memory import reset_peak, resident
 from rich.console import Console
 from rich.table import Table
 from torch.utils.checkpoint import checkpoint
@@ -127,17 +127,6 @@ def _through_torch(network, x, features):
         x, change = checkpoint(layer, x, condition, use_reentrant=False)
         log_det = log_det + change
     return x, log_det
-
-
-def reset_peak() -> int:
-    """Let the kernel forget the peak; return the bytes that are resident now."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return resident("VmRSS")
-
-
-def resident(field: str) -> int:
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return 1024 * int(re.findall(rf"{field}:\s+(\d+) kB", status)[0])
 
 
 if __name__ == "__main__":

@@ -2,16 +2,14 @@
 
     python benchmarks/performance.py --out performance        # the published sizes, 4x and 8x: a quarter of an hour
     python benchmarks/performance.py --quick                  # tiny networks, a minute: does it run at all
-    python benchmarks/performance.py --peer peer.py           # beside a published network's own code
+    python benchmarks/performance.py --peer ../robustNF       # beside paper A's released code, from your checkout
 
 Networks are those of profile paper (4x 41.66 M parameters affine, 46.55 M spline), on one random picture of 160 x 160.
 "plain form" is the same network without what was made faster: features enlarged before they are convolved, splines as
 tensor operations. Without ``--peer`` it stands in the place of the published code, whose own speed it does not tell.
 
-``--peer FILE``: Python of yours with a function ``make(scale, spline)`` that returns ``loss(hr, lr)``, an nn.Module of
-a published network's checkout (hr ``(1, 3, 160, 160)``, lr as small as the scale says, in [0, 1]; the mean nll). It is
-trained by Adam in a process of its own, since such code has top-level packages of the same names as ours; its process
-and ours take turns.
+``--peer PATH``: a checkout of a published network's code (benchmarks/published_code.py says which and how it is run),
+which runs in a process of its own; its process and ours take turns. Such code has needs of its own, such as natsort.
 
 Every row has the median of the rounds, its spread (largest less least, over the median), the ratio to the first row of
 its group, and where FLOPs are counted (``torch.utils.flop_counter``: convolutions and products of matrices) their
@@ -24,10 +22,13 @@ another process had its core (a peer's are not counted so).
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import importlib.util
 import math
-import multiprocessing
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,17 +36,19 @@ from typing import NamedTuple
 
 import torch
 from arms import VARIANTS, Arm, always, bfloat16, experiment_of, frozen, interleaved, plain_form, spread
-from memory import reset_peak, resident
+from peak_memory import reset_peak, resident
 from rich.console import Console
 from rich.table import Table
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.flow.transforms import TRANSFORMS
-from pipeline.console import progress, say
+from pipeline.console import progress, run_main, say
+from pipeline.errors import SteadyflowError
 from pipeline.feasibility.profile import run_alone
 from pipeline.files import write_csv
 
+BOTH = ("spline", "affine")
 TASKS = {4: "df2k_x4", 8: "df2k_x8"}
 COLUMNS = ("group", "arm", "median, s", "spread", "ratio", "GFLOP", "share of peak", "MiB")
 
@@ -66,7 +69,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--processor", action="store_true", help="count this process's own seconds alone")
-    parser.add_argument("--peer", type=Path, help="see above")
+    parser.add_argument("--peer", type=Path, help="a checkout, see above")
     parser.add_argument("--out", type=Path, help="folder for performance.csv")
     arguments = parser.parse_args()
     if arguments.processor and (arguments.threads > 1 or arguments.peer):
@@ -83,10 +86,11 @@ def main():
     timed = {"training": training, "encoding": encoding, "drawing": drawing}
     groups = [(scale, timed[name]) for scale in scales for name in chosen if name in timed]
     for scale, group in progress(groups, "performance"):
-        rows += group(profile, scale, size, Turns(rounds, peak, clock), arguments.peer)
+        with peers_of(arguments.peer, scale, size) as peers:
+            rows += group(profile, scale, size, Turns(rounds, peak, clock), peers)
         save(rows, arguments.out)
     for scale in scales if "memory" in chosen else ():
-        rows += memory_rows(profile, scale, size, arguments.threads)
+        rows += memory_rows(profile, scale, size, arguments.threads, arguments.peer)
     save(rows, arguments.out)
     table = Table(title=f"profile {profile}, {size} x {size}, batch 1, {arguments.threads} thread(s)")
     for column in COLUMNS:
@@ -115,7 +119,7 @@ def convolution_peak(seconds, clock):
     return best
 
 
-def training(profile, scale, size, turns, peer):
+def training(profile, scale, size, turns, peers):
     """Return the rows of one optimizer step."""
     arms = arms_of(profile, scale, size)
     spline, affine = arms["spline"], arms["affine"]
@@ -124,33 +128,28 @@ def training(profile, scale, size, turns, peer):
         "affine, plain form": (plain_form, affine.step),
         **{name: (always, arm.step) for name, arm in arms.items()},
         "spline, nets in bfloat16": (functools.partial(bfloat16, spline), spline.step),
+        "affine, nets in bfloat16": (functools.partial(bfloat16, affine), affine.step),
         "spline, encoder frozen": (functools.partial(frozen, spline), spline.step),
+        "affine, encoder frozen": (functools.partial(frozen, affine), affine.step),
     }
-    if peer is None:
-        return rows_of(f"training step {scale}x", works, turns)
-    peers = {name: Peer(peer, scale, name == "spline", size) for name in ("spline", "affine")}
-    works = {f"{name}, peer": (always, other.step) for name, other in peers.items()} | works
-    try:
-        return rows_of(f"training step {scale}x", works, turns)
-    finally:
-        for other in peers.values():
-            other.end()
+    return rows_of(f"training step {scale}x", works, turns, peers, "step")
 
 
-def encoding(profile, scale, size, turns, _):
+def encoding(profile, scale, size, turns, peers):
     """Return the rows of encoding a picture."""
     arms = arms_of(profile, scale, size)
     plain = {f"{name}, plain form": (plain_form, arms[name].encode) for name in ("spline", "affine")}
-    return rows_of(f"encode {scale}x", plain | {name: (always, arm.encode) for name, arm in arms.items()}, turns)
+    works = plain | {name: (always, arm.encode) for name, arm in arms.items()}
+    return rows_of(f"encode {scale}x", works, turns, peers, "encode")
 
 
-def drawing(profile, scale, size, turns, _):
+def drawing(profile, scale, size, turns, peers):
     """Return the rows of one draw and of ten."""
     arms, rows = arms_of(profile, scale, size), []
     for count in (1, 10):
         plain = {"spline, plain form": (plain_form, functools.partial(arms["spline"].draw, count))}
         ours = {name: (always, functools.partial(arm.draw, count)) for name, arm in arms.items()}
-        rows += rows_of(f"draw {count} {scale}x", plain | ours, turns)
+        rows += rows_of(f"draw {count} {scale}x", plain | ours, turns, peers, f"draw {count}")
     return rows
 
 
@@ -159,15 +158,18 @@ def arms_of(profile, scale, size):
     return {name: Arm(experiment_of(profile, TASKS[scale], name), size) for name in VARIANTS}
 
 
-def rows_of(group, works, turns):
-    """Return a row per work; the FLOPs of a peer's process are not counted."""
-    counted = {name: flops_of(*work) for name, work in works.items() if not name.endswith("peer")}
+def rows_of(group, works, turns, peers=None, what=""):
+    """Return a row per work, those of ``peers``, which do ``what``, first."""
+    others = {f"{name}, published": functools.partial(peer.do, what) for name, peer in (peers or {}).items()}
+    counted = {f"{name}, published": int(peer.do(f"flops {what}")) for name, peer in (peers or {}).items()}
+    counted |= {name: flops_of(*work) for name, work in works.items()}
     rows, first = [], None
+    works = {name: (always, work) for name, work in others.items()} | works
     for name, seconds in interleaved(works, turns.rounds, turns.clock).items():
         middle, width = spread(seconds)
         first = first or middle
-        flops = counted.get(name)
-        shown = (f"{flops / 1e9:.1f}", f"{flops / middle / turns.peak:.2f}") if flops else ("", "")
+        flops = counted[name]
+        shown = (f"{flops / 1e9:.4g}", f"{flops / middle / turns.peak:.2f}") if flops else ("", "")
         cells = (group, name, f"{middle:.4f}", f"{width:.2f}", f"{middle / first:.3f}", *shown, "")
         rows.append(dict(zip(COLUMNS, cells, strict=True)))
     return rows
@@ -229,17 +231,24 @@ def zuko_spline():
     return lambda x, raw: MonotonicRQSTransform(raw[..., :2], raw[..., 2:4], raw[..., 4:], bound=0.5).call_and_ladj(x)
 
 
-def memory_rows(profile, scale, size, threads):
+def memory_rows(profile, scale, size, threads, checkout):
     """Return the rows of the peak of a step."""
     if not Path("/proc/self/clear_refs").exists():
         say("peaks of memory are read from /proc, which only Linux has: left out")
         return []
-    cases = [("spline, plain form", "spline", "plain", True)]
-    cases += [(name, name, "plain", False) for name in VARIANTS]
-    cases += [(f"spline, memory: {mode}", "spline", mode, False) for mode in ("checkpoint", "reversible")]
+    ours = functools.partial(run_alone, peak_of_step, profile, TASKS[scale])
+    cases = {"spline, plain form": functools.partial(ours, "spline", "plain", True, size, threads)}
+    cases |= {name: functools.partial(ours, name, "plain", False, size, threads) for name in VARIANTS}
+    for mode in ("checkpoint", "reversible"):
+        cases[f"spline, memory: {mode}"] = functools.partial(ours, "spline", mode, False, size, threads)
+    if checkout:
+        published = {
+            f"{name}, published": functools.partial(peak_of_peer, checkout, scale, name, size) for name in BOTH
+        }
+        cases = published | cases
     rows, first = [], None
-    for name, arm, mode, plainly in progress(cases, f"memory {scale}x"):
-        found = run_alone(peak_of_step, profile, TASKS[scale], arm, mode, plainly, size, threads)
+    for name, measured in progress(cases.items(), f"memory {scale}x"):
+        found = measured()
         if isinstance(found, str):
             say(f"{name}: {found}")
             continue
@@ -261,45 +270,50 @@ def peak_of_step(profile, task, name, mode, plainly, size, threads):
     return max(1, resident("VmHWM") - before)
 
 
+def peak_of_peer(checkout, scale, variant, size):
+    """Return the same of a published network's code."""
+    with peers_of(checkout, scale, size, (variant,)) as peers:
+        return int(peers[variant].do("peak step"))
+
+
+@contextlib.contextmanager
+def peers_of(checkout, scale, size, variants=BOTH):
+    """Yield what runs ``variants`` of a checkout's networks, by their names; none without a checkout."""
+    with contextlib.ExitStack() as stack:
+        yield {name: stack.enter_context(Peer(checkout, scale, name, size)) for name in variants if checkout}
+
+
 class Peer:
-    """A published network's code in a process of its own, which takes a step when it is its turn."""
+    """A published network's own code in a process of its own (benchmarks/published_code.py)."""
 
-    def __init__(self, file, scale, spline, size):
-        context = multiprocessing.get_context("spawn")
-        self._pipe, other = context.Pipe()
-        arguments = (other, str(file.resolve()), scale, spline, size, torch.get_num_threads())
-        self._process = context.Process(target=serve_peer, args=arguments, daemon=True)
-        self._process.start()
-        other.close()
+    def __init__(self, checkout, scale, variant, size):
+        self._line = [sys.executable, str(Path(__file__).with_name("published_code.py"))]
+        self._line += [str(checkout), str(scale), variant, str(size), str(torch.get_num_threads())]
 
-    def step(self):
-        """Take one step; EOFError if its process has ended."""
-        self._pipe.send("step")
-        self._pipe.recv()
+    def __enter__(self):
+        self._said = tempfile.TemporaryFile("w+")  # a pipe would fill up
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(self._line, stdin=pipe, stdout=pipe, stderr=self._said, text=True)
+        self._answer()
+        return self
 
-    def end(self):
-        """End its process."""
+    def __exit__(self, *_):
         self._process.kill()
-        self._process.join()
+        self._process.communicate()
+        self._said.close()
 
+    def do(self, what):
+        """Have it do ``what``; return what it counted, or "done"."""
+        self._process.stdin.write(what + "\n")
+        self._process.stdin.flush()
+        return self._answer()
 
-def serve_peer(pipe, file, scale, spline, size, threads):
-    """Take a step of Adam for every message."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    spec = importlib.util.spec_from_file_location("peer", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    loss = module.make(scale, spline)
-    hr = torch.rand(1, 3, size, size)
-    lr = F.interpolate(hr, scale_factor=1 / scale, mode="area")
-    optimizer = torch.optim.Adam([parameter for parameter in loss.parameters() if parameter.requires_grad], 1e-5)
-    while pipe.recv():
-        optimizer.zero_grad()
-        loss(hr, lr).backward()
-        optimizer.step()
-        pipe.send("done")
+    def _answer(self):
+        if line := self._process.stdout.readline().strip():
+            return line
+        self._said.seek(0)
+        raise SteadyflowError(f"--peer: its code does not run here: {self._said.read().strip().rpartition(chr(10))[2]}")
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

@@ -9,40 +9,66 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# one convolution of 3 x 32 x 32: what a peer's loss may be
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+MISSING = "ModuleNotFoundError: No module named 'models.modules'"
+# What stands in for a published network: its interface, and one convolution.
 PEER = """
 import torch
-class Loss(torch.nn.Module):
-    def __init__(self):
+class NCSRNet(torch.nn.Module):
+    def __init__(self, in_nc, out_nc, nf, nb, scale, K, opt):
         super().__init__()
-        self.conv = torch.nn.Conv2d(3, 3, 3)
-    def forward(self, hr, lr):
-        assert hr.shape[2] == 4 * lr.shape[2]
-        return self.conv(hr).square().mean()
-def make(scale, spline):
-    return Loss()
+        assert opt["network_G"]["flow"]["coupling"] in ("CondAffineSeparatedAndCond", "CondRQsplineSeparatedAndCond")
+        print("such code prints")
+        self.conv, self.scale = torch.nn.Conv2d(3, 3, 3, padding=1), scale
+    def forward(self, gt=None, lr=None, z=None, eps_std=None, reverse=False, std=None, add_gt_noise=True):
+        if reverse:
+            assert z.shape == (1, 3, self.scale * lr.shape[2], self.scale * lr.shape[3])
+            return self.conv(z), None
+        z = self.conv(gt)
+        return z, z.square().mean(dim=(1, 2, 3)), None
 """
+OPTIONS = "network_G: {in_nc: 3, out_nc: 3, nf: 4, nb: 1, flow: {K: 1, coupling: none}}"
+
+
+def checkout(folder):
+    """Return a folder laid out as the published code."""
+    code = folder / "models" / "modules"
+    code.mkdir(parents=True)
+    for package in (code.parent, code):
+        (package / "__init__.py").touch()
+    (code / "NCSRNet_arch.py").write_text(PEER, encoding="utf-8")
+    (folder / "confs").mkdir()
+    (folder / "confs" / "4X.yml").write_text(OPTIONS, encoding="utf-8")
+    return folder
 
 
 def run(*arguments):
     return subprocess.run(
         [sys.executable, *arguments],
-        cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        cwd=REPOSITORY, env=ENVIRONMENT,
         check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
 
 
 @pytest.mark.slow
 def test_the_quick_table_has_every_arm(tmp_path):
-    peer = tmp_path / "peer.py"
-    peer.write_text(PEER, encoding="utf-8")
-    run("benchmarks/performance.py", "--quick", "--scales", "4", "--peer", str(peer), "--out", str(tmp_path))
-    rows = list(csv.DictReader((tmp_path / "performance.csv").read_text(encoding="utf-8").splitlines()))
+    peer, out = checkout(tmp_path / "peer"), tmp_path / "out"
+    run("benchmarks/performance.py", "--quick", "--scales", "4", "--peer", str(peer), "--out", str(out))
+    rows = list(csv.DictReader((out / "performance.csv").read_text(encoding="utf-8").splitlines()))
     arms = {group: [row["arm"] for row in rows if row["group"] == group] for group in {row["group"] for row in rows}}
-    assert {"spline, peer", "affine, peer", "spline, plain form", "certified"} <= set(arms["training step 4x"])
+    published = {"spline, published", "affine, published"}
+    for group in ("training step 4x", "encode 4x", "draw 1 4x", "draw 10 4x", "peak of a step 4x"):
+        assert published | {"spline, plain form", "certified"} <= set(arms[group])
     flops = {row["arm"]: float(row["GFLOP"]) for row in rows if row["group"] == "draw 10 4x"}
     assert flops["spline"] < flops["spline, plain form"]  # sub-pixel convolutions do less
     assert all(float(row["ratio"]) > 0 for row in rows)
+
+
+def test_a_checkout_without_the_code_is_said_in_a_line(tmp_path):
+    line = [sys.executable, "benchmarks/performance.py", "--quick", "--groups", "training", "--peer", str(tmp_path)]
+    found = subprocess.run(line, cwd=REPOSITORY, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert found.returncode == 2
+    assert found.stderr.splitlines() == ["error: --peer: its code does not run here: " + MISSING]
 
 
 @pytest.mark.slow

@@ -10,8 +10,9 @@ is never formed. For a unit vector v let q = |J v|^2 and r = |A v - q v|. Two th
   v = sum c_i e_i, r^2 = sum (l_i - q)^2 c_i^2 >= min_i (l_i - q)^2, since sum c_i^2 = 1.
 
 That this one is the largest is what Lanczos makes likely, not certain: it would have to miss a direction in which its
-random start vector, which is seeded, has nothing. So the error bar is exact (but for rounding) for *a* singular value,
-and its lower end, raised to sqrt(q), for the largest.
+random start vector, which is seeded, has nothing; or, where singular values lie closer together than the bar is wide,
+it stops at a mixture of them, a little below the largest. So the error bar is exact (but for rounding) for *a*
+singular value, and its lower end, raised to sqrt(q), for the largest.
 
 **The smallest** of F at x is one over the largest of F^-1 at z = F(x), since the Jacobians there are inverse to each
 other; nothing small has to be told from rounding. The condition number is the quotient of the two.
