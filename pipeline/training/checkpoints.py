@@ -33,17 +33,21 @@ def verify_checkpoint(path: Path) -> int:
         raise CheckpointError(f"{path} is damaged ({error}); the training goes on from the one before it") from None
 
 
+class _Damaged(ValueError):
+    """The bytes of a checkpoint are not those that were written."""
+
+
 def _content(path: Path) -> bytes:
-    """Return what torch.save wrote; ValueError if it is not what the first line says."""
+    """Return what torch.save wrote; _Damaged if it is not what the first line says."""
     check_file(path)
     content = path.read_bytes()
     if content.startswith(_ZIP):  # written before there was a first line
         return content
     head, newline, rest = content[: len(_HEAD)], content[len(_HEAD) + 64 : _START], content[_START:]
     if head != _HEAD or newline != b"\n":
-        raise ValueError("it does not begin as a checkpoint does")
+        raise _Damaged("it does not begin as a checkpoint does")
     if hashlib.sha256(rest).hexdigest().encode("ascii") != content[len(_HEAD) : len(_HEAD) + 64]:
-        raise ValueError("SHA-256 differs")
+        raise _Damaged("SHA-256 differs")
     return rest
 
 
@@ -69,9 +73,10 @@ class CheckpointStore:
                 latest.replace(self.folder / _PREVIOUS)
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
-        """Return the newest state that can be read, or None if there is none.
+        """Return the newest state that can be read, or None if there is none: a training then begins at its start.
 
-        Raises CheckpointError if files are there and none of them can be read.
+        That is so as well where the only one, which was the first, is damaged. Raises CheckpointError if files are
+        there and none of them can be read for another reason, or if both are damaged.
         """
         found = [path for path in (self.folder / _LATEST, self.folder / _PREVIOUS) if path.exists()]
         for path in found:
@@ -81,8 +86,12 @@ class CheckpointStore:
                     raise ValueError(f"it holds a {type(state).__name__} and no state")
                 return state
             except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError, OSError) as error:
+                first = isinstance(error, _Damaged) and found == [self.folder / _LATEST]
                 after = "trying the checkpoint before it" if path != found[-1] else "there is none before it"
+                after += "; beginning at the start" if first else ""
                 warn(f"{path} is damaged ({printable(str(error).partition(chr(10))[0])[:_LONGEST]}); {after}")
+                if first:
+                    return None
         if found:
             raise CheckpointError(f"no checkpoint in {self.folder} can be read; remove that folder to train anew")
         return None

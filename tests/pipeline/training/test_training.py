@@ -176,6 +176,24 @@ def test_a_flipped_bit_anywhere_falls_back_on_the_checkpoint_before(tmp_path, ca
     assert "trying the checkpoint before it" in said
 
 
+@pytest.mark.parametrize("others", [[], ["checkpoint-previous.pt"]])
+def test_of_damaged_checkpoints_alone_the_first_is_begun_anew(tmp_path, capsys, others):
+    """Nothing more than one interval is lost by that; where there were two, it may be much: that is asked."""
+    store = CheckpointStore(tmp_path)
+    for step in range(1 + len(others)):
+        store.save({"step": step})
+    for name in ("checkpoint.pt", *others):
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[:-1])
+    if others:
+        with pytest.raises(CheckpointError, match=r"no checkpoint in .* can be read"):
+            store.load(CPU)
+    else:
+        assert store.load(CPU) is None
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith("is damaged (SHA-256 differs); there is none before it; beginning at the start")
+
+
 def test_a_checkpoint_from_before_there_was_a_hash_is_read(tmp_path):
     torch.save({"step": 3}, tmp_path / "checkpoint.pt")
     assert CheckpointStore(tmp_path).load(CPU) == {"step": 3}
