@@ -24,8 +24,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import importlib.util
-import math
 import subprocess
 import sys
 import tempfile
@@ -34,6 +32,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import alone
 import torch
 from arms import VARIANTS, Arm, always, bfloat16, experiment_of, frozen, interleaved, plain_form, spread
 from peak_memory import reset_peak, resident
@@ -42,7 +41,6 @@ from rich.table import Table
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.flow.transforms import TRANSFORMS
 from pipeline.console import progress, run_main, say
 from pipeline.errors import SteadyflowError
 from pipeline.feasibility.profile import run_alone
@@ -80,8 +78,7 @@ def main():
     clock = time.process_time if arguments.processor else time.perf_counter
     peak = convolution_peak(0.2 if arguments.quick else 2.0, clock)
     say(f"convolution peak {peak / 1e9:.0f} GFLOP/s on {arguments.threads} thread(s), measured")
-    shape, turns = ((1, 6, 16, 16), 2) if arguments.quick else ((8, 12, 80, 80), 5 * rounds)
-    rows = spline_rows(shape, turns, clock)
+    rows = alone_rows(arguments.quick, Turns(2 if arguments.quick else 5 * rounds, peak, clock))
     scales, chosen = list(map(int, arguments.scales.split(","))), arguments.groups.split(",")
     timed = {"training": training, "encoding": encoding, "drawing": drawing}
     groups = [(scale, timed[name]) for scale in scales for name in chosen if name in timed]
@@ -182,53 +179,12 @@ def flops_of(context, work):
     return counter.get_total_flops()
 
 
-def spline_rows(shape, rounds, clock):
-    """Return the rows of a spline alone, forward and backward."""
-    x = torch.randn(shape)
-    works = {}
-    for name, kind in TRANSFORMS.items():
-        if name in ("affine", "rational_quadratic_spline", "certified_spline"):
-            transform = kind()
-            batch, channels, *sides = shape
-            h = torch.randn(batch, channels * transform.parameters_per_channel, *sides)
-            works[name] = (always, functools.partial(forward_backward, transform.forward, x, h))
-            if name.endswith("spline"):
-                plain = functools.partial(transform.plainly, inverse=False)
-                works[f"{name}, plain form"] = (always, functools.partial(forward_backward, plain, x, h))
-    for name, make in (("nflows", nflows_spline), ("zuko", zuko_spline)):
-        if importlib.util.find_spec(name) is None:
-            say(f"{name} is not installed: its arm is left out")
-        else:
-            raw = torch.randn(*shape, 5)  # two bins: widths, heights, one inner slope
-            works[name] = (always, functools.partial(forward_backward, make(), x, raw))
-    order = ("nflows", "rational_quadratic_spline, plain form")
-    first = next(name for name in order if name in works)
-    works = {first: works[first], **works}
-    elements = x.numel()
-    return rows_of(f"transform alone, {elements:,} values", works, Turns(rounds, math.inf, clock))
-
-
-def forward_backward(function, x, raw):
-    """Transform and go back to x and the raw parameters."""
-    x, raw = x.detach().requires_grad_(), raw.detach().requires_grad_()
-    y, log_derivative = function(x, raw)
-    (y.sum() + log_derivative.sum()).backward()
-
-
-def nflows_spline():
-    """Return nflows' spline of two bins on (-1/2, 1/2), as a function of x and raw parameters."""
-    from nflows.transforms.splines import unconstrained_rational_quadratic_spline
-
-    return lambda x, raw: unconstrained_rational_quadratic_spline(
-        x, raw[..., :2], raw[..., 2:4], raw[..., 4:], tail_bound=0.5
-    )
-
-
-def zuko_spline():
-    """Return zuko's, likewise."""
-    from zuko.transforms import MonotonicRQSTransform
-
-    return lambda x, raw: MonotonicRQSTransform(raw[..., :2], raw[..., 2:4], raw[..., 4:], bound=0.5).call_and_ladj(x)
+def alone_rows(quick, turns):
+    """Return the rows of a spline, and of a convolution of enlarged features, alone, forward and backward."""
+    rows = []
+    for group, works in (*alone.splines(quick), *alone.enlarged(quick)):
+        rows += rows_of(f"alone: {group}", works, turns)
+    return rows
 
 
 def memory_rows(profile, scale, size, threads, checkout):

@@ -61,9 +61,12 @@ def convolved(features: Features | Tensor, conv: nn.Conv2d) -> Tensor:
         result: Tensor = conv(features)
         return result
     own, coarse = conv.weight.split([features.own.shape[1], features.coarse.shape[1]], 1)
-    kernel = _transposed(coarse, features.factor)
-    enlarged = F.conv_transpose2d(features.coarse, kernel, stride=features.factor, padding=1)
-    return F.conv2d(features.own, own, padding=1) + enlarged
+    return F.conv2d(features.own, own, padding=1) + convolved_enlargement(features.coarse, coarse, features.factor)
+
+
+def convolved_enlargement(coarse: Tensor, weight: Tensor, factor: int) -> Tensor:
+    """Return the convolution by ``weight`` ``(out, C', 3, 3)`` of ``coarse`` ``(B, C', h, w)``, enlarged."""
+    return F.conv_transpose2d(coarse, _transposed(weight, factor), stride=factor, padding=1)
 
 
 def _transposed(weight: Tensor, factor: int) -> Tensor:
