@@ -128,12 +128,14 @@ def steps_repeated(folder: Path) -> list[int]:
 
 
 def _losses(folder: Path) -> list[dict]:
-    """Return what the journal has of the loss; a last line that is just being written is left out."""
+    """Return what the journal has of the loss; a line that is just being written, or was cut off, is left out."""
     store = store_of(folder)
     if not (store and (store / "tracking.jsonl").exists()):
         return []
-    lines = (store / "tracking.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-    events = [json.loads(line) for line in lines if line.endswith("\n")]
+    events = []
+    for line in (store / "tracking.jsonl").read_bytes().splitlines():
+        with contextlib.suppress(ValueError):
+            events.append(json.loads(line))
     return [one for one in events if "train/nll" in one.get("values", {})]
 
 
