@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -127,14 +128,27 @@ def _surroundings(error: OSError) -> str:
 
 
 def run_main(main: Callable[[], None]) -> None:
-    """Run an entry point: a user's mistake is one line and exit code 2, an interruption 130, success 0."""
+    """Run an entry point: a user's mistake is one line and exit code 2, Ctrl-C or SIGTERM 130, success 0."""
     quiet_libraries()
     supervision.stop_with_driver()
     try:
-        _run(main)
+        with _sigterm_as_ctrl_c():
+            _run(main)
     except (KeyboardInterrupt, Interrupted):  # told again, after the first was told or as its telling began
         sys.exit(130)
     timings.record()
+
+
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ class Processes:
         self._guard = threading.Lock()
         self._running: dict[str, subprocess.Popen[str]] = {}
         self._told = False
-        self.has_said_so = False  # whether a stage that was told to stop has said that it did
+        self._stopped: set[str] = set()  # what stages said that were told to stop
 
     def run(self, stage: str, command: Sequence[str] | str, cwd: str, env: Mapping[str, str], shell: bool) -> int:
         """Run a command of ``stage`` to its end and return its exit code. Raises Stopped after ``stop``."""
@@ -81,10 +81,17 @@ class Processes:
         with self._guard:
             del self._running[stage]
         for line in errors:
-            if not (self._told and code) or line.startswith(_KEPT_OF_THE_TOLD):
+            again = line in self._stopped
+            if not again and (not (self._told and code) or line.startswith(_KEPT_OF_THE_TOLD)):
                 self._display.tell(line.rstrip("\n"), error=True)
-            self.has_said_so |= self._told and line.startswith("stopped:")
+            if self._told and line.startswith("stopped:"):
+                self._stopped.add(line)
         return code
+
+    @property
+    def has_said_so(self) -> bool:
+        """Whether a stage that was told to stop has said that it did."""
+        return bool(self._stopped)
 
     def stop(self, signum: int) -> None:
         """Start no more, and pass a signal on to what runs."""

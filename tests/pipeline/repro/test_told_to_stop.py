@@ -1,7 +1,9 @@
 """Signals, a killed driver, and a second run beside a live one."""
 
+import contextlib
 import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,7 +103,8 @@ def test_a_stage_that_is_not_ours_leaves_one_line(tmp_path, signum):
     assert errors.splitlines() == ["stopped: the same command goes on from there"]
 
 
-def test_ctrl_c_while_a_stage_imports_is_one_line(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_stage_imports_is_one_line(tmp_path, number):
     (tmp_path / "stages").mkdir()
     (tmp_path / "stages" / "__init__.py").write_text((ROOT / "stages" / "__init__.py").read_text(encoding="utf-8"))
     (tmp_path / "stages" / "slow.py").write_text(
@@ -112,7 +115,30 @@ def test_ctrl_c_while_a_stage_imports_is_one_line(tmp_path):
     heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heard)  # noqa: PLW1509
     wait_for(tmp_path / "importing")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGINT
+    assert process.returncode == -signal.SIGINT  # as Python ends by KeyboardInterrupt; a shell has 130
     assert errors == "stopped: the same command continues where it can\n"
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("line", [["-m", "stages.sample", "--help"], ["-m", "pipeline.cli", "check"]])
+def test_sigterm_at_any_moment_of_a_command_is_one_line(tmp_path, line, seconds):
+    """Unless it ends before, well; what came while Python itself was starting has no line."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, *line],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    told = process.returncode in (130, -signal.SIGINT)
+    assert errors.splitlines() == ["stopped: the same command continues where it can"] * told
+    assert told or process.returncode == 0 or (process.returncode == -signal.SIGTERM and seconds < 1)
