@@ -1,9 +1,9 @@
-"""Compare what lies on disk with the hashes written beside it: prepared pictures, models, checkpoints."""
+"""Compare what lies on disk with the hashes written beside it: prepared pictures, models, checkpoints, DVC's cache."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -13,6 +13,7 @@ from pipeline.feed.manifest import FILE, Role, Split, read_manifest
 from pipeline.feed.shards import Pictures
 from pipeline.layout import runs_folder
 from pipeline.model_folder import CONFIG, WEIGHTS, verify_model
+from pipeline.repro.cache_check import objects, verify_object
 from pipeline.training.checkpoints import verify_checkpoint
 
 
@@ -29,7 +30,7 @@ def verify(root: Path) -> Verified:
     """Return what of the project at ``root`` is not what was written; nothing is changed.
 
     Looked at: ``data/prepared`` (every picture of every shard), model folders under ``artifacts``, checkpoints under
-    ``.runs``.
+    ``.runs``, and DVC's cache.
     """
     found = Verified()
     checks = [(place, check) for check, places in _CHECKS for place in sorted(places(root))]
@@ -70,8 +71,9 @@ def _checkpoints(root: Path) -> Iterator[Path]:
 
 
 _Check = Callable[[Path], tuple[int, int]]
-_CHECKS: tuple[tuple[_Check, Callable[[Path], Iterator[Path] | set[Path]]], ...] = (
+_CHECKS: tuple[tuple[_Check, Callable[[Path], Iterable[Path]]], ...] = (
     (_verify_prepared, _prepared),
     (lambda folder: (2, verify_model(folder)), _models),
     (lambda path: (1, verify_checkpoint(path)), _checkpoints),
+    (lambda path: (1, verify_object(path)), objects),
 )

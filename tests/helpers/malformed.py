@@ -104,6 +104,37 @@ def cut_or_flipped(text):
     return cut | put
 
 
+@st.composite
+def harm(draw, size):
+    """Return what is done to a file of ``size`` bytes: a name, a place and some bytes."""
+    kind = draw(st.sampled_from(["flip", "flip", "cut", "longer", "put", *OTHER_THINGS]))
+    return kind, draw(st.integers(0, max(size - 1, 0))), draw(st.binary(min_size=1, max_size=9))
+
+
+OTHER_THINGS = ("nothing", "empty", "folder", "loop", "fifo", "dangling")
+
+
+def do_harm(path, kind, at, some):
+    """Do to the file ``path`` what ``harm`` drew."""
+    content = path.read_bytes()
+    path.unlink()
+    match kind:
+        case "folder":
+            path.mkdir()
+        case "loop":
+            path.symlink_to(path.name)
+        case "dangling":
+            path.symlink_to("nowhere")
+        case "fifo":
+            os.mkfifo(path)
+        case "nothing":
+            pass
+        case _:
+            flipped = content[:at] + bytes([content[at] ^ (some[0] or 1)]) + content[at + 1 :] if content else b""
+            made = {"flip": flipped, "cut": content[:at], "longer": content + some, "empty": b""}
+            path.write_bytes(made.get(kind, content[:at] + some + content[at + len(some) :]))
+
+
 def cases(count):
     health = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
     return settings(max_examples=count, deadline=None, suppress_health_check=health)
@@ -126,15 +157,18 @@ def tree(folder):
     return {path: (path.lstat().st_size, path.lstat().st_mtime_ns) for path in folder.rglob("*")}
 
 
-def run(folder, *arguments):
-    """Run a command in ``folder``, in this process; return its exit code and what it said on standard error."""
+def run(folder, *arguments, main=cli.main):
+    """Run a command in ``folder``, in this process; return its exit code and what it said on standard error.
+
+    ``main``: the entry point of a stage, in place of the command line's.
+    """
     said, before, argv, filters = io.StringIO(), os.getcwd(), sys.argv, list(warnings.filters)  # noqa: PTH109
     try:
         os.chdir(folder)
         sys.argv = ["steadyflow", *arguments]
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
             try:
-                cli.main()
+                main()
                 code = 0
             except SystemExit as stop:
                 code = stop.code

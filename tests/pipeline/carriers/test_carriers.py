@@ -7,34 +7,16 @@ import http.server
 import io
 import tarfile
 import threading
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from archives import sdist, wheel
 
 from pipeline.carriers import carriers, package_index
 from pipeline.carriers.carriers import CARRIERS, Carrier, carrier_file, carrier_folder
 from pipeline.errors import DataError
 
 CONTENT = bytes(range(256)) * 4000
-
-
-def wheel(members):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return buffer.getvalue()
-
-
-def sdist(members):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 class Index:

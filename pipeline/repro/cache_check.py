@@ -1,0 +1,80 @@
+"""What DVC takes from its cache in place of running a stage is compared with its hash first.
+
+DVC itself takes any file of its cache that is read-only for what its name says. A damaged one would become a result;
+here it is deleted, as DVC does with those that it looks at, and the stage runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.console import warn
+from pipeline.errors import DataError
+
+_OBJECTS = Path(".dvc", "cache", "files", "md5")
+
+
+@contextlib.contextmanager
+def distrust(repo: Any) -> Iterator[None]:
+    """In this block the repository ``repo`` of DVC reads what it restores, once, before it does."""
+    store, runs = repo.cache.local, repo.stage_cache
+    check, restore = store.check, runs.restore
+
+    def checked(oid: str, *arguments: Any, **options: Any) -> Any:
+        if fault := fault_of(Path(store.oid_to_path(oid))):
+            from dvc_objects.errors import ObjectFormatError
+
+            warn(f"{fault}; it is deleted, and what it was of is made anew")
+            _delete(Path(store.oid_to_path(oid)))
+            raise ObjectFormatError(fault)
+        return check(oid, *arguments, **options)
+
+    def restored(*arguments: Any, **options: Any) -> Any:
+        store.check = checked
+        try:
+            return restore(*arguments, **options)
+        finally:
+            store.check = check
+
+    runs.restore = restored
+    try:
+        yield
+    finally:
+        runs.restore = restore
+
+
+def objects(root: Path) -> list[Path]:
+    """Return the files of DVC's cache at its usual place in the project at ``root``."""
+    return sorted(path for path in (root / _OBJECTS).glob("??/*") if not path.name.endswith(".unpacked"))
+
+
+def fault_of(path: Path) -> str:
+    """Return in what way ``path`` is not the file of the cache that its name says; empty if it is, or is not there."""
+    try:
+        if not path.is_file():
+            return f"{path} of DVC's cache is no file" if path.is_symlink() or path.exists() else ""
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "md5").hexdigest()
+    except OSError as error:
+        return f"{path} of DVC's cache cannot be read ({error.strerror})"
+    expected = (path.parent.name + path.name).removesuffix(".dir")
+    return "" if found == expected else f"{path} of DVC's cache is damaged (its MD5 is {found})"
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def verify_object(path: Path) -> int:
+    """Return the bytes of a file of the cache; DataError if it is not what its name says."""
+    if fault := fault_of(path):
+        raise DataError(f"{fault}; delete it: the next repro makes anew what it was of")
+    return path.stat().st_size
