@@ -23,16 +23,23 @@ _OBJECTS = Path(".dvc", "cache", "files", "md5")
 def distrust(repo: Any) -> Iterator[None]:
     """In this block the repository ``repo`` of DVC reads what it restores, once, before it does."""
     store, runs = repo.cache.local, repo.stage_cache
-    check, restore = store.check, runs.restore
+    check, restore, load = store.check, runs.restore, runs._load_cache
 
     def checked(oid: str, *arguments: Any, **options: Any) -> Any:
-        if fault := fault_of(Path(store.oid_to_path(oid))):
+        path = Path(store.oid_to_path(oid))
+        if fault := fault_of(path):
             from dvc_objects.errors import ObjectFormatError
 
-            warn(f"{fault}; it is deleted, and what it was of is made anew")
-            _delete(Path(store.oid_to_path(oid)))
+            _delete(path, fault)
             raise ObjectFormatError(fault)
         return check(oid, *arguments, **options)
+
+    def loaded(key: str, value: str) -> Any:
+        path = Path(runs._get_cache_path(key, value))
+        if fault := _unreadable(path):
+            _delete(path, fault)
+            return None
+        return load(key, value)
 
     def restored(*arguments: Any, **options: Any) -> Any:
         store.check = checked
@@ -41,11 +48,11 @@ def distrust(repo: Any) -> Iterator[None]:
         finally:
             store.check = check
 
-    runs.restore = restored
+    runs.restore, runs._load_cache = restored, loaded
     try:
         yield
     finally:
-        runs.restore = restore
+        runs.restore, runs._load_cache = restore, load
 
 
 def objects(root: Path) -> list[Path]:
@@ -66,7 +73,20 @@ def fault_of(path: Path) -> str:
     return "" if found == expected else f"{path} of DVC's cache is damaged (its MD5 is {found})"
 
 
-def _delete(path: Path) -> None:
+def _unreadable(path: Path) -> str:
+    """Return in what way ``path`` is no text that DVC can read; empty if it is one, or is not there."""
+    try:
+        if path.is_file():
+            path.read_text(encoding="utf-8")
+        elif path.is_symlink() or path.exists():
+            return f"{path} of DVC's cache is no file"
+    except (OSError, UnicodeDecodeError):
+        return f"{path} of DVC's cache is damaged"
+    return ""
+
+
+def _delete(path: Path, fault: str) -> None:
+    warn(f"{fault}; it is deleted, and what it was of is made anew")
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
