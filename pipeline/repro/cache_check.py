@@ -25,9 +25,11 @@ def distrust(repo: Any) -> Iterator[None]:
     store, runs = repo.cache.local, repo.stage_cache
     check, restore, load = store.check, runs.restore, runs._load_cache
 
+    restoring = False
+
     def checked(oid: str, *arguments: Any, **options: Any) -> Any:
         path = Path(store.oid_to_path(oid))
-        if fault := fault_of(path):
+        if fault := fault_of(path) if restoring else _no_file(path):
             from dvc_objects.errors import ObjectFormatError
 
             _delete(path, fault)
@@ -42,17 +44,18 @@ def distrust(repo: Any) -> Iterator[None]:
         return load(key, value)
 
     def restored(*arguments: Any, **options: Any) -> Any:
-        store.check = checked
+        nonlocal restoring
+        restoring = True
         try:
             return restore(*arguments, **options)
         finally:
-            store.check = check
+            restoring = False
 
-    runs.restore, runs._load_cache = restored, loaded
+    store.check, runs.restore, runs._load_cache = checked, restored, loaded
     try:
         yield
     finally:
-        runs.restore, runs._load_cache = restore, load
+        store.check, runs.restore, runs._load_cache = check, restore, load
 
 
 def objects(root: Path) -> list[Path]:
@@ -63,8 +66,8 @@ def objects(root: Path) -> list[Path]:
 def fault_of(path: Path) -> str:
     """Return in what way ``path`` is not the file of the cache that its name says; empty if it is, or is not there."""
     try:
-        if not path.is_file():
-            return f"{path} of DVC's cache is no file" if path.is_symlink() or path.exists() else ""
+        if (fault := _no_file(path)) or not path.exists():
+            return fault
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "md5").hexdigest()
     except OSError as error:
@@ -75,14 +78,19 @@ def fault_of(path: Path) -> str:
 
 def _unreadable(path: Path) -> str:
     """Return in what way ``path`` is no text that DVC can read; empty if it is one, or is not there."""
+    if (fault := _no_file(path)) or not path.exists():
+        return fault
     try:
-        if path.is_file():
-            path.read_text(encoding="utf-8")
-        elif path.is_symlink() or path.exists():
-            return f"{path} of DVC's cache is no file"
+        path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return f"{path} of DVC's cache is damaged"
     return ""
+
+
+def _no_file(path: Path) -> str:
+    """Return that something else stands where a file belongs; empty if a file or nothing does."""
+    other = (path.is_symlink() or path.exists()) and not path.is_file()
+    return f"{path} of DVC's cache is no file" if other else ""
 
 
 def _delete(path: Path, fault: str) -> None:

@@ -160,7 +160,7 @@ def left(folder: Path, uri: str | None = None) -> Left:
     client, number = open_client(tracking_uri(folder, experiment.runtime.tracking_uri))
     runs = list(search(client, number, ""))
     found = [point for run in runs for point in points(client, run, "train/nll")]
-    return Left(sha256_of(model / "weights.safetensors"), found, [run.info.status for run in runs])
+    return Left(sha256_of(model / "weights.safetensors"), sorted(found), [run.info.status for run in runs])
 
 
 # What happens: each takes the process and its folder, at a moment that somebody else chose.
