@@ -18,6 +18,9 @@ from models.restoration.low_light import LowLightFlow
 # than one of values. Of what the encoder sees and says no entry alone is clamped to a quantile: that costs most of all,
 # and the ellipsoid of models/flow/ranges.py does its work (docs/shield.md).
 _COARSER = 2.0
+# What is added to an enlarged picture in range is small: there parameters alone hold back what values must hold back
+# elsewhere, and a clamp of values is what costs the likelihood of photographs.
+_OF_RESIDUALS = 0.1
 _OF_PARAMETERS = 0.05
 _MOST = 0.4
 
@@ -50,10 +53,12 @@ def ranges_of(network: nn.Module) -> dict[str, Range]:
 def fit_shield(network: RestorationFlow, pixels: Mapping[str, Tensor], quantile: float) -> None:
     """Fit every range to the pixels that it has seen, by its name, ``(D, n)``; see ``Range.record``.
 
-    ``quantile``: what share of the values is clamped at each end at the finest level, 0 or more and less than a half.
+    ``quantile``: what share of the values is clamped at each end at the finest level, 0 or more and less than a half; a
+    tenth of it where the flow's output is added to an enlarged picture.
     """
+    finest = quantile * (_OF_RESIDUALS if getattr(network, "residual", False) else 1.0)
     values = {
-        f"{name}.transform.values": quantile * _COARSER ** (module.place.level - 1 if module.place else 0)
+        f"{name}.transform.values": finest * _COARSER ** (module.place.level - 1 if module.place else 0)
         for name, module in network.named_modules()
         if isinstance(module, Coupling | Injector)
     }
