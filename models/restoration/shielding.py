@@ -20,7 +20,7 @@ from models.restoration.low_light import LowLightFlow
 _COARSER = 2.0
 # What is added to an enlarged picture in range is small: there parameters alone hold back what values must hold back
 # elsewhere, and a clamp of values is what costs the likelihood of photographs.
-_OF_RESIDUALS = 0.1
+_OF_RESIDUALS = 0.3
 _OF_PARAMETERS = 0.05
 _MOST = 0.4
 
@@ -53,8 +53,8 @@ def ranges_of(network: nn.Module) -> dict[str, Range]:
 def fit_shield(network: RestorationFlow, pixels: Mapping[str, Tensor], quantile: float) -> None:
     """Fit every range to the pixels that it has seen, by its name, ``(D, n)``; see ``Range.record``.
 
-    ``quantile``: what share of the values is clamped at each end at the finest level, 0 or more and less than a half; a
-    tenth of it where the flow's output is added to an enlarged picture.
+    ``quantile``: what share of the values is clamped at each end at the finest level, 0 or more and less than a half;
+    0.3 of it where the flow's output is added to an enlarged picture.
     """
     finest = quantile * (_OF_RESIDUALS if getattr(network, "residual", False) else 1.0)
     values = {
