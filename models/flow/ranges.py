@@ -8,8 +8,9 @@ of them stand at an end at once, no photograph has been. So what the box has cla
 
     v -> c + (v - c) min(1, t(n) / n),   n = |W (v - c)|,   t(n) = r + m tanh((n - r) / m),   m = margin r
 
-W whitens what photographs produce, r is the largest n among them. It is the identity where n <= r, and differentiable
-once, continuously. The factor is at most 1 and c lies in the box, which is convex: the box's limits still hold.
+W whitens what photographs produce, r is the largest n among them, or a quantile of it. It is the identity where n <= r,
+and differentiable once, continuously. The factor is at most 1 and c lies in the box, which is convex: the box's limits
+still hold.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Range(nn.Module):
         self.register_buffer("low", torch.zeros(entries))
         self.register_buffer("high", torch.zeros(entries))
         self._recorded: list[Tensor] | None = None
+        self._places: tuple[Tensor, tuple[int, int]] | None = None  # of the pixels remembered last, in maps of a size
         self._per_batch = 0
 
     @property
@@ -50,10 +52,15 @@ class Range(nn.Module):
         """Remember up to ``per_batch`` pixels of each batch from now on, drawn by torch's generator."""
         self._recorded, self._per_batch = [], per_batch
 
-    def forget(self) -> None:
-        """Forget the batch that was remembered last."""
-        if self._recorded:
-            self._recorded.pop()
+    def forget(self, bad: Tensor) -> None:
+        """Forget those pixels of the batch remembered last that stand for a picture's pixels of which any is ``bad``.
+
+        ``bad``: ``(1, 1, H, W)``, bool, of a batch of one picture, of a multiple of the size of what was seen.
+        """
+        if self._recorded and self._places is not None:
+            places, size = self._places
+            stained = F.adaptive_max_pool2d(bad.float(), size).flatten().bool().cpu()
+            self._recorded[-1] = self._recorded[-1][:, ~stained[places]]
 
     def stop(self) -> Tensor:
         """Stop recording; return what was remembered, ``(D, n)`` on the CPU: n pixels."""
@@ -67,6 +74,8 @@ class Range(nn.Module):
         flat = values.detach().unflatten(1, (-1, self.entries)).movedim(2, 0).flatten(1)
         chosen = torch.randint(flat.shape[1], (min(self._per_batch, flat.shape[1]),), device=flat.device)
         self._recorded.append(flat[:, chosen].float().cpu())
+        height, width = values.shape[2:]
+        self._places = (chosen % (height * width)).cpu(), (height, width)
 
     @torch.no_grad()
     def fit(self, pixels: Tensor, quantile: float) -> None:
@@ -114,8 +123,9 @@ class JointRange(Range):
         self.register_buffer("radius", torch.zeros(()))
 
     @torch.no_grad()
-    def fit(self, pixels: Tensor, quantile: float) -> None:
-        """Fit the box, and the least ellipsoid of their covariance's shape that holds all ``pixels`` ``(D, n)`` in it.
+    def fit(self, pixels: Tensor, quantile: float, beyond: float = 0.0) -> None:
+        """Fit the box, and the least ellipsoid of their covariance's shape that holds ``pixels`` ``(D, n)`` in it, all
+        but a share of ``beyond``.
 
         From few pixels a covariance tells little: its diagonal is strengthened by D / n, and by a thousandth at least.
         """
@@ -130,7 +140,8 @@ class JointRange(Range):
         whitening = torch.linalg.inv(torch.linalg.cholesky(covariance))
         self.centre.copy_(centre)
         self.whitening.copy_(whitening)
-        self.radius.copy_((whitening @ around).norm(dim=0).max().clamp(min=_LEAST_MARGIN))
+        norms = (whitening @ around).norm(dim=0)
+        self.radius.copy_(norms.kthvalue(count - round(beyond * (count - 1))).values.clamp(min=_LEAST_MARGIN))
 
     def forward(self, values: Tensor) -> Tensor:
         """Return ``values``, ``(B, G * D, h, w)``, clamped; unchanged while recording."""

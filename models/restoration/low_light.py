@@ -73,7 +73,7 @@ class LowLightFlow(RestorationFlow):
         ``color_ratio``. ``ratio`` ``(B, 3, H, W)`` is the latter and ``use_ratio``, bool and broadcastable to it,
         says where it takes the place of g (None: everywhere that a ratio is given).
         """
-        levels, mean = self.encoder(features)
+        levels, mean = self.encoder(self._input_within_range(features))
         mean = whole(self.within_range("mean", mean))
         if ratio is not None:
             # by `where` also if it is taken everywhere: g stays part of the graph, which DDP requires
@@ -83,6 +83,13 @@ class LowLightFlow(RestorationFlow):
             {level: {"encoder": self.within_range(level, encoded)} for level, encoded in levels.items()}
         )
         return LowLightCondition(F.pixel_unshuffle(mean, self.multiple), shared)
+
+    def _input_within_range(self, features: Tensor) -> Tensor:
+        """Return what the encoder sees, in blocks of 8 x 8 pixels clamped to the range of those of photographs."""
+        if self.feature_ranges is None:
+            return features
+        blocks = F.pixel_unshuffle(features, self.multiple)
+        return F.pixel_shuffle(self.within_range("input", blocks), self.multiple)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
         """Encode normally lit pictures; see the contract."""

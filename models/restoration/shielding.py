@@ -1,4 +1,4 @@
-"""The shield around a whole flow: every conditional map, Split's priors, the encoder's features."""
+"""The shield around a whole flow: every conditional map, Split's priors, the encoder's features, low light's input."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from models.flow.layers.coupling import Coupling, Injector
 from models.flow.layers.split import Split
 from models.flow.ranges import JointRange, Range
 from models.flow.transforms import Shield
-from models.restoration.encoders.low_light import LEVELS
+from models.restoration.encoders.low_light import INPUT_CHANNELS, LEVELS
 from models.restoration.flow import RestorationFlow
 from models.restoration.low_light import LowLightFlow
 
-# A clamp of values costs draws the less the coarser its level, and holds back as much; one of parameters or features
-# costs more than one of values, and the ellipsoid of models/flow/ranges.py does most of its work (docs/shield.md).
-_COARSER = 3.0
+# A clamp of values costs draws the less the coarser its level, and holds back as much; one of parameters costs more
+# than one of values. Of what the encoder sees and says no entry alone is clamped to a quantile: that costs most of all,
+# and the ellipsoid of models/flow/ranges.py does its work (docs/shield.md).
+_COARSER = 2.0
+# What is added to an enlarged picture in range is small: there parameters alone hold back what values must hold back
+# elsewhere, and a clamp of values is what costs the likelihood of photographs.
+_OF_RESIDUALS = 0.3
 _OF_PARAMETERS = 0.05
 _MOST = 0.4
 
@@ -37,6 +41,7 @@ def add_shield(network: RestorationFlow, margin: float) -> None:
     ranges = {str(level): JointRange(width, margin) for level in range(1, _levels(network) + 1)}
     if isinstance(network, LowLightFlow):
         ranges["mean"] = JointRange(3, margin)
+        ranges["input"] = JointRange(INPUT_CHANNELS * network.multiple**2, margin)
     network.feature_ranges = nn.ModuleDict(ranges)
 
 
@@ -48,15 +53,21 @@ def ranges_of(network: nn.Module) -> dict[str, Range]:
 def fit_shield(network: RestorationFlow, pixels: Mapping[str, Tensor], quantile: float) -> None:
     """Fit every range to the pixels that it has seen, by its name, ``(D, n)``; see ``Range.record``.
 
-    ``quantile``: what share of the values is clamped at each end at the finest level, 0 or more and less than a half.
+    ``quantile``: what share of the values is clamped at each end at the finest level, 0 or more and less than a half;
+    0.3 of it where the flow's output is added to an enlarged picture.
     """
-    shares = {
-        f"{name}.transform.values": quantile * _COARSER ** (module.place.level - 1 if module.place else 0)
+    finest = quantile * (_OF_RESIDUALS if getattr(network, "residual", False) else 1.0)
+    values = {
+        f"{name}.transform.values": finest * _COARSER ** (module.place.level - 1 if module.place else 0)
         for name, module in network.named_modules()
         if isinstance(module, Coupling | Injector)
     }
     for name, one in ranges_of(network).items():
-        one.fit(pixels[name], min(shares.get(name, quantile * _OF_PARAMETERS), _MOST))
+        if isinstance(one, JointRange):
+            share = quantile * _OF_PARAMETERS
+            one.fit(pixels[name], 0.0 if name.startswith("feature_ranges") else share, share)
+        else:
+            one.fit(pixels[name], min(values[name], _MOST))
 
 
 def _levels(network: RestorationFlow) -> int:

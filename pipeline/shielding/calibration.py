@@ -1,8 +1,9 @@
 """Calibrating a shield: which values photographs produce inside of a trained flow, and how far to clamp to them.
 
 One pass over the crops, to their latents and back from drawn ones, remembers some pixels of everything that is clamped,
-equally many whatever the number of crops. A draw with bad values (paper A, section 3.2) is no photograph: it is
-forgotten. Every quantile is fitted to the same pixels, so that trying several costs draws and no further pass.
+equally many whatever the number of crops. Where a draw has bad values (paper A, section 3.2) it is no photograph: what
+stands there, at every level, is forgotten. Every quantile is fitted to the same pixels, so that trying several costs
+draws and no further pass.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pipeline.errors import SteadyflowError
 from pipeline.inference.held_out import Crop
 from pipeline.inference.sampling import draw_images
 from pipeline.model_folder import LoadedFlow
-from pipeline.pictures.eight_bit import bad_values, to_tensor, value_statistics
+from pipeline.pictures.eight_bit import BAD_ABOVE, BAD_BELOW, bad_values, to_tensor, value_statistics
 from pipeline.seeds import generator, seed_of
 from pipeline.stability.measure.bounds import restoration_bound
 
@@ -114,9 +115,10 @@ def _seen(flow: LoadedFlow, pairs: Sequence[Pair], seed: int) -> tuple[LoadedFlo
             shape = network.latent_shape(*seen.shape[2:])
             z = torch.randn((1, *shape), generator=generator("shield latent", seed, index)).to(seen.device)
             for temperature in sorted({own, max(own, _HOTTEST)}):
-                if _is_bad(network.inverse(temperature * z, condition)[0]):
-                    for one in met:
-                        one.forget()
+                drawn = network.inverse(temperature * z, condition)[0]
+                bad = ~((drawn >= BAD_BELOW) & (drawn <= BAD_ABOVE)).all(1, keepdim=True)  # NaN is neither
+                for one in met:
+                    one.forget(bad)
     pixels = {name: one.stop() for name, one in ranges.items()}
     broken = [name for name, found in pixels.items() if not found.isfinite().all()]
     if broken:

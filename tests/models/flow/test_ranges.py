@@ -104,13 +104,32 @@ def test_gradients_are_finite_at_the_centre_at_the_ends_and_far_outside():
     assert values.grad.isfinite().all()
 
 
+def test_all_but_a_share_of_the_photographs_lie_in_the_ellipsoid():
+    one, seen = JointRange(3, margin=0.05), pixels(3)
+    one.fit(seen, 0.0, beyond=0.1)
+    moved = (one(as_picture(seen)) - as_picture(seen)).abs().amax((0, 1, 2)) > 1e-5
+    assert float(moved.float().mean()) == pytest.approx(0.1, abs=0.005)
+    farthest = seen.norm(dim=0)  # covariance near the identity: who is moved is far from the centre
+    assert farthest[moved].min() > 0.95 * farthest[~moved].max()
+
+
+def test_only_what_stands_where_a_picture_is_bad_is_forgotten():
+    one = Range(1, margin=0.05)
+    one.record(per_batch=500)
+    values = torch.arange(6.0).view(1, 1, 2, 3).expand(1, 50, 2, 3)
+    one.see(100 + values)
+    one.see(values)
+    bad = torch.zeros(1, 1, 8, 12, dtype=torch.bool)  # blocks of 4 x 4 pixels
+    bad[0, 0, 5, 3] = bad[0, 0, 0, 4] = True
+    one.forget(bad)
+    assert set(one.stop().flatten().tolist()) == {100.0, 101.0, 102.0, 103.0, 104.0, 105.0, 0.0, 2.0, 4.0, 5.0}
+
+
 def test_what_is_remembered_are_pixels_as_many_as_asked_for():
     one = Range(2, margin=0.05)
     one.record(per_batch=5)
     values = torch.arange(24.0).view(2, 2, 2, 3)
     one.see(values)
-    one.see(100 + values)
-    one.forget()
     one.see(values[:1, :, :1, :2])
     seen = one.stop()
     assert seen.shape == (2, 5 + 2)

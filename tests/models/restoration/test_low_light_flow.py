@@ -8,6 +8,7 @@ from torch.autograd.functional import jacobian
 from models.flow.transforms import TRANSFORMS, Affine
 from models.restoration.encoders.low_light import LowLightEncoder, change, color_ratio
 from models.restoration.low_light import LowLightFlow
+from models.restoration.shielding import add_shield, fit_shield, ranges_of
 from pipeline.inference.sampling import draw_images
 
 ENCODER = {"channels": 4, "blocks": 2, "growth": 2, "taps": [1]}
@@ -129,3 +130,22 @@ def test_only_the_published_shape_is_built():
         LowLightFlow(Affine(), 1, 4, "learned", ENCODER, levels=4)
     with pytest.raises(ValueError, match="taps"):
         LowLightFlow(Affine(), 1, 4, "learned", {**ENCODER, "taps": [5]})
+
+
+def test_a_shielded_flow_sees_blocks_that_photographs_have_as_they_are_and_draws_in_what_none_has():
+    """Photographs are dark and flat; a flat one of them stays, a bright block beside it does not."""
+    network = tiny()
+    add_shield(network, margin=0.05)
+    shape = {name: torch.rand(one.entries, 300, dtype=torch.float64) for name, one in ranges_of(network).items()}
+    dark = torch.rand(6, 1, 300, dtype=torch.float64).expand(6, 64, 300)  # each channel of a block has one value
+    fit_shield(network, shape | {"feature_ranges.input": dark.reshape(384, 300) - 3.0}, 0.0)
+    network.double()
+    met = []
+    network.encoder.register_forward_pre_hook(lambda _, given: met.append(given[0]))
+    picture = torch.full((1, 6, 8, 16), -2.5, dtype=torch.float64)
+    picture[..., 8:] = (
+        torch.rand(8, 8, dtype=torch.float64).round() - 3.0
+    )  # each value is in range, together they are not
+    network.share(picture)
+    torch.testing.assert_close(met[0][..., :8], picture[..., :8])
+    assert met[0][..., 8:].std() < 0.2 * picture[..., 8:].std()

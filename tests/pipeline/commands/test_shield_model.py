@@ -94,7 +94,7 @@ def test_photographs_whose_values_all_are_within_the_ranges_look_as_before(model
     crops = [("a", SR.sides_of(np.asarray(Image.open(photographs / "a.png")), "a"))]
     flow = load_flow(model)
     mild = dataclasses.replace(flow, config=dataclasses.replace(flow.config, temperature=0.1))
-    none, some = (shield_flow(mild, crops, 10, quantile).config.shield for quantile in (0.0, 0.02))
+    none, some = (shield_flow(mild, crops, 10, quantile).config.shield for quantile in (0.0, 0.2))
     assert none["agreement"] > 33 and none["agreement"] > some["agreement"] + 5
 
 
