@@ -53,14 +53,16 @@ class Range(nn.Module):
         self._recorded, self._per_batch = [], per_batch
 
     def forget(self, bad: Tensor) -> None:
-        """Forget those pixels of the batch remembered last that stand for a picture's pixels of which any is ``bad``.
+        """Forget those pixels of the batch remembered last that stand for a picture's pixels of which any is ``bad``, and
+        those that are not finite themselves: a scale's sigmoid can hide that from the picture.
 
         ``bad``: ``(1, 1, H, W)``, bool, of a batch of one picture, of a multiple of the size of what was seen.
         """
         if self._recorded and self._places is not None:
             places, size = self._places
             stained = F.adaptive_max_pool2d(bad.float(), size).flatten().bool().cpu()
-            self._recorded[-1] = self._recorded[-1][:, ~stained[places]]
+            last = self._recorded[-1]
+            self._recorded[-1] = last[:, ~stained[places] & last.isfinite().all(0)]
 
     def stop(self) -> Tensor:
         """Stop recording; return what was remembered, ``(D, n)`` on the CPU: n pixels."""

@@ -125,6 +125,18 @@ def test_only_what_stands_where_a_picture_is_bad_is_forgotten():
     assert set(one.stop().flatten().tolist()) == {100.0, 101.0, 102.0, 103.0, 104.0, 105.0, 0.0, 2.0, 4.0, 5.0}
 
 
+def test_what_is_not_finite_is_forgotten_beside_a_good_picture_too_but_not_what_came_before():
+    one = Range(2, margin=0.05)
+    one.record(per_batch=500)
+    values = torch.arange(4.0).view(1, 2, 1, 2).repeat(1, 50, 1, 1)
+    values[:, 1, :, 0] = torch.inf  # the first of 50 groups, in one place
+    one.see(torch.full((1, 2, 1, 2), torch.inf))
+    one.see(values)
+    one.forget(torch.zeros(1, 1, 2, 4, dtype=torch.bool))
+    seen = one.stop()
+    assert seen[:, :2].isinf().all() and seen[:, 2:].isfinite().all() and seen.shape[1] > 50
+
+
 def test_what_is_remembered_are_pixels_as_many_as_asked_for():
     one = Range(2, margin=0.05)
     one.record(per_batch=5)
