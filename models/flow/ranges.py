@@ -53,8 +53,8 @@ class Range(nn.Module):
         self._recorded, self._per_batch = [], per_batch
 
     def forget(self, bad: Tensor) -> None:
-        """Forget those pixels of the batch remembered last that stand for a picture's pixels of which any is ``bad``, and
-        those that are not finite themselves: a scale's sigmoid can hide that from the picture.
+        """Forget those pixels of the batch remembered last that stand for a picture's pixels of which any is ``bad``,
+        and those that are not finite themselves: a scale's sigmoid can hide that from the picture.
 
         ``bad``: ``(1, 1, H, W)``, bool, of a batch of one picture, of a multiple of the size of what was seen.
         """
