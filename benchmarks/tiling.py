@@ -10,18 +10,20 @@ tiles see where they meet, by which the halo is chosen; both in 1/255 of values 
 two temperatures.
 
 Then one draw of larger and larger pictures is made, by the first model alone, as ``steadyflow sample`` does. Every size
-has a process of its own. "peak" is the largest resident memory of that process, with all libraries; "seconds" are the
-processor's. Linux alone.
+has a process of its own, which writes the draw as PNG. "peak" is the largest resident memory of that process, with all
+libraries; "seconds" are the processor's. Linux alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import io
 import math
 import re
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -33,13 +35,14 @@ from skimage import data
 
 from pipeline.console import progress
 from pipeline.feasibility.profile import run_alone
-from pipeline.inference.sampling import draw_images, latents
+from pipeline.inference.canvas import EightBit, Floats
+from pipeline.inference.sampling import LatentBand, draw_images
 from pipeline.inference.tiling import Cut, Restorer
 from pipeline.model_folder import LoadedFlow, load_flow
-from pipeline.pictures.eight_bit import to_tensor
+from pipeline.pictures.eight_bit import to_tensor, write_png
 
 HALOS = (0, 1, 2, 4, 8, 16)
-MEGAPIXELS = (0.75, 1.5, 3, 6, 12, 24)
+MEGAPIXELS = (0.75, 1.5, 3, 6, 12, 24, 48, 96, 192)
 
 
 class _Fixed(Cut):
@@ -88,11 +91,12 @@ def errors(flow: LoadedFlow, halo: int) -> tuple[float, float]:
     error = seam = 0.0
     for temperature in {0.0, flow.config.temperature}:
         (whole,) = draw_images(network, seen, 1, temperature, 10, "benchmark")
-        z = latents(network.latent_shape(*seen.shape[2:]), range(1), temperature, 10, "benchmark")
+        z = LatentBand(network.latent_shape(*seen.shape[2:]), 0, temperature, 10, "benchmark", 2**30)
         cut = _Fixed(network.multiple, core=seen.shape[2] // 4)
         cut.halo = halo * network.multiple
         with contextlib.redirect_stderr(io.StringIO()):
-            (tiles,) = cut.restore(network, seen, [z])
+            (canvas,) = cut.restore(network, seen, [z], (whole.shape[1], whole.shape[2]), Floats)
+        tiles = canvas.image
         finite = whole.isfinite() & tiles.isfinite()
         difference = (whole.clamp(0, 1) - tiles.clamp(0, 1)).abs()[finite]
         error, seam = max(error, 255 * float(difference.max())), max(seam, 255 * cut.seam)
@@ -107,8 +111,10 @@ def draw_large(folder: Path, megapixels: float, threads: int) -> tuple[float, fl
     seen = picture_for(flow, height, height * 4 // 3)
     began, said = time.process_time(), io.StringIO()
     with contextlib.redirect_stdout(said):
-        for _ in Restorer(flow.network).draw(seen, 1, flow.config.temperature, 10, "benchmark"):
-            pass
+        blank = functools.partial(EightBit, "round")
+        for canvas in Restorer(flow.network).paint(blank, seen, 1, flow.config.temperature, 10, "benchmark"):
+            with tempfile.TemporaryDirectory() as written:
+                write_png(Path(written) / "draw.png", canvas.pixels)
     seconds = time.process_time() - began
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     peak = int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1024

@@ -25,7 +25,7 @@ from rich.progress import (
 )
 
 from pipeline import supervision, timings
-from pipeline.errors import Interrupted, SteadyflowError, printable
+from pipeline.errors import Interrupted, StartAnew, SteadyflowError, printable
 
 T = TypeVar("T")
 console = Console(highlight=False, soft_wrap=True)
@@ -128,7 +128,10 @@ def _surroundings(error: OSError) -> str:
 
 
 def run_main(main: Callable[[], None]) -> None:
-    """Run an entry point: a user's mistake is one line and exit code 2, Ctrl-C or SIGTERM 130, success 0."""
+    """Run an entry point: a user's mistake is one line and exit code 2, Ctrl-C or SIGTERM 130, success 0.
+
+    StartAnew is no end: the same command runs from its beginning, in this process and with its environment.
+    """
     quiet_libraries()
     supervision.stop_with_driver()
     try:
@@ -162,6 +165,13 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _start_anew() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    supervision.hand_on()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 def _run(main: Callable[[], None]) -> None:
     try:
         main()
@@ -169,6 +179,8 @@ def _run(main: Callable[[], None]) -> None:
         with _undisturbed():
             complain(f"stopped: {stop}")
         sys.exit(130)
+    except StartAnew:
+        _start_anew()
     except SteadyflowError as error:
         complain(f"error: {error}")
         sys.exit(2)

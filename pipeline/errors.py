@@ -59,6 +59,10 @@ class Interrupted(SteadyflowError):
     """The run was told to stop and saved its state."""
 
 
+class StartAnew(SteadyflowError):
+    """This process cannot go on, but its command can: ``pipeline.console.run_main`` starts it anew in its place."""
+
+
 def brief(value: Any) -> str:
     """Return ``repr`` of a value as one printable line of at most 80 characters, whatever the value's size."""
     text = printable(_SHORT.repr(value))

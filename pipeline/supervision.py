@@ -28,6 +28,16 @@ def tell_progress(line: str) -> None:
     print(f"{PROGRESS_MARK}{printable(line)}", flush=True)
 
 
+_held: list[int] = []  # the pipe's end, once it is looked at
+
+
+def hand_on() -> None:
+    """Leave to the program that takes this one's place what ``stop_with_driver`` took from the environment."""
+    for pipe in _held:
+        os.set_inheritable(pipe, True)
+        os.environ[ALIVE] = str(pipe)
+
+
 def stop_with_driver() -> None:
     """Have SIGTERM sent to this process when its driver dies; without a driver do nothing."""
     number = os.environ.pop(ALIVE, "")  # processes that this one starts do not have the pipe
@@ -40,6 +50,7 @@ def stop_with_driver() -> None:
     except OSError:  # a shell between has closed it
         return
     os.set_inheritable(pipe, False)
+    _held.append(pipe)
     threading.Thread(target=_wait_for_end, args=(pipe,), name="driver", daemon=True).start()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ from pipeline.devices import choose_device
 from pipeline.errors import DataError, SteadyflowError, printable
 from pipeline.files import writable_folder, write_json
 from pipeline.inference.brightness import brightness_gain
+from pipeline.inference.canvas import EightBit
 from pipeline.inference.held_out import Crop
 from pipeline.inference.tiling import Restorer
 from pipeline.model_folder import LoadedFlow, load_flow
@@ -124,9 +126,10 @@ def restore_picture(
         where = content if isinstance(content, Path) else name
         raise DataError(f"{printable(str(where))} cannot be restored: {reason}") from None
     stem = _readable(Path(name).stem)
+    blank = functools.partial(EightBit, quantization)
     return (
-        Draw(f"{stem}_draw_{index:02d}.png", to_uint8(image, quantization), value_statistics(image))
-        for index, image in enumerate(restorer.draw(seen, draws, temperature, seed, name))
+        Draw(f"{stem}_draw_{index:02d}.png", canvas.pixels, canvas.statistics)
+        for index, canvas in enumerate(restorer.paint(blank, seen, draws, temperature, seed, name))
     )
 
 

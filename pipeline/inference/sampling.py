@@ -12,12 +12,61 @@ from torch.nn import functional as F
 from pipeline.seeds import generator
 
 _CHUNK_PIXELS = 1 << 20  # HR pixels decoded at once
+_PIECE = 1 << 22  # values drawn at once, a multiple of _GROUP
+_GROUP = 16  # values that torch makes together, also those at the end of a tensor, which it draws anew
 
 
 def latents(shape: tuple[int, int, int], draws: range, temperature: float, seed: int, picture: str) -> Tensor:
     """Return ``(len(draws), C, H, W)``: draw i is temperature * N(0, I), seeded by (seed, picture, i)."""
     each = [torch.randn(shape, generator=generator("latent", seed, picture, draw)) for draw in draws]
     return temperature * torch.stack(each)
+
+
+def latent_rows(
+    shape: tuple[int, int, int], rows: slice, draw: int, temperature: float, seed: int, picture: str
+) -> Tensor:
+    """Return ``(1, C, len(rows), W)``, the rows of what ``latents`` returns for one draw; the others are not held.
+
+    All are drawn, in pieces, since a generator cannot skip: a second for some 10^8 of them.
+    """
+    channels, height, width = shape
+    plane, values = height * width, channels * height * width
+    random = generator("latent", seed, picture, draw)
+    kept = torch.empty(channels, (rows.stop - rows.start) * width)
+    start = 0
+    while start < values:
+        left = values - start
+        # a last piece of less than a group would be drawn otherwise than it is at the end of a larger one
+        size = left if left < _PIECE + _GROUP else _PIECE
+        piece = torch.randn(size, generator=random)
+        for channel in range(start // plane, -(-(start + size) // plane)):
+            origin = channel * plane + rows.start * width
+            first, last = max(start, origin), min(start + size, origin + kept.shape[1])
+            if first < last:
+                kept[channel, first - origin : last - origin] = piece[first - start : last - start]
+        start += size
+    return temperature * kept.view(1, channels, -1, width)
+
+
+class LatentBand:
+    """The latents of one draw, of which a band of rows of at most ``most`` bytes is held at a time."""
+
+    def __init__(
+        self, shape: tuple[int, int, int], draw: int, temperature: float, seed: int, picture: str, most: int
+    ) -> None:
+        self.shape = shape
+        self._seeded = (draw, temperature, seed, picture)
+        self._fits = most // (4 * shape[0] * shape[2])
+        self._start, self._held = 0, torch.empty(1, shape[0], 0, shape[2])
+
+    def rows(self, wanted: slice) -> Tensor:
+        """Return ``(1, C, len(wanted), W)``; rows that are asked for from above to below are drawn the fewest times."""
+        if not self._start <= wanted.start <= wanted.stop <= self._start + self._held.shape[2]:
+            stop = min(self.shape[1], max(wanted.stop, wanted.start + self._fits))
+            self._held = torch.empty(0)  # before the next one is made
+            self._start = wanted.start
+            self._held = latent_rows(self.shape, slice(wanted.start, stop), *self._seeded)
+        return self._held[:, :, wanted.start - self._start : wanted.stop - self._start]
 
 
 @torch.no_grad()

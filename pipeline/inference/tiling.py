@@ -1,7 +1,8 @@
 """Restorations of pictures of any size: whole where memory suffices, else in tiles that overlap.
 
-The latents are those of the whole picture, drawn at once and cut, so draw i is the same in any tiling. What depends
-on the whole picture (an equalized histogram, a brightness) is part of what the network sees, so it is computed before.
+The latents are those of the whole picture, so draw i is the same in any tiling; where they are large, a band of their
+rows is held at a time. What depends on the whole picture (an equalized histogram, a brightness) is part of what the
+network sees, so it is computed before.
 
 A tile is restored with a halo of its neighbourhood around it, which is thrown away. All layers are convolutions, so
 a halo as wide as the network's receptive field would make the tiles equal to the whole picture up to rounding; but a
@@ -13,17 +14,20 @@ than ``TOLERANCE``, what was drawn is thrown away and drawn with a halo of twice
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import torch
 from torch import Tensor
 
 from pipeline.console import progress, say, warn
+from pipeline.inference.canvas import Canvas, Floats
 from pipeline.inference.memory_need import bytes_per_pixel
-from pipeline.inference.sampling import draw_images, latents, pad_to_multiple
+from pipeline.inference.sampling import LatentBand, draw_images, pad_to_multiple
+
+C = TypeVar("C", bound=Canvas)
 
 TOLERANCE = 0.5 / 255  # of a seam, in values clamped to [0, 1]: half of what 8 bits can show
 HALO, WIDEST = 8, 128  # pixels of the flow's coarsest level; of small networks 8 leave 1e-5 (benchmarks/tiling.py)
@@ -51,12 +55,22 @@ class Restorer:
 
         It says in a line how a picture is cut, once for each size.
         """
+        for canvas in self.paint(Floats, seen, draws, temperature, seed, picture):
+            yield canvas.image.to(seen.device)
+
+    def paint(
+        self, blank: Callable[[int, int], C], seen: Tensor, draws: int, temperature: float, seed: int, picture: str
+    ) -> Iterator[C]:
+        """Yield what ``draw`` does, each put on what ``blank`` makes for its height and width."""
         network = self._network
+        height, width = seen.shape[2] * network.scale, seen.shape[3] * network.scale
         cut = self._cut(seen)
         if cut is None:
-            yield from draw_images(network, seen, draws, temperature, seed, picture)
+            for image in draw_images(network, seen, draws, temperature, seed, picture):
+                canvas = blank(height, width)
+                canvas.put(slice(0, height), slice(0, width), image)
+                yield canvas
             return
-        height, width = seen.shape[2] * network.scale, seen.shape[3] * network.scale
         padded = pad_to_multiple(seen, network.multiple)
         if (told := cut.described(padded)) not in self._told:
             say(told)
@@ -66,9 +80,9 @@ class Restorer:
         together = max(1, _HELD_BYTES // (2 * 4 * values))  # latents have as many values as pictures
         for first in range(0, draws, together):
             numbers = range(first, min(first + together, draws))
-            z = [latents(shape, range(number, number + 1), temperature, seed, picture) for number in numbers]
-            for image in cut.restore(network, padded, z):
-                yield image[:, :height, :width].to(seen.device)
+            most = _HELD_BYTES // (2 * len(numbers))
+            z = [LatentBand(shape, number, temperature, seed, picture, most) for number in numbers]
+            yield from cut.restore(network, padded, z, (height, width), blank)
 
     def _cut(self, seen: Tensor) -> Cut | None:
         """Return how a picture is cut; None if it is restored whole."""
@@ -123,57 +137,98 @@ class Cut:
             f"with {self.halo} pixels around each, which are thrown away"
         )
 
-    def restore(self, network: Any, padded: Tensor, z: list[Tensor]) -> list[Tensor]:
-        """Return a restoration ``(3, H, W)`` on the CPU for each of the latents ``(1, C, h, w)`` of one picture.
+    def restore(
+        self,
+        network: Any,
+        padded: Tensor,
+        z: Sequence[LatentBand],
+        size: tuple[int, int],
+        blank: Callable[[int, int], C],
+    ) -> list[C]:
+        """Return restorations of ``size``, each on what ``blank`` makes of it, for each of the latents of one picture.
 
         ``padded``: ``(1, C, h, w)``, of sizes that the network takes. Widens the halo until no seam is seen; warns
         if memory, or the picture, sets a limit to it before.
         """
-        while (found := self._try(network, padded, z)) is None:
+        while (found := self._try(network, padded, z, size, blank)) is None:
             self.halo *= 2
             say(f"tiles differ by {255 * self.seam:.2g}/255 where they meet: again with {self.halo} pixels around each")
         if self.seam > TOLERANCE:
             warn(f"tiles differ by up to {255 * self.seam:.2g}/255 where they meet; no wider halo is to be had")
         return found
 
-    def _try(self, network: Any, padded: Tensor, z: list[Tensor]) -> list[Tensor] | None:
+    def _try(
+        self,
+        network: Any,
+        padded: Tensor,
+        z: Sequence[LatentBand],
+        size: tuple[int, int],
+        blank: Callable[[int, int], C],
+    ) -> list[C] | None:
         """Return the restorations; None if a seam is seen and a wider halo can be had."""
         height, width = padded.shape[2:]
         core, halo = self.core, self.halo
         self.seam = 0.0
-        images = [torch.empty(3, height * network.scale, width * network.scale) for _ in z]
+        canvases = [blank(*size) for _ in z]
+        edges = [_Edges(self.multiple, width * network.scale) for _ in z]
         corners = list(itertools.product(range(0, height, core), range(0, width, core)))
         for corner in progress(corners, "tiles"):
             rows, columns = (
                 _Span(start, min(start + core, side), max(0, start - halo), min(start + core + halo, side))
                 for start, side in zip(corner, (height, width), strict=True)
             )
-            self._restore_tile(network, padded, z, images, rows, columns)
+            for index, restored in enumerate(_restored_tile(network, padded, z, rows, columns)):
+                down, across = rows.times(network.scale), columns.times(network.scale)
+                self.seam = max(self.seam, edges[index].seam(restored, down, across))
+                down, across = down.clipped(size[0]), across.clipped(size[1])
+                canvases[index].put(down.inner(), across.inner(), restored[:, down.own(), across.own()])
             if self.seam > TOLERANCE and self.can_widen(max(height, width)):
                 return None
-        return images
+        return canvases
 
-    @torch.no_grad()
-    def _restore_tile(
-        self, network: Any, padded: Tensor, z: list[Tensor], images: list[Tensor], rows: _Span, columns: _Span
-    ) -> None:
-        down, across = (z[0].shape[axis] / padded.shape[axis] for axis in (2, 3))
-        condition = network.share(padded[:, :, rows.outer(), columns.outer()])
-        for latent, image in zip(z, images, strict=True):
-            around = latent[:, :, rows.outer(down), columns.outer(across)]
-            (restored,), _ = network.inverse(around.to(padded.device), condition)
-            self._place(restored.cpu(), image, rows.times(network.scale), columns.times(network.scale))
 
-    def _place(self, restored: Tensor, image: Tensor, rows: _Span, columns: _Span) -> None:
-        """Write a tile to its place, after it was compared with the tiles above and at its left."""
-        strip = self.multiple
-        above = slice(max(rows.low, rows.start - strip), rows.start)
-        left = slice(max(columns.low, columns.start - strip), columns.start)
-        inner_rows, inner_columns = slice(rows.start, rows.stop), slice(columns.start, columns.stop)
-        for down, across in ((above, inner_columns), (inner_rows, left)):
-            own = restored[:, rows.within(down), columns.within(across)]
-            self.seam = max(self.seam, _difference(own, image[:, down, across]))
-        image[:, inner_rows, inner_columns] = restored[:, rows.within(inner_rows), columns.within(inner_columns)]
+@torch.no_grad()
+def _restored_tile(
+    network: Any, padded: Tensor, z: Sequence[LatentBand], rows: _Span, columns: _Span
+) -> Iterator[Tensor]:
+    """Yield a tile ``(3, h, w)`` on the CPU, with its halo, for each of the latents."""
+    down, across = z[0].shape[1] / padded.shape[2], z[0].shape[2] / padded.shape[3]
+    condition = network.share(padded[:, :, rows.outer(), columns.outer()])
+    for latent in z:
+        around = latent.rows(rows.outer(down))[..., columns.outer(across)]
+        (restored,), _ = network.inverse(around.to(padded.device), condition)
+        yield restored.cpu()
+
+
+class _Edges:
+    """The last rows and columns of the tiles before, with which the next one's halo is compared.
+
+    ``strip``: how many of them, in pixels of the restoration, whose padded width is ``width``.
+    """
+
+    def __init__(self, strip: int, width: int) -> None:
+        self._strip = strip
+        self._above = self._left = torch.empty(3, strip, width)
+
+    def seam(self, restored: Tensor, rows: _Span, columns: _Span) -> float:
+        """Return by how much a tile, with its halo, differs from its neighbours above and at its left; keep its edges.
+
+        Tiles come row by row. Of values clamped to [0, 1].
+        """
+        strip = self._strip
+        above, left = (min(strip, span.start - span.low) for span in (rows, columns))
+        own_rows, own_columns = rows.own(), columns.own()
+        found = 0.0
+        if above:
+            own = restored[:, own_rows.start - above : own_rows.start, own_columns]
+            found = _difference(own, self._above[:, -above:, columns.inner()])
+        if left:
+            own = restored[:, own_rows, own_columns.start - left : own_columns.start]
+            found = max(found, _difference(own, self._left[:, :, -left:]))
+        core = restored[:, own_rows, own_columns]
+        self._above[:, :, columns.inner()] = core[:, -strip:]
+        self._left = core[:, :, -strip:].clone()
+        return found
 
 
 @dataclass(frozen=True)
@@ -191,8 +246,16 @@ class _Span:
     def outer(self, factor: float = 1.0) -> slice:
         return slice(round(self.low * factor), round(self.high * factor))
 
-    def within(self, part: slice) -> slice:
-        return slice(part.start - self.low, part.stop - self.low)
+    def inner(self) -> slice:
+        return slice(self.start, self.stop)
+
+    def clipped(self, side: int) -> _Span:
+        """Return it without what lies beyond ``side`` rows or columns."""
+        return _Span(self.start, min(self.stop, side), self.low, min(self.high, side))
+
+    def own(self) -> slice:
+        """Return where, in the tile with its halo, the tile without it is."""
+        return slice(self.start - self.low, self.stop - self.low)
 
 
 def _memory(device: torch.device) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,17 @@ def value_statistics(image: Tensor) -> dict[str, Any]:
     }
 
 
+def merged_statistics(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return ``value_statistics`` of a draw from those of its parts."""
+    every = list(parts)
+    finite = [part for part in every if part["minimum"] is not None]
+    return {
+        "minimum": min((part["minimum"] for part in finite), default=None),
+        "maximum": max((part["maximum"] for part in finite), default=None),
+        **{count: sum(part[count] for part in every) for count in ("nonfinite_values", "outside_values", "values")},
+    }
+
+
 def bad_values(statistics: Mapping[str, Any]) -> int:
     """Return how many values of a picture are bad: out of range, or not finite; of what ``value_statistics`` found."""
     return int(statistics["outside_values"] + statistics["nonfinite_values"])
@@ -67,7 +78,8 @@ def png_bytes(pixels: np.ndarray) -> bytes:
 def write_png(path: Path, pixels: np.ndarray) -> Path:
     """Write ``(H, W, 3)`` uint8 as PNG, atomically; return ``path``."""
     with atomic_path(path) as temporary:
-        temporary.write_bytes(png_bytes(pixels))  # not forced to disk: there are thousands, and they can be made again
+        # not forced to disk: there are thousands, and they can be made again
+        Image.fromarray(pixels).save(temporary, format="PNG")
     return path
 
 

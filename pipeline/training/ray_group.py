@@ -1,24 +1,31 @@
 """A group of workers to its end: told to stop with its driver, started again from the last checkpoint when some die.
 
 Ray Train would start a failed group again itself (FailureConfig), but also one that ended for a mistake of the user's
-or because it was told to stop; and a Ray that died it cannot. So the driver does all of it, in one loop.
+or because it was told to stop; and a Ray that died it cannot. So the driver does all of it, in one loop. A Ray that
+died now and then ends the process that was connected to it, with code 1 and no word, when that one disconnects or
+starts another Ray; so the whole process starts anew, and remembers in its environment how often.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from pipeline.console import quiet_libraries, warn
-from pipeline.errors import Interrupted, SteadyflowError
+from pipeline.errors import Interrupted, StartAnew, SteadyflowError
 from pipeline.files import write_text
 from pipeline.training.ray_cluster import RayDidNotStart, said_to_people
 from pipeline.training.stopping import stop_requests, told_by_file
 
+RETRIES = "STEADYFLOW_RETRIES"  # how often this process has started anew
 _GLANCE = 0.2  # seconds between two looks at whether to stop
 # What the process groups of torch raise on a worker whose partner died, or did not answer in time.
 _SILENCE = ("Timed out waiting", "timed out after", "Watchdog caught collective operation timeout", "has been hanging")
@@ -51,7 +58,8 @@ def run_group(make: Callable[[], Any], name: str, retries: int, patience: float,
 
     ``patience``: the seconds after which workers give a silent one up, to be told. The file ``stop`` tells workers to
     save and stop; it is written when this process is told to. Raises our own errors as they were raised on the
-    worker, Interrupted when told to stop, SteadyflowError past the limit, and what else a worker raised as it is.
+    worker, Interrupted when told to stop, StartAnew where Ray died, SteadyflowError past the limit, and what else a
+    worker raised as it is.
     """
     import ray
 
@@ -59,7 +67,7 @@ def run_group(make: Callable[[], Any], name: str, retries: int, patience: float,
     _remove(files)
     try:
         with stop_requests() as asked:
-            for retry in itertools.count(1):
+            for retry in itertools.count(1 + int(os.environ.pop(RETRIES, "0"))):
                 fault = _attempt(make, asked, stop)
                 if fault is None or _ended(stop).exists():
                     return
@@ -76,10 +84,19 @@ def run_group(make: Callable[[], Any], name: str, retries: int, patience: float,
                         f"the last checkpoint; Ray's own words are in {_logs(ray)}"
                     )
                 warn(f"{name}: {why}; going on from the last checkpoint ({retry} of {retries} retries)")
-                if not hasattr(fault, "worker_failures"):  # it is Ray that failed: start it anew, or join it anew
-                    ray.shutdown(wait_for_processes=True)
+                if own is None and not hasattr(fault, "worker_failures"):  # it is Ray that failed
+                    _kill_children()
+                    os.environ[RETRIES] = str(retry)
+                    raise StartAnew(f"{name}: {why}; the same command goes on from the last checkpoint")
     finally:
         _remove(files)
+
+
+def _kill_children() -> None:
+    """Kill what is left of a Ray that this process started; asking Ray itself to, dead as it is, may end us."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
 
 
 def _remove(files: Iterable[Path]) -> None:

@@ -3,12 +3,15 @@
 import errno
 import os
 import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pipeline.console import run_main, say, warn
 from pipeline.errors import DataError, Interrupted
+from pipeline.supervision import ALIVE
 
 HOSTILE = "a\x1b[2J\x1b]0;owned\x07b\u202ec\x9b31m\udcff"
 
@@ -118,3 +121,36 @@ def test_a_second_signal_before_the_first_is_told_is_no_traceback(monkeypatch, a
     with pytest.raises(SystemExit) as left:
         run_main(main)
     assert left.value.code == 130
+
+
+ANEW = """
+import os, sys, time
+from pipeline.console import run_main
+from pipeline.errors import StartAnew
+
+def main():
+    if "TRIED" not in os.environ:
+        os.environ["TRIED"] = "once"
+        print("first")
+        raise StartAnew("the same command goes on")
+    print("second", *sys.argv[1:], os.getpid(), flush=True)
+    time.sleep(60)
+
+run_main(main)
+"""
+
+
+def test_a_command_that_starts_anew_is_the_same_process_and_still_ends_with_its_driver(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(ANEW, encoding="utf-8")
+    theirs, ours = os.pipe()
+    environment = {**os.environ, ALIVE: str(theirs), "PYTHONPATH": str(Path.cwd())}
+    process = subprocess.Popen(
+        [sys.executable, script, "an argument"], env=environment, pass_fds=[theirs], stdout=-1, stderr=-1, text=True
+    )
+    os.close(theirs)
+    assert process.stdout.readline() == "first\n"
+    assert process.stdout.readline() == f"second an argument {process.pid}\n"
+    os.close(ours)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130 and said.startswith("stopped: ")

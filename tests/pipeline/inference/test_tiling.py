@@ -1,18 +1,22 @@
 """Large pictures are restored in tiles: like the whole picture, in any tiling, and small ones not at all."""
 
+import functools
+
 import pytest
 import torch
 from PIL import Image
 from small_flow import small_flow
 
 from models.flow.transforms import Affine
-from pipeline.inference import tiling
+from pipeline.inference import sampling, tiling
+from pipeline.inference.canvas import EightBit
 from pipeline.inference.memory_need import bytes_per_pixel
 from pipeline.inference.restore import restore_file
-from pipeline.inference.sampling import draw_images
+from pipeline.inference.sampling import LatentBand, draw_images, latent_rows, latents
 from pipeline.inference.tiling import TOLERANCE, Cut, Restorer
 from pipeline.kinds import KINDS
 from pipeline.model_folder import save_model
+from pipeline.pictures.eight_bit import merged_statistics, to_uint8, value_statistics
 
 FREE = 10**12
 SIZES = {"encoder": {"channels": 4, "blocks": 1, "growth": 2, "taps": [0]}, "steps": 1, "hidden": 4}
@@ -81,6 +85,50 @@ def test_draws_held_side_by_side_or_not_are_the_same(network, astronaut, monkeyp
     alone = together(Restorer(network, 16).draw(seen, 3, 0.9, 5, "p"))
     monkeypatch.undo()
     assert torch.equal(alone, together(Restorer(network, 16).draw(seen, 3, 0.9, 5, "p")))
+
+
+@pytest.mark.parametrize("shape", [(3, 37, 41), (5, 64, 16), (1, 2, 3)])
+def test_some_rows_of_latents_are_those_of_all_of_them(shape, monkeypatch):
+    whole = latents(shape, range(2, 3), 0.7, 5, "p")
+    for piece in (16, 160, 1 << 22):  # what ends in the middle of a channel, of a row, of torch's groups of 16, or not
+        monkeypatch.setattr(sampling, "_PIECE", piece)
+        for rows in (slice(0, shape[1]), slice(1, 2), slice(shape[1] // 2, shape[1])):
+            assert torch.equal(latent_rows(shape, rows, 2, 0.7, 5, "p"), whole[:, :, rows])
+
+
+def test_a_band_of_latents_holds_no_more_than_it_may_and_is_drawn_few_times(monkeypatch):
+    shape, drawn = (3, 40, 10), []
+    whole = latents(shape, range(1), 1.0, 5, "p")
+
+    def counted(shape, rows, *others):
+        drawn.append(rows)
+        return latent_rows(shape, rows, *others)
+
+    monkeypatch.setattr(sampling, "latent_rows", counted)
+    band = LatentBand(shape, 0, 1.0, 5, "p", most=4 * 3 * 10 * 16)
+    for start in (0, 0, 4, 8, 12, 16, 20, 30):
+        wanted = slice(start, start + 8)
+        assert torch.equal(band.rows(wanted), whole[:, :, wanted])
+    assert drawn == [slice(0, 16), slice(12, 28), slice(30, 40)]
+    assert torch.equal(band.rows(slice(0, 40)), whole)  # more than it may hold, but asked for
+
+
+def test_a_draw_in_8_bits_is_what_its_floats_make(network, astronaut):
+    seen = photograph(astronaut, 39, 45) * 2.5  # some values beyond what is sane
+    for tile in (16, None):
+        restorer = Restorer(network, tile)
+        images = restorer.draw(seen, 2, 0.9, 5, "p")
+        canvases = restorer.paint(functools.partial(EightBit, "floor"), seen, 2, 0.9, 5, "p")
+        for image, canvas in zip(images, canvases, strict=True):
+            assert (canvas.pixels == to_uint8(image, "floor")).all()
+            assert canvas.statistics == value_statistics(image) and canvas.statistics["outside_values"] > 0
+
+
+def test_statistics_of_parts_without_a_finite_value_are_merged():
+    parts = [torch.full((3, 2, 2), float("nan")), torch.full((3, 2, 2), 7.0)]
+    merged = merged_statistics(value_statistics(part) for part in parts)
+    assert merged == value_statistics(torch.cat(parts))
+    assert merged_statistics([value_statistics(parts[0])]) == value_statistics(parts[0])
 
 
 def test_a_picture_that_fits_is_restored_whole_bit_for_bit(network, astronaut, memory, capsys):

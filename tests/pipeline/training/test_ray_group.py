@@ -12,9 +12,9 @@ import ray.exceptions
 import ray.train
 from ray.train.v2._internal.exceptions import WorkerHealthCheckTimeoutError
 
-from pipeline.errors import DivergenceError, Interrupted, SteadyflowError
-from pipeline.training import ray_cluster
-from pipeline.training.ray_group import member, own_error, run_group
+from pipeline.errors import DivergenceError, Interrupted, StartAnew, SteadyflowError
+from pipeline.training import ray_cluster, ray_group
+from pipeline.training.ray_group import RETRIES, member, own_error, run_group
 from pipeline.training.stopping import stop_requests, told_by_file
 
 CLOSED = "[pair.cc:561 of gloo] Connection closed by peer [127.0.0.1]:26508"
@@ -54,7 +54,6 @@ def run(runs, tmp_path, retries=3):
         (group_error(SILENCE), "a worker did not answer for 15 s"),
         (group_error(FROZEN), "a worker did not answer for 15 s"),
         (group_error(LOST), "the connection between workers broke"),
-        (ray.exceptions.ActorDiedError(), "Ray died"),
         (ray_cluster.RayDidNotStart("Ray does not start (timed out)"), "Ray does not start (timed out)"),
     ],
 )
@@ -146,16 +145,22 @@ def test_a_ray_that_does_not_start_is_one_kind_of_error(monkeypatch):
     assert "many lines" not in str(caught.value)
 
 
-def test_a_ray_that_dies_before_the_trainer_is_made_is_tried_again(tmp_path, capsys):
-    runs, faults = Runs(), [ray.exceptions.RaySystemError("the raylet is gone")]
+def cannot_be_made():
+    raise ray.exceptions.RaySystemError("the raylet is gone")
 
-    def make():
-        if faults:
-            raise faults.pop()
-        return runs
 
-    run(make, tmp_path)
-    assert runs.tried == 1 and "Ray died" in capsys.readouterr().err
+@pytest.mark.parametrize("make", [Runs(ray.exceptions.ActorDiedError()), cannot_be_made])
+def test_where_ray_died_the_process_starts_anew_and_counts(tmp_path, capsys, monkeypatch, make):
+    monkeypatch.setenv(RETRIES, "1")
+    monkeypatch.setattr(ray_group, "_kill_children", lambda: None)
+    with pytest.raises(StartAnew):
+        run(make, tmp_path)
+    assert os.environ[RETRIES] == "2"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "warning: a training: Ray died; going on from the last checkpoint (2 of 3 retries)"
+    with pytest.raises(SteadyflowError, match="used up") as caught:
+        run(cannot_be_made, tmp_path, retries=2)
+    assert not isinstance(caught.value, StartAnew) and RETRIES not in os.environ
 
 
 def test_a_file_of_an_earlier_run_stops_nothing(tmp_path):
