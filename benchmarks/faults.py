@@ -3,10 +3,10 @@
     python benchmarks/faults.py --tries 10                  # about an hour and a half on two cores
     python benchmarks/faults.py --tries 3 --only worker,node
 
-Prints the table of docs/faults.md. A try: a training of 60 steps (300 where Ray's raylet is killed, which Ray takes
-a while to notice), a checkpoint every 0.4 s, disturbed when a step is logged that is drawn evenly from all of them; of
-every fifth try, at a moment drawn evenly from the seconds that an undisturbed one takes until its first step, which is
-mostly imports. If the stage ended by it, the same command is given again, unless the results were there already.
+Prints the table of docs/faults.md. A try: a training of 60 steps, a checkpoint every 0.4 s, disturbed when a step is
+logged that is drawn evenly from all of them; of every fifth try, at a moment drawn evenly from the seconds that an
+undisturbed one takes until its first step, which is mostly imports. If the stage ended by it, the same command is given
+again, unless the results were there already.
 Compared with the undisturbed training:
 
 - lost: steps between the newest checkpoint that could be read after the fault and the step that was gone on from
@@ -48,7 +48,6 @@ from smoke_project import make_project, succeed
 from pipeline.tracking.client import open_client
 from pipeline.tracking.store import tracking_uri
 
-LONG = 300  # steps: Ray takes a while to notice that its raylet is gone
 Disturb = Callable[[subprocess.Popen, Path], None]
 
 
@@ -59,7 +58,6 @@ class Fault:
     name: str
     disturb: Disturb
     workers: int = 0
-    steps: int = faults.STEPS
     mend: Callable[[Path], None] = lambda folder: None  # before the same command is given again
 
 
@@ -75,7 +73,7 @@ FAULTS = {
     "between": Fault("MLflow killed and started again", lambda process, folder: None),
     "gone": Fault("MLflow killed for good, another one later", lambda process, folder: None),
     "worker": Fault("SIGKILL of a worker", faults.to_child("RayTrainWorker", signal.SIGKILL), 2),
-    "raylet": Fault("SIGKILL of Ray's raylet", faults.to_child("raylet/raylet", signal.SIGKILL), 2, LONG),
+    "raylet": Fault("SIGKILL of Ray's raylet", faults.to_child("raylet/raylet", signal.SIGKILL), 2),
     "hang": Fault("a worker hangs (SIGSTOP)", faults.to_child("RayTrainWorker", signal.SIGSTOP), 2),
     "driver": Fault("SIGKILL of the driver of two workers", faults.send(signal.SIGKILL), 2),
     "notice": Fault("SIGTERM to the driver of two workers", faults.send(signal.SIGTERM), 2),
@@ -132,7 +130,7 @@ class Usual:
 def attempt(key: str, folder: Path, base: Path, share: float, usual: Usual, row: Row) -> None:
     """Train in ``folder``, disturbed after this share of its steps, and write down what it came to."""
     fault = FAULTS[key]
-    faults.make_trained(base, folder, fault.workers, fault.steps)
+    faults.make_trained(base, folder, fault.workers)
     with contextlib.ExitStack() as stack:
         disturb, environment, uri = surroundings(key, folder, stack)
         process = faults.start(folder, clock=row.tries if key == "clock" else None, **environment)
@@ -140,7 +138,7 @@ def attempt(key: str, folder: Path, base: Path, share: float, usual: Usual, row:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(share * usual.before)
         else:
-            wait_for_log(folder, round(share * fault.steps), process)
+            wait_for_log(folder, round(share * faults.STEPS), process)
         if process.poll() is None or uri:  # a server is started again also where the training ended before
             disturb(process, folder)
         saved = faults.step_saved(folder)
@@ -171,9 +169,9 @@ def errors(folder: Path) -> list[str]:
     return (folder / "errors").read_text(encoding="utf-8").splitlines()
 
 
-def undisturbed(base: Path, folder: Path, workers: int, steps: int) -> Usual:
+def undisturbed(base: Path, folder: Path, workers: int) -> Usual:
     """Train without any fault."""
-    faults.make_trained(base, folder, workers, steps)
+    faults.make_trained(base, folder, workers)
     start = time.monotonic()
     process = faults.start(folder)
     wait_for_log(folder, 1, process)
@@ -188,15 +186,14 @@ def rows(chosen: list[str], tries: int, folder: Path) -> Iterator[tuple[Fault, R
     for stage in ("prepare", "pretrain"):
         succeed(base, stage, None)
     open_client(tracking_uri(base))  # migrated once for all
-    usual: dict[tuple[int, int], Usual] = {}
+    usual: dict[int, Usual] = {}
     for key in chosen:
         fault, row = FAULTS[key], Row()
-        size = (fault.workers, fault.steps)
-        if size not in usual:
-            usual[size] = undisturbed(base, folder / f"usual-{key}", *size)
+        if fault.workers not in usual:
+            usual[fault.workers] = undisturbed(base, folder / f"usual-{key}", fault.workers)
         for number in range(tries):
             try:
-                attempt(key, folder / f"{key}-{number}", base, rng.random(), usual[size], row)
+                attempt(key, folder / f"{key}-{number}", base, rng.random(), usual[fault.workers], row)
             except PermissionError as error:
                 print(f"{fault.name}: left out ({error})", file=sys.stderr)
                 break

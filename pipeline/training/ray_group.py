@@ -2,8 +2,9 @@
 
 Ray Train would start a failed group again itself (FailureConfig), but also one that ended for a mistake of the user's
 or because it was told to stop; and a Ray that died it cannot. So the driver does all of it, in one loop. A Ray that
-died now and then ends the process that was connected to it, with code 1 and no word, when that one disconnects or
-starts another Ray; so the whole process starts anew, and remembers in its environment how often.
+died takes the process that is connected to it along: when its C++ hears of the node's death, it looks for an object
+there and ends us with code 1 and no word. So the raylet is watched, and the whole process starts anew before Ray hears
+of it; how often is remembered in its environment.
 """
 
 from __future__ import annotations
@@ -122,9 +123,22 @@ def _attempt(make: Callable[[], Any], asked: Callable[[], bool], stop: Path) -> 
     thread.start()
     while thread.is_alive():
         thread.join(_GLANCE)
+        if thread.is_alive() and _raylet_is_dead():
+            import ray.exceptions
+
+            return ray.exceptions.RaySystemError("the raylet is dead")
         if asked() and not stop.exists():
             write_text(stop, "save and stop\n")
     return found[0] if found else None
+
+
+def _raylet_is_dead() -> bool:
+    """Return whether the raylet is dead that this process started; of a cluster that it joined, it started none."""
+    import ray
+
+    node = ray._private.worker._global_node
+    started = node.all_processes.get("raylet", []) if node else []
+    return any(one.process.poll() is not None for one in started)
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

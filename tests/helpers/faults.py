@@ -47,14 +47,14 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 """
 
 
-def make_trained(source: Path, folder: Path, workers: int = 0, steps: int = STEPS, **runtime) -> Path:
+def make_trained(source: Path, folder: Path, workers: int = 0, **runtime) -> Path:
     """Copy the pretrained project ``source`` to ``folder``, to be trained on ``workers`` workers."""
     copy_project(source, folder)
     if (source / "mlflow.db").exists():
         shutil.copy(source / "mlflow.db", folder)
 
     def change(params):
-        params["profiles"]["smoke"][TASK]["training"]["steps"] = steps
+        params["profiles"]["smoke"][TASK]["training"]["steps"] = STEPS
         params["runtime"] |= {"workers": workers, "checkpoint_seconds": PAUSE, "hang_seconds": 12.0, **runtime}
 
     edit_params(folder, change)

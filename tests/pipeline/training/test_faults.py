@@ -29,22 +29,22 @@ def base(pretrained):
 
 @pytest.fixture(scope="module")
 def usual(base, tmp_path_factory):
-    """Return what an undisturbed training leaves, by the number of its workers and steps."""
+    """Return what an undisturbed training leaves, by the number of its workers."""
     found = {}
 
-    def of(workers, steps=faults.STEPS):
-        if (workers, steps) not in found:
-            folder = faults.make_trained(base, tmp_path_factory.mktemp("usual"), workers, steps)
+    def of(workers):
+        if workers not in found:
+            folder = faults.make_trained(base, tmp_path_factory.mktemp("usual"), workers)
             assert faults.ended(faults.start(folder)) == 0
-            found[workers, steps] = faults.left(folder)
-        return found[workers, steps]
+            found[workers] = faults.left(folder)
+        return found[workers]
 
     return of
 
 
-def begun(base, folder, workers=0, steps=faults.STEPS, **environment):
+def begun(base, folder, workers=0, **environment):
     """Return the process of a training that has just saved step ``LATE`` or a later one."""
-    process = faults.start(faults.make_trained(base, folder, workers, steps), **environment)
+    process = faults.start(faults.make_trained(base, folder, workers), **environment)
     faults.wait_for_step(folder, EARLY, process)
     faults.wait_for_step(folder, LATE, process)
     return process
@@ -128,21 +128,21 @@ def test_mlflow_down(base, usual, tmp_path, fault):
 
 
 @pytest.mark.parametrize(
-    ("name", "number", "words", "steps"),
+    ("name", "number", "words"),
     [
-        ("RayTrainWorker", signal.SIGKILL, "worker ", faults.STEPS),
-        ("raylet/raylet", signal.SIGKILL, "Ray died", 300),  # Ray takes a while to notice
-        ("RayTrainWorker", signal.SIGSTOP, "did not answer for 12 s", faults.STEPS),
+        ("RayTrainWorker", signal.SIGKILL, "worker "),
+        ("raylet/raylet", signal.SIGKILL, "Ray died"),
+        ("RayTrainWorker", signal.SIGSTOP, "did not answer for 12 s"),
     ],
     ids=["worker", "raylet", "hang"],
 )
-def test_workers_are_started_again(base, usual, tmp_path, name, number, words, steps):
-    process = begun(base, tmp_path, 2, steps)
+def test_workers_are_started_again(base, usual, tmp_path, name, number, words):
+    process = begun(base, tmp_path, 2)
     faults.to_child(name, number)(process, tmp_path)
     assert faults.ended(process) == 0
     (line,) = said(tmp_path)
     assert words in line and line.endswith("(1 of 3 retries)")
-    assert faults.left(tmp_path) == usual(2, steps)
+    assert faults.left(tmp_path) == usual(2)
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,18 @@ def test_where_ray_died_the_process_starts_anew_and_counts(tmp_path, capsys, mon
     assert not isinstance(caught.value, StartAnew) and RETRIES not in os.environ
 
 
+def test_a_raylet_that_died_is_not_waited_for(tmp_path, monkeypatch):
+    released = threading.Event()
+    raylet = SimpleNamespace(process=SimpleNamespace(poll=lambda: -9))
+    node = SimpleNamespace(all_processes={"raylet": [raylet]})
+    monkeypatch.setattr(ray._private.worker, "_global_node", node)
+    monkeypatch.setattr(ray_group, "_kill_children", lambda: None)
+    monkeypatch.setenv(RETRIES, "0")
+    with pytest.raises(StartAnew):
+        run(lambda: SimpleNamespace(fit=released.wait), tmp_path)
+    released.set()
+
+
 def test_a_file_of_an_earlier_run_stops_nothing(tmp_path):
     (tmp_path / "stop").touch()
     seen = []
