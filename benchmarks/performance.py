@@ -72,6 +72,8 @@ def main():
     arguments = parser.parse_args()
     if arguments.processor and (arguments.threads > 1 or arguments.peer):
         parser.error("--processor is for one thread, and without --peer")
+    if arguments.peer and not (arguments.peer / "confs" / "4X.yml").is_file():
+        parser.error(f"--peer {arguments.peer} is no checkout of robustNF or FS-NCSR: it has no confs/4X.yml")
     torch.set_num_threads(arguments.threads)
     size, rounds = (32, 1) if arguments.quick else (160, arguments.rounds)
     profile = "smoke" if arguments.quick else "paper"

@@ -64,11 +64,21 @@ def test_the_quick_table_has_every_arm(tmp_path):
     assert all(float(row["ratio"]) > 0 for row in rows)
 
 
-def test_a_checkout_without_the_code_is_said_in_a_line(tmp_path):
-    line = [sys.executable, "benchmarks/performance.py", "--quick", "--groups", "training", "--peer", str(tmp_path)]
+def said_of(peer):
+    line = [sys.executable, "benchmarks/performance.py", "--quick", "--groups", "training", "--peer", str(peer)]
     found = subprocess.run(line, cwd=REPOSITORY, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert found.returncode == 2
-    assert found.stderr.splitlines() == ["error: --peer: its code does not run here: " + MISSING]
+    return found.stderr.splitlines()[-1]
+
+
+def test_a_checkout_without_the_code_is_said_in_a_line(tmp_path):
+    (tmp_path / "confs").mkdir()
+    (tmp_path / "confs" / "4X.yml").write_text(OPTIONS, encoding="utf-8")
+    assert said_of(tmp_path) == "error: --peer: its code does not run here: " + MISSING
+
+
+def test_what_is_no_checkout_is_said_in_a_line(tmp_path):
+    assert said_of(tmp_path / "none").endswith("none is no checkout of robustNF or FS-NCSR: it has no confs/4X.yml")
 
 
 @pytest.mark.slow
