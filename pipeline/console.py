@@ -165,22 +165,27 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _start_anew() -> None:
+def _start_anew(anew: StartAnew) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     supervision.hand_on()
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    os.environ.update(anew.environment)
+    try:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    except OSError as error:
+        raise SteadyflowError(f"{anew}, but {sys.executable} does not start ({error.strerror})") from None
 
 
 def _run(main: Callable[[], None]) -> None:
     try:
-        main()
+        try:
+            main()
+        except StartAnew as anew:
+            _start_anew(anew)
     except Interrupted as stop:
         with _undisturbed():
             complain(f"stopped: {stop}")
         sys.exit(130)
-    except StartAnew:
-        _start_anew()
     except SteadyflowError as error:
         complain(f"error: {error}")
         sys.exit(2)

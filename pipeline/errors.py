@@ -1,4 +1,7 @@
-"""Errors that a user can mend: one line that says what was wrong, where, what is allowed, what to do."""
+"""Errors that a user, or who looks after the machine, can mend.
+
+One line: what was wrong, where, what is allowed, what to do.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,14 @@ class Interrupted(SteadyflowError):
 
 
 class StartAnew(SteadyflowError):
-    """This process cannot go on, but its command can: ``pipeline.console.run_main`` starts it anew in its place."""
+    """This process cannot go on, but its command can: ``pipeline.console.run_main`` starts it anew in its place.
+
+    ``environment``: variables that it is given beside those that there are.
+    """
+
+    def __init__(self, message: str, environment: dict[str, str]) -> None:
+        super().__init__(message)
+        self.environment = environment
 
 
 def brief(value: Any) -> str:

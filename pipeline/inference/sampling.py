@@ -45,11 +45,11 @@ def latent_rows(
             if first < last:
                 kept[channel, first - origin : last - origin] = piece[first - start : last - start]
         start += size
-    return temperature * kept.view(1, channels, -1, width)
+    return kept.mul_(temperature).view(1, channels, -1, width)
 
 
 class LatentBand:
-    """The latents of one draw, of which a band of rows of at most ``most`` bytes is held at a time."""
+    """The latents of one draw, of which a band of rows is held at a time: ``most`` bytes, or what is asked for."""
 
     def __init__(
         self, shape: tuple[int, int, int], draw: int, temperature: float, seed: int, picture: str, most: int

@@ -51,17 +51,17 @@ class Restorer:
         self._told: set[str] = set()
 
     def draw(self, seen: Tensor, draws: int, temperature: float, seed: int, picture: str) -> Iterator[Tensor]:
-        """Yield ``draws`` un-clamped restorations ``(3, H, W)`` as ``draw_images`` does.
-
-        It says in a line how a picture is cut, once for each size.
-        """
+        """Yield ``draws`` un-clamped restorations ``(3, H, W)`` as ``draw_images`` does."""
         for canvas in self.paint(Floats, seen, draws, temperature, seed, picture):
             yield canvas.image.to(seen.device)
 
     def paint(
         self, blank: Callable[[int, int], C], seen: Tensor, draws: int, temperature: float, seed: int, picture: str
     ) -> Iterator[C]:
-        """Yield what ``draw`` does, each put on what ``blank`` makes for its height and width."""
+        """Yield what ``draw`` does, each put on what ``blank`` makes for its height and width.
+
+        It says in a line how a picture is cut, once for each size.
+        """
         network = self._network
         height, width = seen.shape[2] * network.scale, seen.shape[3] * network.scale
         cut = self._cut(seen)
@@ -177,11 +177,12 @@ class Cut:
                 _Span(start, min(start + core, side), max(0, start - halo), min(start + core + halo, side))
                 for start, side in zip(corner, (height, width), strict=True)
             )
+            down, across = rows.times(network.scale), columns.times(network.scale)
+            within = down.clipped(size[0]), across.clipped(size[1])
             for index, restored in enumerate(_restored_tile(network, padded, z, rows, columns)):
-                down, across = rows.times(network.scale), columns.times(network.scale)
                 self.seam = max(self.seam, edges[index].seam(restored, down, across))
-                down, across = down.clipped(size[0]), across.clipped(size[1])
-                canvases[index].put(down.inner(), across.inner(), restored[:, down.own(), across.own()])
+                kept = restored[:, within[0].own(), within[1].own()]
+                canvases[index].put(within[0].inner(), within[1].inner(), kept)
             if self.seam > TOLERANCE and self.can_widen(max(height, width)):
                 return None
         return canvases
@@ -208,7 +209,7 @@ class _Edges:
 
     def __init__(self, strip: int, width: int) -> None:
         self._strip = strip
-        self._above = self._left = torch.empty(3, strip, width)
+        self._above, self._left = torch.empty(3, strip, width), torch.empty(0)
 
     def seam(self, restored: Tensor, rows: _Span, columns: _Span) -> float:
         """Return by how much a tile, with its halo, differs from its neighbours above and at its left; keep its edges.
@@ -250,8 +251,8 @@ class _Span:
         return slice(self.start, self.stop)
 
     def clipped(self, side: int) -> _Span:
-        """Return it without what lies beyond ``side`` rows or columns."""
-        return _Span(self.start, min(self.stop, side), self.low, min(self.high, side))
+        """Return it without those of its own rows, or columns, that lie beyond ``side``."""
+        return _Span(self.start, min(self.stop, side), self.low, self.high)
 
     def own(self) -> slice:
         """Return where, in the tile with its halo, the tile without it is."""

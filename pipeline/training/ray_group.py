@@ -1,9 +1,9 @@
 """A group of workers to its end: told to stop with its driver, started again from the last checkpoint when some die.
 
 Ray Train would start a failed group again itself (FailureConfig), but also one that ended for a mistake of the user's
-or because it was told to stop; and a Ray that died it cannot. So the driver does all of it, in one loop. A Ray that
-died takes the process that is connected to it along: when its C++ hears of the node's death, it looks for an object
-there and ends us with code 1 and no word. So the raylet is watched, and the whole process starts anew before Ray hears
+or because it was told to stop; and a Ray that died it cannot. So the driver does it, in a loop. Where the raylet dies
+that it started, no loop helps: when Ray's C++ in the driver hears of the node's death, it looks for an object there and
+ends the process with code 1 and no word. So the raylet is watched, and the whole process starts anew before Ray hears
 of it; how often is remembered in its environment.
 """
 
@@ -26,8 +26,9 @@ from pipeline.files import write_text
 from pipeline.training.ray_cluster import RayDidNotStart, said_to_people
 from pipeline.training.stopping import stop_requests, told_by_file
 
-RETRIES = "STEADYFLOW_RETRIES"  # how often this process has started anew
-_GLANCE = 0.2  # seconds between two looks at whether to stop
+RETRIES = "STEADYFLOW_RETRIES"  # how often this process has started anew, and for which training
+_GLANCE = 0.2  # seconds between two looks at whether to stop, and whether the raylet lives
+_DYING = 5.0  # seconds that Ray's processes have to be gone in
 # What the process groups of torch raise on a worker whose partner died, or did not answer in time.
 _SILENCE = ("Timed out waiting", "timed out after", "Watchdog caught collective operation timeout", "has been hanging")
 _BROKEN = ("gloo", "NCCL", "Connection reset by peer", "Broken pipe")
@@ -59,8 +60,8 @@ def run_group(make: Callable[[], Any], name: str, retries: int, patience: float,
 
     ``patience``: the seconds after which workers give a silent one up, to be told. The file ``stop`` tells workers to
     save and stop; it is written when this process is told to. Raises our own errors as they were raised on the
-    worker, Interrupted when told to stop, StartAnew where Ray died, SteadyflowError past the limit, and what else a
-    worker raised as it is.
+    worker, Interrupted when told to stop, StartAnew where the raylet died that this process started, SteadyflowError
+    past the limit, and what else a worker raised as it is.
     """
     import ray
 
@@ -68,15 +69,16 @@ def run_group(make: Callable[[], Any], name: str, retries: int, patience: float,
     _remove(files)
     try:
         with stop_requests() as asked:
-            for retry in itertools.count(1 + int(os.environ.pop(RETRIES, "0"))):
+            for retry in itertools.count(1 + _retries_before(name)):
                 fault = _attempt(make, asked, stop)
                 if fault is None or _ended(stop).exists():
                     return
                 own = own_error(fault)
                 if own is not None and not isinstance(own, RayDidNotStart):
                     raise own from None
+                goes_on = f"{name}: the same command goes on from the last checkpoint"
                 if asked():
-                    raise Interrupted(f"{name}: the same command goes on from the last checkpoint")
+                    raise Interrupted(goes_on)
                 if (why := _misfortune(fault, patience)) is None:
                     raise fault
                 if retry > retries:
@@ -85,19 +87,37 @@ def run_group(make: Callable[[], Any], name: str, retries: int, patience: float,
                         f"the last checkpoint; Ray's own words are in {_logs(ray)}"
                     )
                 warn(f"{name}: {why}; going on from the last checkpoint ({retry} of {retries} retries)")
-                if own is None and not hasattr(fault, "worker_failures"):  # it is Ray that failed
-                    _kill_children()
-                    os.environ[RETRIES] = str(retry)
-                    raise StartAnew(f"{name}: {why}; the same command goes on from the last checkpoint")
+                if _raylet_is_dead():
+                    _kill_ray()
+                    if asked():
+                        raise Interrupted(goes_on)
+                    raise StartAnew(goes_on, {RETRIES: f"{retry} {name}"})
+                if not hasattr(fault, "worker_failures"):  # it is Ray that failed: start it anew, or join it anew
+                    ray.shutdown(wait_for_processes=True)
     finally:
         _remove(files)
 
 
-def _kill_children() -> None:
-    """Kill what is left of a Ray that this process started; asking Ray itself to, dead as it is, may end us."""
-    for child in psutil.Process().children(recursive=True):
+def _retries_before(name: str) -> int:
+    """Return how often this process started anew for the training ``name``, and forget it."""
+    count, _, of = os.environ.pop(RETRIES, "").partition(" ")
+    return int(count) if of == name and count.isdigit() else 0
+
+
+def _kill_ray() -> None:
+    """Kill what this process started of a Ray whose raylet is dead; asking Ray itself to may end us.
+
+    Workers end by themselves when they miss their raylet.
+    """
+    family: list[psutil.Process] = []
+    for process in _processes_of_ray():
         with contextlib.suppress(psutil.NoSuchProcess):
-            child.kill()
+            own = psutil.Process(process.pid)
+            family += [own, *own.children(recursive=True)]
+    for each in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+    psutil.wait_procs(family, timeout=_DYING)
 
 
 def _remove(files: Iterable[Path]) -> None:
@@ -106,7 +126,10 @@ def _remove(files: Iterable[Path]) -> None:
 
 
 def _attempt(make: Callable[[], Any], asked: Callable[[], bool], stop: Path) -> BaseException | None:
-    """Make and run a trainer in a thread, so that signals reach this process; return what it raised."""
+    """Make and run a trainer in a thread, so that signals reach this process; return what it raised.
+
+    Where the raylet dies, its thread is left behind.
+    """
     found: list[BaseException | None] = []
 
     def run() -> None:
@@ -134,11 +157,16 @@ def _attempt(make: Callable[[], Any], asked: Callable[[], bool], stop: Path) -> 
 
 def _raylet_is_dead() -> bool:
     """Return whether the raylet is dead that this process started; of a cluster that it joined, it started none."""
+    return any(process.poll() is not None for process in _processes_of_ray("raylet"))
+
+
+def _processes_of_ray(kind: str | None = None) -> list[Any]:
+    """Return the Popen of each process that this one started for Ray, or of those of a kind."""
     import ray
 
     node = ray._private.worker._global_node
-    started = node.all_processes.get("raylet", []) if node else []
-    return any(one.process.poll() is not None for one in started)
+    started = node.all_processes if node else {}
+    return [one.process for name, found in started.items() if kind in (None, name) for one in found]
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

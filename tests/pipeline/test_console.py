@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.console import run_main, say, warn
-from pipeline.errors import DataError, Interrupted
+from pipeline.errors import DataError, Interrupted, StartAnew
 from pipeline.supervision import ALIVE
 
 HOSTILE = "a\x1b[2J\x1b]0;owned\x07b\u202ec\x9b31m\udcff"
@@ -130,9 +130,8 @@ from pipeline.errors import StartAnew
 
 def main():
     if "TRIED" not in os.environ:
-        os.environ["TRIED"] = "once"
         print("first")
-        raise StartAnew("the same command goes on")
+        raise StartAnew("the same command goes on", {"TRIED": "once"})
     print("second", *sys.argv[1:], os.getpid(), flush=True)
     time.sleep(60)
 
@@ -154,3 +153,12 @@ def test_a_command_that_starts_anew_is_the_same_process_and_still_ends_with_its_
     os.close(ours)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130 and said.startswith("stopped: ")
+
+
+def test_a_command_that_cannot_be_started_anew_is_one_line(ended, monkeypatch, tmp_path):
+    def main():
+        raise StartAnew("the same command goes on", {})
+
+    monkeypatch.setattr(sys, "executable", str(tmp_path))  # a folder
+    code, said = ended(main)
+    assert code == 2 and said == f"error: the same command goes on, but {tmp_path} does not start (Permission denied)\n"

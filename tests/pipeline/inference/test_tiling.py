@@ -124,6 +124,15 @@ def test_a_draw_in_8_bits_is_what_its_floats_make(network, astronaut):
             assert canvas.statistics == value_statistics(image) and canvas.statistics["outside_values"] > 0
 
 
+def test_a_halo_that_grows_finds_latents_that_are_no_longer_held(network, astronaut, monkeypatch):
+    seen = photograph(astronaut)
+    (whole,) = draw_images(network, seen, 1, 0.9, 5, "p")
+    monkeypatch.setattr(tiling, "HALO", 1)
+    monkeypatch.setattr(tiling, "_HELD_BYTES", 1)
+    (tiles,) = Restorer(network, 30).draw(seen, 1, 0.9, 5, "p")
+    assert (tiles.clamp(0, 1) - whole.clamp(0, 1)).abs().max() < 2 * TOLERANCE
+
+
 def test_statistics_of_parts_without_a_finite_value_are_merged():
     parts = [torch.full((3, 2, 2), float("nan")), torch.full((3, 2, 2), 7.0)]
     merged = merged_statistics(value_statistics(part) for part in parts)

@@ -1,12 +1,15 @@
 """What a group of workers comes to when some die: retried up to a limit, in a line each, and nobody's mistake twice."""
 
+import contextlib
 import io
 import os
 import signal
+import subprocess
 import sys
 import threading
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import ray.exceptions
 import ray.train
@@ -54,6 +57,7 @@ def run(runs, tmp_path, retries=3):
         (group_error(SILENCE), "a worker did not answer for 15 s"),
         (group_error(FROZEN), "a worker did not answer for 15 s"),
         (group_error(LOST), "the connection between workers broke"),
+        (ray.exceptions.ActorDiedError(), "Ray died"),
         (ray_cluster.RayDidNotStart("Ray does not start (timed out)"), "Ray does not start (timed out)"),
     ],
 )
@@ -145,34 +149,72 @@ def test_a_ray_that_does_not_start_is_one_kind_of_error(monkeypatch):
     assert "many lines" not in str(caught.value)
 
 
-def cannot_be_made():
-    raise ray.exceptions.RaySystemError("the raylet is gone")
+def test_a_ray_that_dies_before_the_trainer_is_made_is_tried_again(tmp_path, capsys):
+    runs, faults = Runs(), [ray.exceptions.RaySystemError("no answer")]
+
+    def make():
+        if faults:
+            raise faults.pop()
+        return runs
+
+    run(make, tmp_path)
+    assert runs.tried == 1 and "Ray died" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("make", [Runs(ray.exceptions.ActorDiedError()), cannot_be_made])
-def test_where_ray_died_the_process_starts_anew_and_counts(tmp_path, capsys, monkeypatch, make):
-    monkeypatch.setenv(RETRIES, "1")
-    monkeypatch.setattr(ray_group, "_kill_children", lambda: None)
-    with pytest.raises(StartAnew):
-        run(make, tmp_path)
-    assert os.environ[RETRIES] == "2"
+@pytest.fixture
+def dead_raylet(monkeypatch):
+    """Put processes in the place of Ray's: a raylet that is dead, and another one that has a child, and lives."""
+    parent = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    raylet, other = (subprocess.Popen([sys.executable, "-c", code]) for code in ("", parent))
+    raylet.wait()
+    while not psutil.Process(other.pid).children():
+        threading.Event().wait(0.01)
+    started = {"raylet": [SimpleNamespace(process=raylet)], "gcs_server": [SimpleNamespace(process=other)]}
+    monkeypatch.setattr(
+        ray._private.worker, "_global_node", SimpleNamespace(all_processes=started, get_logs_dir_path=str)
+    )
+    family = [psutil.Process(other.pid), *psutil.Process(other.pid).children()]
+    yield family
+    for each in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+    other.wait()
+
+
+@pytest.fixture
+def endless():
+    """Return what makes a trainer that trains until the test has ended."""
+    released = threading.Event()
+    yield lambda: SimpleNamespace(fit=released.wait)
+    released.set()
+
+
+def test_where_the_raylet_died_the_process_starts_anew_and_counts(tmp_path, capsys, monkeypatch, dead_raylet, endless):
+    monkeypatch.setenv(RETRIES, "1 a training")
+    with pytest.raises(StartAnew) as anew:
+        run(endless, tmp_path)
+    assert anew.value.environment == {RETRIES: "2 a training"}
     (line,) = capsys.readouterr().err.splitlines()
     assert line == "warning: a training: Ray died; going on from the last checkpoint (2 of 3 retries)"
+    assert not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in dead_raylet)
+    monkeypatch.setenv(RETRIES, "2 a training")
     with pytest.raises(SteadyflowError, match="used up") as caught:
-        run(cannot_be_made, tmp_path, retries=2)
+        run(endless, tmp_path, retries=2)
     assert not isinstance(caught.value, StartAnew) and RETRIES not in os.environ
 
 
-def test_a_raylet_that_died_is_not_waited_for(tmp_path, monkeypatch):
-    released = threading.Event()
-    raylet = SimpleNamespace(process=SimpleNamespace(poll=lambda: -9))
-    node = SimpleNamespace(all_processes={"raylet": [raylet]})
-    monkeypatch.setattr(ray._private.worker, "_global_node", node)
-    monkeypatch.setattr(ray_group, "_kill_children", lambda: None)
-    monkeypatch.setenv(RETRIES, "0")
-    with pytest.raises(StartAnew):
-        run(lambda: SimpleNamespace(fit=released.wait), tmp_path)
-    released.set()
+@pytest.mark.parametrize("before", ["2 another", "many a training", "2"])
+def test_retries_of_another_training_do_not_count(tmp_path, monkeypatch, dead_raylet, endless, before):
+    monkeypatch.setenv(RETRIES, before)
+    with pytest.raises(StartAnew) as anew:
+        run(endless, tmp_path)
+    assert anew.value.environment == {RETRIES: "1 a training"}
+
+
+def test_sigterm_as_the_raylet_dies_is_heard(tmp_path, monkeypatch, dead_raylet, endless):
+    monkeypatch.setattr(ray_group, "_kill_ray", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Interrupted, match="last checkpoint"):
+        run(endless, tmp_path)
 
 
 def test_a_file_of_an_earlier_run_stops_nothing(tmp_path):
