@@ -14,6 +14,7 @@ import functools
 import itertools
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from pipeline.training.stopping import stop_requests, told_by_file
 
 RETRIES = "STEADYFLOW_RETRIES"  # how often this process has started anew, and for which training
 _GLANCE = 0.2  # seconds between two looks at whether to stop, and whether the raylet lives
+_STARTING = 60.0  # seconds that workers may take to begin, beyond those that a silent one is waited for
 _DYING = 5.0  # seconds that Ray's processes have to be gone in
 # What the process groups of torch raise on a worker whose partner died, or did not answer in time.
 _SILENCE = ("Timed out waiting", "timed out after", "Watchdog caught collective operation timeout", "has been hanging")
@@ -44,10 +46,17 @@ def _on_worker(work: Callable[[Any], None], stop: Path, given: Any) -> None:
 
     quiet_libraries()
     first = ray.train.get_context().get_world_rank() == 0
+    if first:
+        write_text(_begun(stop), "all workers have come together\n")
     with said_to_people(first), told_by_file(stop):
         work(given)
     if first:
         write_text(_ended(stop), "the work is done\n")
+
+
+def _begun(stop: Path) -> Path:
+    """Return the file that says that the first worker has begun its work."""
+    return stop.with_suffix(".begun")
 
 
 def _ended(stop: Path) -> Path:
@@ -65,12 +74,12 @@ def run_group(make: Callable[[], Any], name: str, retries: int, patience: float,
     """
     import ray
 
-    files = (stop, _ended(stop))
+    files = (stop, _begun(stop), _ended(stop))
     _remove(files)
     try:
         with stop_requests() as asked:
             for retry in itertools.count(1 + _retries_before(name)):
-                fault = _attempt(make, asked, stop)
+                fault = _attempt(make, asked, stop, patience)
                 if fault is None or _ended(stop).exists():
                     return
                 own = own_error(fault)
@@ -87,7 +96,7 @@ def run_group(make: Callable[[], Any], name: str, retries: int, patience: float,
                         f"the last checkpoint; Ray's own words are in {_logs(ray)}"
                     )
                 warn(f"{name}: {why}; going on from the last checkpoint ({retry} of {retries} retries)")
-                if _raylet_is_dead():
+                if _raylet_is_dead() or isinstance(fault, _NotBegunError):
                     _kill_ray()
                     if asked():
                         raise Interrupted(goes_on)
@@ -125,10 +134,15 @@ def _remove(files: Iterable[Path]) -> None:
         file.unlink(missing_ok=True)
 
 
-def _attempt(make: Callable[[], Any], asked: Callable[[], bool], stop: Path) -> BaseException | None:
+class _NotBegunError(Exception):
+    """Workers did not come together; Ray's own call for that has no limit."""
+
+
+def _attempt(make: Callable[[], Any], asked: Callable[[], bool], stop: Path, patience: float) -> BaseException | None:
     """Make and run a trainer in a thread, so that signals reach this process; return what it raised.
 
-    Where the raylet dies, its thread is left behind.
+    Where the raylet dies, or the workers do not begin, its thread is left behind. In a cluster that was joined they may
+    have to wait for room, without a limit.
     """
     found: list[BaseException | None] = []
 
@@ -142,6 +156,8 @@ def _attempt(make: Callable[[], Any], asked: Callable[[], bool], stop: Path) -> 
         trainer = make()
     except Exception as error:
         return error
+    _remove([_begun(stop)])
+    latest = time.monotonic() + patience + _STARTING
     thread = threading.Thread(target=run, name="trainer", daemon=True)
     thread.start()
     while thread.is_alive():
@@ -150,6 +166,8 @@ def _attempt(make: Callable[[], Any], asked: Callable[[], bool], stop: Path) -> 
             import ray.exceptions
 
             return ray.exceptions.RaySystemError("the raylet is dead")
+        if thread.is_alive() and time.monotonic() > latest and not _begun(stop).exists() and _processes_of_ray():
+            return _NotBegunError()
         if asked() and not stop.exists():
             write_text(stop, "save and stop\n")
     return found[0] if found else None
@@ -196,6 +214,8 @@ def _misfortune(error: BaseException, patience: float) -> str | None:
 
     if isinstance(error, RayDidNotStart):
         return str(error)
+    if isinstance(error, _NotBegunError):
+        return f"workers did not begin within {patience + _STARTING:g} s"
     failures = getattr(error, "worker_failures", None)
     if failures is None:
         return "Ray died" if isinstance(error, (ray.exceptions.RayError, ray.train.ControllerError, OSError)) else None

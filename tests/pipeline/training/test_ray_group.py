@@ -203,6 +203,25 @@ def test_where_the_raylet_died_the_process_starts_anew_and_counts(tmp_path, caps
     assert not isinstance(caught.value, StartAnew) and RETRIES not in os.environ
 
 
+def test_workers_that_do_not_begin_are_not_waited_for_in_a_ray_of_our_own(
+    tmp_path, capsys, monkeypatch, dead_raylet, endless
+):
+    monkeypatch.setattr(ray_group, "_raylet_is_dead", lambda: False)
+    monkeypatch.setattr(ray_group, "_STARTING", -14.5)  # half a second is left of the patience
+    with pytest.raises(StartAnew):
+        run(endless, tmp_path)
+    assert "a training: workers did not begin within 0.5 s; going on" in capsys.readouterr().err
+    assert not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in dead_raylet)
+
+
+def test_workers_that_have_begun_may_take_their_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(ray_group, "_STARTING", -15.0)
+    monkeypatch.setattr(ray_group, "_processes_of_ray", lambda kind=None: [SimpleNamespace(poll=lambda: None)])
+    monkeypatch.setattr(ray.train, "get_context", lambda: SimpleNamespace(get_world_rank=lambda: 0))
+    worker = member(lambda given: threading.Event().wait(0.6), tmp_path / "stop")
+    run(lambda: SimpleNamespace(fit=lambda: worker("given")), tmp_path)
+
+
 @pytest.mark.parametrize("before", ["2 another", "many a training", "2"])
 def test_retries_of_another_training_do_not_count(tmp_path, monkeypatch, dead_raylet, endless, before):
     monkeypatch.setenv(RETRIES, before)
