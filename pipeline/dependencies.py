@@ -203,6 +203,7 @@ STAGES: dict[str, Dependencies] = {
             "pipeline/inference/restore.py",
             "pipeline/inference/memory_need.py",
             "pipeline/inference/sampling.py",
+            "pipeline/inference/canvas.py",
             "pipeline/inference/tiling.py",
             "pipeline/pictures/decode.py",
             "pipeline/pictures/folders.py",
