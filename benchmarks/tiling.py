@@ -37,7 +37,7 @@ from pipeline.console import progress
 from pipeline.feasibility.profile import run_alone
 from pipeline.inference.canvas import EightBit, Floats
 from pipeline.inference.sampling import LatentBand, draw_images
-from pipeline.inference.tiling import Cut, Restorer
+from pipeline.inference.tiling import Cut, Restorer, Work
 from pipeline.model_folder import LoadedFlow, load_flow
 from pipeline.pictures.eight_bit import to_tensor, write_png
 
@@ -95,7 +95,7 @@ def errors(flow: LoadedFlow, halo: int) -> tuple[float, float]:
         cut = _Fixed(network.multiple, core=seen.shape[2] // 4)
         cut.halo = halo * network.multiple
         with contextlib.redirect_stderr(io.StringIO()):
-            (canvas,) = cut.restore(network, seen, [z], (whole.shape[1], whole.shape[2]), Floats)
+            (canvas,) = cut.restore(Work(network, seen, [z], (whole.shape[1], whole.shape[2]), Floats))
         tiles = canvas.image
         finite = whole.isfinite() & tiles.isfinite()
         difference = (whole.clamp(0, 1) - tiles.clamp(0, 1)).abs()[finite]

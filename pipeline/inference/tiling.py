@@ -16,7 +16,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import psutil
 import torch
@@ -82,7 +82,7 @@ class Restorer:
             numbers = range(first, min(first + together, draws))
             most = _HELD_BYTES // (2 * len(numbers))
             z = [LatentBand(shape, number, temperature, seed, picture, most) for number in numbers]
-            yield from cut.restore(network, padded, z, (height, width), blank)
+            yield from cut.restore(Work(network, padded, z, (height, width), blank))
 
     def _cut(self, seen: Tensor) -> Cut | None:
         """Return how a picture is cut; None if it is restored whole."""
@@ -100,6 +100,16 @@ class Restorer:
             return None
         side, largest = (int((size / self._bytes_per_pixel) ** 0.5) // scale for size in (usual, most))
         return Cut(multiple, side=side, largest=largest)
+
+
+class Work(NamedTuple, Generic[C]):
+    """A picture to be restored, once for each of its latents."""
+
+    network: Any
+    padded: Tensor  # (1, C, h, w), of sizes that the network takes
+    z: Sequence[LatentBand]
+    size: tuple[int, int]  # rows and columns of the restoration, without what was padded
+    blank: Callable[[int, int], C]  # makes for these what a restoration is put on
 
 
 class Cut:
@@ -137,35 +147,21 @@ class Cut:
             f"with {self.halo} pixels around each, which are thrown away"
         )
 
-    def restore(
-        self,
-        network: Any,
-        padded: Tensor,
-        z: Sequence[LatentBand],
-        size: tuple[int, int],
-        blank: Callable[[int, int], C],
-    ) -> list[C]:
-        """Return restorations of ``size``, each on what ``blank`` makes of it, for each of the latents of one picture.
+    def restore(self, work: Work[C]) -> list[C]:
+        """Return a restoration for each of the latents.
 
-        ``padded``: ``(1, C, h, w)``, of sizes that the network takes. Widens the halo until no seam is seen; warns
-        if memory, or the picture, sets a limit to it before.
+        Widens the halo until no seam is seen; warns if memory, or the picture, sets a limit to it before.
         """
-        while (found := self._try(network, padded, z, size, blank)) is None:
+        while (found := self._try(work)) is None:
             self.halo *= 2
             say(f"tiles differ by {255 * self.seam:.2g}/255 where they meet: again with {self.halo} pixels around each")
         if self.seam > TOLERANCE:
             warn(f"tiles differ by up to {255 * self.seam:.2g}/255 where they meet; no wider halo is to be had")
         return found
 
-    def _try(
-        self,
-        network: Any,
-        padded: Tensor,
-        z: Sequence[LatentBand],
-        size: tuple[int, int],
-        blank: Callable[[int, int], C],
-    ) -> list[C] | None:
+    def _try(self, work: Work[C]) -> list[C] | None:
         """Return the restorations; None if a seam is seen and a wider halo can be had."""
+        network, padded, z, size, blank = work
         height, width = padded.shape[2:]
         core, halo = self.core, self.halo
         self.seam = 0.0
