@@ -9,6 +9,7 @@ import time
 import pytest
 import torch
 from smoke_project import TASK, command, copy_project, edit_params, succeed, weights
+from tracking_store import only_run
 
 REGULARIZED = {
     "memory": "reversible",
@@ -46,10 +47,7 @@ def test_a_regularized_training_is_interrupted_and_ends_the_same_with_its_penalt
     assert [int(row["step"]) for row in rows if row["penalty"]] == [4, 8, 12]
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert summary["nll"] == pytest.approx(float(rows[-1]["nll"])) and summary["skipped_steps"] == 0
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
-    (run,) = [run for e in client.search_experiments() for run in client.search_runs([e.experiment_id])]
+    client, run = only_run(project)
     logged = {name: client.get_metric_history(run.info.run_id, f"train/{name}") for name in ("nll", "loss", "penalty")}
     assert {name: len(points) for name, points in logged.items()} == {"nll": 12, "loss": 12, "penalty": 3}
     assert run.data.params["training.memory"] == "reversible"
