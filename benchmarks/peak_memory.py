@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import re
 from pathlib import Path
+
+from pipeline.inference.freed_memory import give_back_freed_memory
 
 
 def reset_peak() -> int:
     """Let the kernel forget the peak; return the bytes that are resident now, what the allocator hoards given back."""
-    with contextlib.suppress(OSError, AttributeError):  # the GNU C library's alone
-        ctypes.CDLL(None).malloc_trim(0)
+    give_back_freed_memory()
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     return resident("VmRSS")
 

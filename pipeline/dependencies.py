@@ -201,6 +201,7 @@ STAGES: dict[str, Dependencies] = {
             *_HELD_OUT,
             "pipeline/inference/brightness.py",
             "pipeline/inference/restore.py",
+            "pipeline/inference/freed_memory.py",
             "pipeline/inference/memory_need.py",
             "pipeline/inference/sampling.py",
             "pipeline/inference/canvas.py",

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from pipeline.console import progress, say, warn
 from pipeline.inference.canvas import Canvas, Floats
+from pipeline.inference.freed_memory import give_back_freed_memory
 from pipeline.inference.memory_need import bytes_per_pixel
 from pipeline.inference.sampling import LatentBand, draw_images, pad_to_multiple
 
@@ -179,6 +180,7 @@ class Cut:
                 self.seam = max(self.seam, edges[index].seam(restored, down, across))
                 kept = restored[:, within[0].own(), within[1].own()]
                 canvases[index].put(within[0].inner(), within[1].inner(), kept)
+            give_back_freed_memory()
             if self.seam > TOLERANCE and self.can_widen(max(height, width)):
                 return None
         return canvases
