@@ -25,7 +25,7 @@ from pipeline.stability.training_pictures import training_crops
 from pipeline.tracking.identity import Identity, training_identity
 from pipeline.training.jobs import Job, Report
 from pipeline.training.run_key import run_key
-from pipeline.training.train import encoder_weights, flow_objective, train
+from pipeline.training.train import flow_objective, train
 
 _PLACES = ("settings.", "design.")
 QUALITY = "validation_bits_per_dim"  # what trainings report, and their summary holds
@@ -67,7 +67,7 @@ class FlowSpace(Space):
         """Return the trial; DataError if pictures or encoder are missing."""
         experiment = setting.model_copy(update={"runtime": runtime})
         job = Job(root, experiment, parent=parent)
-        trained = job.key([encoder_weights(job)])
+        trained = job.key()
         audited = experiment.settings.stability.model_dump(mode="json")
         key = run_key(self.stage, {"trained": trained, "stability": audited}, [])
         identity = training_identity(experiment.task, str(experiment.variant), experiment.seed, trained, parent)
@@ -135,8 +135,10 @@ def train_and_audit(trial: SearchTrial, report: Report, device: torch.device) ->
     """Train the trial's flow as stage train does, audit it as stage stability does; the model is not kept."""
     experiment: Experiment = trial.setting
     out = trial.folder / "out"
+    job = Job(trial.root, experiment, out, trial.identity.parent)
+    checkpoints = job.checkpoints(job.key())
     try:
-        train(Job(trial.root, experiment, out, trial.identity.parent), report, device)
+        train(job, report, device)
     except DivergenceError as error:
         return Result(DIVERGED, str(error))
     training = read_json(out / "training" / "summary.json")
@@ -145,6 +147,7 @@ def train_and_audit(trial: SearchTrial, report: Report, device: torch.device) ->
     crops = held_out_crops(trial.root, experiment, limit=limits.pictures)
     found = audit(flow, crops, out / "stability", limits, experiment.seed, training_crops(trial.root, experiment))
     shutil.rmtree(out / "model", ignore_errors=True)
+    checkpoints.finish()
     numbers = {
         f"{analysis}.{name}": value for analysis, values in found["analyses"].items() for name, value in values.items()
     }

@@ -98,15 +98,15 @@ class CheckpointStore:
 
     @property
     def done(self) -> bool:
-        """Whether the results of this run were handed over."""
+        """Whether the results of this run are with whoever asked for them."""
         return (self.folder / _DONE).exists()
 
     def finish(self) -> None:
-        """Mark the run as handed over and drop its checkpoints."""
+        """Mark the run as done and drop its checkpoints."""
         write_text(self.folder / _DONE, "the results of this run were written\n")
         for name in (_LATEST, _PREVIOUS):
             (self.folder / name).unlink(missing_ok=True)
 
     def restart(self) -> None:
-        """Forget a run that was handed over, so that it is trained anew."""
+        """Forget that the run was done, so that it is trained anew."""
         (self.folder / _DONE).unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,23 +69,41 @@ class Job:
             raise DataError(f"{manifest} is missing; run `steadyflow repro prepare@{self.experiment.task}` first")
         return manifest
 
-    def key(self, inputs: Iterable[Path] = ()) -> str:
-        """Return the hash of everything that the result depends on: settings, code, manifest and ``inputs``.
+    def encoder_weights(self) -> Path:
+        """Return the file of the pretrained encoder; DataError if it, or the prepared pictures, are missing."""
+        chosen = self.experiment
+        weights = encoder_folder(self.root, chosen.task, chosen.seed) / "weights.safetensors"
+        self.manifest()  # the first thing that is missing is the one to be told
+        if not weights.exists():
+            raise DataError(f"{weights} is missing; run `steadyflow repro pretrain@{chosen.task}-{chosen.seed}` first")
+        return weights
 
-        DataError if the pictures are not prepared, ConfigError for a shielded variant.
+    def key(self) -> str:
+        """Return the hash of everything that the result depends on: settings, code, manifest, a flow's encoder.
+
+        DataError if the pictures are not prepared or the encoder is missing, ConfigError for a shielded variant.
         """
         chosen, manifest = self.experiment, self.manifest()
         if chosen.shield:
             raise ConfigError(f"{chosen.name} is not trained: the stage shield makes it of {chosen.trained}")
         settings = settings_of(self.stage, chosen.resolved(), task=chosen.task, variant=chosen.variant or "")
         named = {"task": chosen.task, "variant": chosen.variant, "seed": chosen.seed}
+        inputs = [] if chosen.variant is None else [self.encoder_weights()]
         return run_key(self.stage, {**named, "settings": settings}, [manifest, *inputs])
 
-    def store(self, key: str) -> CheckpointStore:
-        """Return the checkpoints of the run with this key; one that was handed over before starts anew."""
+    def checkpoints(self, key: str) -> CheckpointStore:
+        """Return the checkpoints of the run with this key.
+
+        Whoever had the job done calls their ``finish`` when its results are safe. A worker does not: it may outlive
+        who asked for them, and then the same command goes on from its last step.
+        """
         chosen = self.experiment
         identity = training_identity(chosen.task, chosen.variant or "encoder", chosen.seed, key, self.parent)
-        store = CheckpointStore(identity.folder(self.root))
+        return CheckpointStore(identity.folder(self.root))
+
+    def store(self, key: str) -> CheckpointStore:
+        """Return ``checkpoints``, to train with; a run that was finished before starts anew."""
+        store = self.checkpoints(key)
         if store.done and ranks.is_first():
             store.restart()
         return store

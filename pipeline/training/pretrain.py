@@ -39,4 +39,3 @@ def pretrain(job: Job, report: Report, own: torch.device) -> None:
     if ranks.is_first():
         save_model(job.folder, outcome.network, dataclasses.replace(config, run_key=key, step=plan.steps))
         write_curve(job.folder, outcome, loss_name="l1")
-        store.finish()

@@ -31,7 +31,7 @@ def launch(job: Job, work: Work) -> None:
     errors come back as they were raised on the worker. Raises ConfigError for sizes that are impossible.
     """
     check_network(job.experiment)
-    runtime = job.experiment.runtime
+    runtime, checkpoints = job.experiment.runtime, job.checkpoints(job.key())
     set_ray_up()
     fit(
         functools.partial(_on_worker, work),
@@ -42,6 +42,7 @@ def launch(job: Job, work: Work) -> None:
         retries=runtime.retries,
         patience=runtime.hang_seconds,
     )
+    checkpoints.finish()
 
 
 def fit(

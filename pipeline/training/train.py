@@ -5,19 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import DataError
 from pipeline.experiment import Experiment
 from pipeline.feed.of_task import pairs_of
 from pipeline.feed.sides import Pairs
 from pipeline.inference.held_out import Crop, held_out_crops
 from pipeline.kinds import KINDS
-from pipeline.layout import encoder_folder
 from pipeline.model_folder import build, load_encoder, save_model
 from pipeline.objective import Objective
 from pipeline.pictures.eight_bit import to_tensor
@@ -63,16 +60,6 @@ def flow_objective(experiment: Experiment) -> Objective:
     return Regularized(likelihood, regularizer, experiment.seed)
 
 
-def encoder_weights(job: Job) -> Path:
-    """Return the file of the pretrained encoder; DataError if it, or the prepared pictures, are missing."""
-    chosen = job.experiment
-    weights = encoder_folder(job.root, chosen.task, chosen.seed) / "weights.safetensors"
-    job.manifest()  # the first thing that is missing is the one to be told
-    if not weights.exists():
-        raise DataError(f"{weights} is missing; run `steadyflow repro pretrain@{chosen.task}-{chosen.seed}` first")
-    return weights
-
-
 def flow_start(experiment: Experiment, pairs: Pairs, device: torch.device) -> Start | None:
     """Return how the fresh flow is set from the first crops; None: as ``fit`` does."""
     start = experiment.settings.training.start
@@ -95,8 +82,7 @@ def train(job: Job, report: Report, own: torch.device) -> None:
     """
     chosen = job.experiment
     config, plan = flow_config(chosen), flow_plan(chosen)
-    weights = encoder_weights(job)
-    key = job.key([weights])
+    weights, key = job.encoder_weights(), job.key()
     device = seeded_device(chosen, "flow", own)
     objective = flow_objective(chosen)
     network: Any = objective.network
@@ -123,7 +109,6 @@ def train(job: Job, report: Report, own: torch.device) -> None:
         run.metrics({f"train/{name}": summary[name] for name in _WITHOUT_CURVE})
         run.artifact(job.folder / "model", "model")
         run.artifact(job.folder / "training", "training")
-    store.finish()
 
 
 def _validator(experiment: Experiment, crops: Sequence[Crop], device: torch.device) -> Callable[[nn.Module], Values]:

@@ -13,7 +13,7 @@ from tracking_store import all_runs
 from pipeline.errors import ConfigError
 from pipeline.experiment import Experiment
 from pipeline.files import read_json
-from pipeline.layout import manifest_path
+from pipeline.layout import encoder_folder, manifest_path
 from pipeline.params import load_params
 from pipeline.tracking.identity import Identity
 from pipeline.training.jobs import Job
@@ -65,6 +65,11 @@ def test_the_key_of_a_job_changes_with_its_settings_and_not_with_the_runtime(exp
     manifest = manifest_path(tmp_path, experiment.task)
     manifest.parent.mkdir(parents=True)
     manifest.write_text("{}")
+
+    for seed in (10, 11):
+        encoder = encoder_folder(tmp_path, experiment.task, seed)
+        encoder.mkdir(parents=True)
+        (encoder / "weights.safetensors").write_bytes(b"")
 
     def key(changes):
         return Job(tmp_path, experiment.vary(changes)).key()
