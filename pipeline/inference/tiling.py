@@ -33,7 +33,7 @@ C = TypeVar("C", bound=Canvas)
 TOLERANCE = 0.5 / 255  # of a seam, in values clamped to [0, 1]: half of what 8 bits can show
 HALO, WIDEST = 8, 128  # pixels of the flow's coarsest level; of small networks 8 leave 1e-5 (benchmarks/tiling.py)
 _SMALL = 2**16  # pixels of a restoration that always fits
-_MOST_BYTES = 2**30  # for a tile, or a picture that is not tiled, on the CPU
+_MOST_BYTES = 3 * 2**28  # for a tile, or a picture that is not tiled, on the CPU
 _HELD_BYTES = 2**29  # for the latents and restorations of draws that are made side by side
 _CORE_TO_HALO = 4  # at least, if memory is there: a tile of side 6 with a core of side 4 costs 2.25 times its core
 
