@@ -7,6 +7,7 @@ rest per draw. Scales and shifts are applied to the convolutions' weights, which
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Protocol
 
 import torch
@@ -110,9 +111,9 @@ class ConditionalNet(nn.Module):
         if self.from_x is None:
             h: Any = shared
         else:
-            weight, bias = self.norm1.behind(self.from_x.weight)  # of the norm; identity while it is being started
-            h = F.conv2d(x, weight, bias if shared is None else None, padding=1)  # type: ignore[arg-type]
-            h = h if shared is None else h + shared
+            weight, bias = self.norm1.behind(self.from_x.weight)
+            own = functools.partial(F.conv2d, x, weight, padding=1)  # type: ignore[arg-type]
+            h = own(bias=bias) if shared is None else own() + shared  # which has the bias already
         started: Tensor = self.norm1(h)[0] if self.norm1.starting else h
         return started
 
