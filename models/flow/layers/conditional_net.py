@@ -112,7 +112,7 @@ class ConditionalNet(nn.Module):
             h: Any = shared
         else:
             weight, bias = self.norm1.behind(self.from_x.weight)
-            own = functools.partial(F.conv2d, x, weight, padding=1)  # type: ignore[arg-type]
+            own = functools.partial(F.conv2d, x, weight, padding=1)
             h = own(bias=bias) if shared is None else own() + shared  # which has the bias already
         started: Tensor = self.norm1(h)[0] if self.norm1.starting else h
         return started
