@@ -10,10 +10,9 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from unittest import mock
 
 import torch
-from torch.nn import functional as F
 
-from models.flow.features import whole
-from models.flow.layers.conditional_net import ConditionalNet, ZeroConv2d
+from models.flow import features
+from models.flow.layers import conditional_net
 from models.flow.transforms import in_pieces
 from pipeline.experiment import Experiment
 from pipeline.kinds import KINDS
@@ -69,27 +68,12 @@ class Arm:
 
 @contextmanager
 def plain_form():
-    """In this block nets compute layer by layer on enlarged features, and splines are plain tensor operations."""
+    """In this block features are enlarged before they are convolved, and splines are plain tensor operations."""
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(in_pieces, "fits", lambda *_: False))
-        stack.enter_context(mock.patch.object(ConditionalNet, "share", _plain_share))
-        stack.enter_context(mock.patch.object(ConditionalNet, "forward", _plain_forward))
-        stack.enter_context(mock.patch.object(ZeroConv2d, "forward", _plain_zero_conv))
+        enlarged = mock.patch.object(conditional_net, "convolved", lambda maps, conv: conv(features.whole(maps)))
+        stack.enter_context(enlarged)
         yield
-
-
-def _plain_share(net, features):
-    return net.from_features(whole(features))
-
-
-def _plain_forward(net, x, shared):
-    h = shared if net.from_x is None else net.from_x(x) if shared is None else net.from_x(x) + shared
-    h = F.relu(net.norm1(h)[0])
-    return net.out(F.relu(net.norm2(net.mix(h))[0]))
-
-
-def _plain_zero_conv(layer, x):
-    return layer.conv(x) * (layer.logs * 3.0).exp()
 
 
 @contextmanager

@@ -5,9 +5,8 @@
     python benchmarks/performance.py --peer ../robustNF       # beside paper A's released code, from your checkout
 
 Networks are those of profile paper (4x 41.66 M parameters affine, 46.55 M spline), on one random picture of 160 x 160.
-"plain form" is the same network without what was made faster: features enlarged before they are convolved, activation
-norms behind their convolutions, splines as tensor operations. Without ``--peer`` it stands in the place of the
-published code, whose own speed it does not tell.
+"plain form" is the same network without what was made faster: features enlarged before they are convolved, splines as
+tensor operations. Without ``--peer`` it stands in the place of the published code, whose own speed it does not tell.
 
 ``--peer PATH``: a checkout of a published network's code (benchmarks/published_code.py says which and how it is run),
 which runs in a process of its own; its process and ours take turns. Such code has needs of its own, such as natsort.

@@ -17,7 +17,7 @@ import functools
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
@@ -55,13 +55,13 @@ def whole(features: Features | Tensor) -> Tensor:
     return torch.cat([features.own, F.interpolate(features.coarse, size=features.own.shape[2:], mode="nearest")], 1)
 
 
-def convolved(features: Features | Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return the 3x3 convolution of ``whole(features)`` by ``weight`` ``(out, C + C', 3, 3)``, ``(B, out, H, W)``."""
+def convolved(features: Features | Tensor, conv: nn.Conv2d) -> Tensor:
+    """Return ``conv(whole(features))``, ``(B, out, H, W)``; ``conv``: 3x3, padding 1, without bias."""
     if isinstance(features, Tensor):
-        return F.conv2d(features, weight, bias, padding=1)
-    own, coarse = weight.split([features.own.shape[1], features.coarse.shape[1]], 1)
-    enlarged = convolved_enlargement(features.coarse, coarse, features.factor)
-    return F.conv2d(features.own, own, bias, padding=1).add_(enlarged)
+        result: Tensor = conv(features)
+        return result
+    own, coarse = conv.weight.split([features.own.shape[1], features.coarse.shape[1]], 1)
+    return F.conv2d(features.own, own, padding=1) + convolved_enlargement(features.coarse, coarse, features.factor)
 
 
 def convolved_enlargement(coarse: Tensor, weight: Tensor, factor: int) -> Tensor:

@@ -48,19 +48,6 @@ class ActNorm(Bijection):
             z = z if z.dtype == torch.float64 else z.float()
             return z * (-self.capped_log_scale()).exp() - self.bias, -self._log_det(z)
 
-    @property
-    def starting(self) -> bool:
-        """Whether the next batch sets it (``initializing``)."""
-        return self._initializing
-
-    def behind(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return weight and bias of the convolution that is one by ``weight``, without bias, with this behind it.
-
-        (W x + b) s = (s W) x + s b: so the map in between is neither made nor kept for the gradient.
-        """
-        scale = self.capped_log_scale().exp()
-        return weight * scale.view(-1, 1, 1, 1), (self.bias * scale).flatten()
-
     def capped_log_scale(self) -> Tensor:
         """Return the log of the factors that are applied, ``(1, C, 1, 1)``."""
         return soft_cap(self.log_scale, self.cap)

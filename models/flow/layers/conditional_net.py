@@ -1,8 +1,7 @@
 """The network inside a conditional coupling, split at the seam of shared conditioning.
 
-Its first convolution is linear, as is the ActNorm behind it: norm(conv(cat(x, f))) = s conv_x(x) + s (conv_f(f) + b).
-``share`` computes the second term, which depends on the encoder's features alone, once per image; ``forward`` does the
-rest per draw. Scales and shifts are applied to the convolutions' weights, which are smaller than their maps.
+Its first convolution is linear: conv(cat(x, f)) = conv_x(x) + conv_f(f). ``share`` computes conv_f(f),
+which depends on the encoder's features alone, once per image; ``forward`` does the rest per draw.
 """
 
 from __future__ import annotations
@@ -60,10 +59,8 @@ class ZeroConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, in, H, W)`` to ``(B, out, H, W)``."""
-        scale = (self.logs * 3.0).exp().flatten()
-        weight, bias = self.conv.weight * scale.view(-1, 1, 1, 1), self.conv.bias * scale  # type: ignore[operator]
-        raw = F.conv2d(x, weight, bias, padding=1)
-        return raw.to(torch.promote_types(raw.dtype, scale.dtype))  # autocast's convolution is less exact than a scale
+        scaled: Tensor = self.conv(x) * (self.logs * 3.0).exp()
+        return scaled
 
 
 class ConditionalNet(nn.Module):
@@ -87,35 +84,20 @@ class ConditionalNet(nn.Module):
         return self.mix.in_channels, height, width
 
     def share(self, features: Features | Tensor) -> Tensor:
-        """Return norm1(conv_f(features)), ``(B, hidden, H, W)``: the part that all draws have in common.
-
-        While norm1 is being started it is the identity here, and ``forward`` applies it to the whole.
-        """
-        return convolved(features, *self.norm1.behind(self.from_features.weight))  # type: ignore[union-attr]
+        """Return conv_f(features), ``(B, hidden, H, W)``: the part that all draws have in common."""
+        return convolved(features, self.from_features)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor | None, shared: Tensor | None) -> Tensor:
         """Return raw parameters ``(B, out, H, W)`` for ``x`` ``(B, x_channels, H, W)``, or for no x at all.
 
         A ``shared`` of batch 1 broadcasts over the batch of ``x``.
         """
-        h = F.relu(self._first(x, shared))
-        if self.norm2.starting:
-            h = self.norm2(self.mix(h))[0]
-        else:
-            h = F.conv2d(h, *self.norm2.behind(self.mix.weight))
-        raw: Tensor = self.out(F.relu(h, inplace=True))
+        parts = [shared, None if self.from_x is None else self.from_x(x)]
+        h = functools.reduce(torch.add, [part for part in parts if part is not None])
+        h = F.relu(self.norm1(h)[0])
+        h = F.relu(self.norm2(self.mix(h))[0])
+        raw: Tensor = self.out(h)
         return raw
-
-    def _first(self, x: Tensor | None, shared: Tensor | None) -> Tensor:
-        """Return what the first activation sees."""
-        if self.from_x is None:
-            h: Any = shared
-        else:
-            weight, bias = self.norm1.behind(self.from_x.weight)
-            own = functools.partial(F.conv2d, x, weight, padding=1)
-            h = own(bias=bias) if shared is None else own() + shared  # which has the bias already
-        started: Tensor = self.norm1(h)[0] if self.norm1.starting else h
-        return started
 
 
 def _conv(in_channels: int, out_channels: int, size: int) -> nn.Conv2d:

@@ -21,7 +21,7 @@ def example(factor, height, width):
 @pytest.mark.parametrize(("factor", "height", "width"), PLACES)
 def test_what_is_convolved_is_the_enlarged_map(factor, height, width):
     features, conv = example(factor, height, width)
-    torch.testing.assert_close(convolved(features, conv.weight), conv(whole(features)), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(convolved(features, conv), conv(whole(features)), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize(("factor", "height", "width"), PLACES)
@@ -29,7 +29,7 @@ def test_gradients_are_those_of_the_enlarged_map(factor, height, width):
     features, conv = example(factor, height, width)
     inputs = (*features, conv.weight)
     weights = torch.randn_like(conv(whole(features)))
-    found = torch.autograd.grad((convolved(features, conv.weight) * weights).sum(), inputs)
+    found = torch.autograd.grad((convolved(features, conv) * weights).sum(), inputs)
     expected = torch.autograd.grad((conv(whole(features)) * weights).sum(), inputs)
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
 
@@ -86,6 +86,6 @@ def test_a_flow_gives_what_it_gives_for_enlarged_maps(scale, levels, dtype, rela
 def test_gradients_flow_also_after_inference_mode_filled_the_cache():
     features, conv = example(5, 1, 2)  # a factor that no other test has
     with torch.inference_mode():
-        convolved(features, conv.weight)
-    convolved(features, conv.weight).sum().backward()
+        convolved(features, conv)
+    convolved(features, conv).sum().backward()
     assert conv.weight.grad.abs().sum() > 0

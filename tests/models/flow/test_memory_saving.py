@@ -171,7 +171,7 @@ def test_actnorm_starts_from_data_in_every_mode():
 def test_under_autocast_the_second_computation_is_in_the_precision_of_the_first(mode):
     network, features, x = chain(4)
     dtypes = []
-    network.layers[3].net.out.register_forward_pre_hook(lambda module, args: dtypes.append(args[0].dtype))
+    network.layers[3].net.mix.register_forward_hook(lambda module, args, out: dtypes.append(out.dtype))
     with torch.autocast("cpu", torch.bfloat16):
         network.zero_grad()
         save_memory(network, mode)

@@ -4,8 +4,9 @@ import os
 import shlex
 import sys
 
-from smoke_project import edit_params, fail, make_project
+from smoke_project import TASK, edit_params, fail, make_project
 
+from pipeline.layout import manifest_path
 from pipeline.training.ray_cluster import quoted_python
 from pipeline.training.ray_train import shortage
 
@@ -19,6 +20,9 @@ def test_a_worker_takes_a_processor_or_a_gpu():
 
 def test_a_stage_ends_at_once_with_one_line(tmp_path):
     folder = make_project(tmp_path)
+    manifest = manifest_path(folder, TASK)
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("{}")
     edit_params(folder, lambda params: params["runtime"].update(workers=os.cpu_count() + 1))
     said = fail(folder, "pretrain", None)
     assert f"{os.cpu_count() + 1} workers" in said and f"has {os.cpu_count()} here" in said
