@@ -53,11 +53,10 @@ class Journal:
         self.acknowledged_at = 0.0  # time.monotonic() when a destination last took something
         # kind, name, step if its owner gave one -> last content, how many so far
         self._files: dict[tuple[str, str, int | None], tuple[str, int]] = {}
+        self._read = 0  # bytes of the journal that are remembered
         folder.mkdir(parents=True, exist_ok=True)
         self._close_torn_line()
-        for _, event in self.after(0):
-            with contextlib.suppress(*_MISSHAPEN):  # the sender says so
-                self._remember(event)
+        self._catch_up()
 
     def append(self, kind: str, **content: Any) -> None:
         """Append one event with the time (ms since 1970) at which it happened."""
@@ -71,6 +70,7 @@ class Journal:
         None (a value that could not be computed) is left out. A value without a step stands at the last step of its
         curve, if it has one; it is left out if it repeats the last value.
         """
+        self._catch_up()
         fresh: dict[int | None, dict[str, float]] = {}
         for name, value in values.items():
             last_step, last_value = self._last.get(name, (None, None))
@@ -87,6 +87,7 @@ class Journal:
 
         ``step``: one of several files of that name, each remembered by itself.
         """
+        self._catch_up()
         content, (last, count) = fingerprint(path), self._files.get((kind, name, step), ("", 0))
         if content != last:
             stored = path.relative_to(relative_to) if path.is_relative_to(relative_to) else path
@@ -131,6 +132,13 @@ class Journal:
         except (FileNotFoundError, ValueError):
             return {}  # everything is sent once more
         return sent if isinstance(sent, dict) else {}
+
+    def _catch_up(self) -> None:
+        """Remember what was appended since, also by others: a worker may outlive the group that took its place."""
+        for offset, event in self.after(self._read):
+            self._read = offset
+            with contextlib.suppress(*_MISSHAPEN):  # the sender says so
+                self._remember(event)
 
     def _remember(self, event: dict[str, Any]) -> None:
         if event["kind"] == "metrics":

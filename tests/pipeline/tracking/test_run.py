@@ -169,3 +169,15 @@ def test_a_torn_journal_line_harms_no_other(tmp_path):
     journal = Journal(tmp_path)
     journal.append_metrics({"a": 2.0}, 2)
     assert [event["values"]["a"] for _, event in journal.after(0)] == [1.0, 2.0]
+
+
+def test_of_two_who_log_the_same_steps_each_point_is_kept_once(tmp_path):
+    """A worker that does not answer may still log, beside the group that was started in its place."""
+    slow, after = Journal(tmp_path), Journal(tmp_path)
+    for step in (1, 2):
+        slow.append_metrics({"a": float(step)}, step)
+    for step in (1, 2, 3, 4):
+        after.append_metrics({"a": float(step)}, step)
+    slow.append_metrics({"a": 3.0}, 3)
+    steps = [event["step"] for _, event in after.after(0)]
+    assert steps == [1, 2, 3, 4]
