@@ -135,10 +135,8 @@ def train_and_audit(trial: SearchTrial, report: Report, device: torch.device) ->
     """Train the trial's flow as stage train does, audit it as stage stability does; the model is not kept."""
     experiment: Experiment = trial.setting
     out = trial.folder / "out"
-    job = Job(trial.root, experiment, out, trial.identity.parent)
-    checkpoints = job.checkpoints(job.key())
     try:
-        train(job, report, device)
+        train(Job(trial.root, experiment, out, trial.identity.parent), report, device)
     except DivergenceError as error:
         return Result(DIVERGED, str(error))
     training = read_json(out / "training" / "summary.json")
@@ -147,7 +145,6 @@ def train_and_audit(trial: SearchTrial, report: Report, device: torch.device) ->
     crops = held_out_crops(trial.root, experiment, limit=limits.pictures)
     found = audit(flow, crops, out / "stability", limits, experiment.seed, training_crops(trial.root, experiment))
     shutil.rmtree(out / "model", ignore_errors=True)
-    checkpoints.finish()
     numbers = {
         f"{analysis}.{name}": value for analysis, values in found["analyses"].items() for name, value in values.items()
     }

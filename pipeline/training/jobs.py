@@ -94,8 +94,8 @@ class Job:
     def checkpoints(self, key: str) -> CheckpointStore:
         """Return the checkpoints of the run with this key.
 
-        Whoever had the job done calls their ``finish`` when its results are safe. A worker does not: it may outlive
-        who asked for them, and then the same command goes on from its last step.
+        Whoever asked for the training calls their ``finish`` when its results are written. No worker does: workers may
+        outlive a driver that was killed, and the same command then goes on from their last step.
         """
         chosen = self.experiment
         identity = training_identity(chosen.task, chosen.variant or "encoder", chosen.seed, key, self.parent)

@@ -27,8 +27,10 @@ Work = Callable[[Job, Report, torch.device], None]  # pretrain or train; a funct
 def launch(job: Job, work: Work) -> None:
     """Run ``work(job, ...)`` on as many workers as the experiment's runtime says, and wait for it.
 
-    ``auto``: one worker per GPU, else 0, which is Ray Train's local mode: this process, no cluster. Our own
-    errors come back as they were raised on the worker. Raises ConfigError for sizes that are impossible.
+    When it has come to its end, its checkpoints are dropped; where anything is raised, they stay. ``auto``: one worker
+    per GPU, else 0, which is Ray Train's local mode: this process, no cluster. Our own errors come back as they were
+    raised on the worker. Raises ConfigError for sizes that are impossible or a shielded variant, DataError for inputs
+    that are missing.
     """
     check_network(job.experiment)
     runtime, checkpoints = job.experiment.runtime, job.checkpoints(job.key())

@@ -97,7 +97,7 @@ def step_saved(folder: Path) -> int:
 
 
 def has_ended(folder: Path) -> bool:
-    """Return whether the training's results were handed over."""
+    """Return whether whoever asked for the training has its results."""
     store = store_of(folder)
     return store is not None and CheckpointStore(store).done
 

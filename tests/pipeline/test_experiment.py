@@ -10,7 +10,7 @@ import torch
 from smoke_project import ROOT, TASK
 from tracking_store import all_runs
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, DataError
 from pipeline.experiment import Experiment
 from pipeline.files import read_json
 from pipeline.layout import encoder_folder, manifest_path
@@ -74,8 +74,16 @@ def test_the_key_of_a_job_changes_with_its_settings_and_not_with_the_runtime(exp
     def key(changes):
         return Job(tmp_path, experiment.vary(changes)).key()
 
+    pretraining = Job(tmp_path, experiment.model_copy(update={"variant": None, "design": None})).key
+    before = key({}), pretraining()
+    weights = encoder_folder(tmp_path, experiment.task, 10) / "weights.safetensors"
+    weights.write_bytes(b"another")
+    assert key({}) != before[0] and pretraining() == before[1]
     assert key({}) == key({"runtime.log_every": 1}) == key({"settings.sampling.draws": 3})
     assert len({key({}), key({"settings.training.batch": 4}), key({"design.options.eps": 0.3}), key({"seed": 11})}) == 4
+    weights.unlink()
+    with pytest.raises(DataError, match="pretrain@df2k_x4-10"):
+        key({})
 
 
 def test_trainings_of_one_name_with_other_settings_live_side_by_side_without_a_params_yaml(project, monkeypatch):

@@ -23,10 +23,12 @@ def test_two_workers_give_the_losses_of_one(project, trained):
 
 def test_a_finished_run_is_trained_anew_when_asked_again(project):
     succeed(project, "train")
-    first = weights(project)
-    model = project / "artifacts" / TASK / "seed10" / "affine" / "model" / "weights.safetensors"
-    model.unlink()
+    first, folder = weights(project), project / "artifacts" / TASK / "seed10" / "affine"
+    seconds = (folder / "training" / "curve.csv").read_bytes()
+    assert not list(project.glob(".runs/*/checkpoint*"))
+    (folder / "model" / "weights.safetensors").unlink()
     succeed(project, "train")
+    assert (folder / "training" / "curve.csv").read_bytes() != seconds
     assert all(bool((first[name] == tensor).all()) for name, tensor in weights(project).items())
 
 
