@@ -24,11 +24,9 @@ def test_two_workers_give_the_losses_of_one(project, trained):
 def test_a_finished_run_is_trained_anew_when_asked_again(project):
     succeed(project, "train")
     first, folder = weights(project), project / "artifacts" / TASK / "seed10" / "affine"
-    seconds = (folder / "training" / "curve.csv").read_bytes()
-    assert not list(project.glob(".runs/*/checkpoint*"))
+    assert not list(project.glob(".runs/*/checkpoint*"))  # so there is nothing to go on from
     (folder / "model" / "weights.safetensors").unlink()
     succeed(project, "train")
-    assert (folder / "training" / "curve.csv").read_bytes() != seconds
     assert all(bool((first[name] == tensor).all()) for name, tensor in weights(project).items())
 
 
