@@ -324,6 +324,7 @@ NO_RESULT_DEPENDS_ON: dict[str, str] = {
     "pipeline/training/checkpoints.py": "how a training is interrupted; one that goes on ends bit for bit the same",
     "pipeline/training/ray_cluster.py": "how Ray is started, and what people see of it",
     "pipeline/training/ray_group.py": "how workers are told to stop and started again; the result is the same",
+    "pipeline/training/ray_room.py": "whether workers wait for room",
     "pipeline/training/ray_search.py": "how trials are launched; how many at a time changes only whom asha stops",
     "pipeline/training/ray_train.py": "how a training is launched",
     "pipeline/training/run_key.py": "names the run; the result is the same under another name",

@@ -29,7 +29,7 @@ from pipeline.training.stopping import stop_requests, told_by_file
 
 RETRIES = "STEADYFLOW_RETRIES"  # how often this process has started anew, and for which training
 _GLANCE = 0.2  # seconds between two looks at whether to stop, and whether the raylet lives
-_STARTING = 60.0  # seconds that workers may take to begin, beyond those that a silent one is waited for
+_STARTING = 60.0  # seconds that workers may take to begin once there is room, beyond those that a silent one has
 _DYING = 5.0  # seconds that Ray's processes have to be gone in
 # What the process groups of torch raise on a worker whose partner died, or did not answer in time.
 _SILENCE = ("Timed out waiting", "timed out after", "Watchdog caught collective operation timeout", "has been hanging")
@@ -64,6 +64,11 @@ def _ended(stop: Path) -> Path:
     return stop.with_suffix(".ended")
 
 
+def looking(stop: Path) -> Path:
+    """Return the file that changes each time that room for the workers is looked for (``ray_room.LooksForRoom``)."""
+    return stop.with_suffix(".looking")
+
+
 def run_group(make: Callable[[], Any], name: str, retries: int, patience: float, stop: Path) -> None:
     """Run the trainer that ``make`` makes to its end, and one that failed again, ``retries`` times at the most.
 
@@ -74,7 +79,7 @@ def run_group(make: Callable[[], Any], name: str, retries: int, patience: float,
     """
     import ray
 
-    files = (stop, _begun(stop), _ended(stop))
+    files = (stop, _begun(stop), _ended(stop), looking(stop))
     _remove(files)
     try:
         with stop_requests() as asked:
@@ -135,14 +140,14 @@ def _remove(files: Iterable[Path]) -> None:
 
 
 class _NotBegunError(Exception):
-    """Workers did not come together; Ray's own call for that has no limit."""
+    """Workers did not come together though there was room; Ray's own calls for that have no limit."""
 
 
 def _attempt(make: Callable[[], Any], asked: Callable[[], bool], stop: Path, patience: float) -> BaseException | None:
     """Make and run a trainer in a thread, so that signals reach this process; return what it raised.
 
-    Where the raylet dies, or the workers do not begin, its thread is left behind. In a cluster that was joined they may
-    have to wait for room, without a limit.
+    Where the raylet dies, or the workers do not begin, its thread is left behind. Their time begins anew whenever room
+    is looked for again: in a cluster that was joined they may have to wait for it, without a limit.
     """
     found: list[BaseException | None] = []
 
@@ -157,7 +162,7 @@ def _attempt(make: Callable[[], Any], asked: Callable[[], bool], stop: Path, pat
     except Exception as error:
         return error
     _remove([_begun(stop)])
-    latest = time.monotonic() + patience + _STARTING
+    since, looked = time.monotonic(), ""
     thread = threading.Thread(target=run, name="trainer", daemon=True)
     thread.start()
     while thread.is_alive():
@@ -166,11 +171,22 @@ def _attempt(make: Callable[[], Any], asked: Callable[[], bool], stop: Path, pat
             import ray.exceptions
 
             return ray.exceptions.RaySystemError("the raylet is dead")
-        if thread.is_alive() and time.monotonic() > latest and not _begun(stop).exists() and _processes_of_ray():
-            return _NotBegunError()
+        if thread.is_alive() and not _begun(stop).exists():
+            if (last := _text(looking(stop))) != looked:
+                since, looked = time.monotonic(), last
+            if time.monotonic() > since + patience + _STARTING:
+                return _NotBegunError()
         if asked() and not stop.exists():
             write_text(stop, "save and stop\n")
     return found[0] if found else None
+
+
+def _text(file: Path) -> str:
+    """Return what a file holds; nothing where there is none, or it cannot be read now."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def _raylet_is_dead() -> bool:

@@ -19,7 +19,7 @@ from pipeline.layout import runs_folder
 from pipeline.training.jobs import Job, Report
 from pipeline.training.loop import Values
 from pipeline.training.ray_cluster import connect, set_ray_up
-from pipeline.training.ray_group import member, own_error, run_group
+from pipeline.training.ray_group import looking, member, own_error, run_group
 
 Work = Callable[[Job, Report, torch.device], None]  # pretrain or train; a function at the top of a module
 
@@ -73,14 +73,18 @@ def fit(
     stop = storage / f"{own}.stop"
 
     def make() -> Any:
+        own_callbacks = []
         if workers:
+            from pipeline.training.ray_room import LooksForRoom
+
             _make_room(workers, "GPU" if gpus else "CPU")
+            own_callbacks = [LooksForRoom(looking(stop))]
         return TorchTrainer(
             member(work, stop) if workers else work,
             train_loop_config=given,
             torch_config=TorchConfig(timeout_s=math.ceil(patience)),
             scaling_config=ray.train.ScalingConfig(num_workers=workers, use_gpu=gpus),
-            run_config=ray.train.RunConfig(name=own, storage_path=str(storage), callbacks=list(callbacks)),
+            run_config=ray.train.RunConfig(name=own, storage_path=str(storage), callbacks=[*callbacks, *own_callbacks]),
         )
 
     if workers:

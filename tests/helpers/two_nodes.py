@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
+
+import psutil
 
 _ONE = {"num_cpus": 1, "object_store_memory": 128 * 2**20}
 
@@ -22,6 +25,18 @@ class Nodes:
         """Kill the second node, as when its machine is gone, and add another one."""
         self.cluster.remove_node(self.second, allow_graceful=False)
         self.second = self.cluster.add_node(**_ONE)
+
+    def freeze_worker(self) -> None:
+        """Freeze the first worker of a training that comes to life."""
+        while not (found := [one for one in psutil.Process().children(recursive=True) if _is_worker(one)]):
+            time.sleep(0.01)
+        found[0].suspend()
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return "RayTrainWorker" in " ".join(process.cmdline())
+    return False
 
 
 @contextlib.contextmanager

@@ -167,3 +167,13 @@ def test_one_of_two_nodes_is_killed_and_another_one_comes(base, usual, tmp_path)
     lines = [line for line in said(tmp_path) if "waiting for the cluster to grow" not in line]
     assert len(lines) == 1 and "died; going on from the last checkpoint (1 of 3 retries)" in lines[0]
     assert faults.left(tmp_path) == usual(2)
+
+
+def test_a_worker_that_freezes_before_it_begins_in_a_cluster_that_was_joined(base, usual, tmp_path):
+    faults.make_trained(base, tmp_path, 2)
+    with two_nodes.cluster() as nodes:
+        process = faults.start(tmp_path, **nodes.environment)
+        nodes.freeze_worker()
+        assert faults.ended(process) == 0
+    assert [line for line in said(tmp_path) if "workers did not begin within 72 s; going on" in line]
+    assert faults.left(tmp_path) == usual(2)

@@ -1,6 +1,7 @@
 """What a group of workers comes to when some die: retried up to a limit, in a line each, and nobody's mistake twice."""
 
 import contextlib
+import inspect
 import io
 import os
 import signal
@@ -14,10 +15,12 @@ import pytest
 import ray.exceptions
 import ray.train
 from ray.train.v2._internal.exceptions import WorkerHealthCheckTimeoutError
+from ray.train.v2._internal.execution.callback import ControllerCallback
 
 from pipeline.errors import DivergenceError, Interrupted, StartAnew, SteadyflowError
 from pipeline.training import ray_cluster, ray_group
-from pipeline.training.ray_group import RETRIES, member, own_error, run_group
+from pipeline.training.ray_group import RETRIES, looking, member, own_error, run_group
+from pipeline.training.ray_room import LooksForRoom
 from pipeline.training.stopping import stop_requests, told_by_file
 
 CLOSED = "[pair.cc:561 of gloo] Connection closed by peer [127.0.0.1]:26508"
@@ -212,6 +215,33 @@ def test_workers_that_do_not_begin_are_not_waited_for_in_a_ray_of_our_own(
         run(endless, tmp_path)
     assert "a training: workers did not begin within 0.5 s; going on" in capsys.readouterr().err
     assert not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in dead_raylet)
+
+
+def test_nor_in_a_cluster_that_was_joined(tmp_path, capsys, monkeypatch, endless):
+    monkeypatch.setattr(ray_group, "_STARTING", -14.5)
+    with pytest.raises(StartAnew) as anew:
+        run(endless, tmp_path)
+    assert anew.value.environment == {RETRIES: "1 a training"}
+    assert "a training: workers did not begin within 0.5 s; going on" in capsys.readouterr().err
+
+
+def test_room_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(ray_group, "_STARTING", -14.0)  # a second is left of the patience
+    looks = LooksForRoom(looking(tmp_path / "stop"))
+
+    def fit():
+        for _ in range(8):
+            looks.on_controller_start_worker_group(scaling_config=None, num_workers=2)
+            threading.Event().wait(0.25)
+
+    run(lambda: SimpleNamespace(fit=fit), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ray_tells_when_it_looks_for_room():
+    assert issubclass(LooksForRoom, ControllerCallback)
+    known = inspect.signature(ControllerCallback.on_controller_start_worker_group).parameters
+    assert set(known) == {"self", "scaling_config", "num_workers"}
 
 
 def test_workers_that_have_begun_may_take_their_time(tmp_path, monkeypatch):
