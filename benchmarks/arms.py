@@ -11,9 +11,8 @@ from unittest import mock
 
 import torch
 
-from models.flow import features
+from models.flow import features, written_out
 from models.flow.layers import conditional_net
-from models.flow.transforms import in_pieces
 from pipeline.experiment import Experiment
 from pipeline.kinds import KINDS
 from pipeline.params import load_params
@@ -68,9 +67,9 @@ class Arm:
 
 @contextmanager
 def plain_form():
-    """In this block features are enlarged before they are convolved, and splines are plain tensor operations."""
+    """In this block features are enlarged before they are convolved, and autograd derives all gradients."""
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(in_pieces, "fits", lambda *_: False))
+        stack.enter_context(mock.patch.object(written_out, "fits", lambda *_: False))
         enlarged = mock.patch.object(conditional_net, "convolved", lambda maps, conv: conv(features.whole(maps)))
         stack.enter_context(enlarged)
         yield

@@ -99,11 +99,13 @@ _STUDY = (
     "pipeline/options.py",
     "pipeline/seeds.py",
 )
+_OF_CHAINS = ("bijection", "caps", "features", "observing", "place", "ranges", "written_out")
+_OF_COUPLINGS = ("actnorm", "conditional_net", "coupling", "normalized_relu", "permutation")
 # What flows of points are made of: paper B's, and paper A's toy.
 _POINTS = (
     "models/flow/transforms",
-    *(f"models/flow/{name}.py" for name in ("bijection", "caps", "features", "observing", "place", "ranges")),
-    *(f"models/flow/layers/{name}.py" for name in ("actnorm", "conditional_net", "coupling", "permutation")),
+    *(f"models/flow/{name}.py" for name in _OF_CHAINS),
+    *(f"models/flow/layers/{name}.py" for name in _OF_COUPLINGS),
 )
 _TOY = (
     *_POINTS,

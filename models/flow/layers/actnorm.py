@@ -48,6 +48,11 @@ class ActNorm(Bijection):
             z = z if z.dtype == torch.float64 else z.float()
             return z * (-self.capped_log_scale()).exp() - self.bias, -self._log_det(z)
 
+    @property
+    def starting(self) -> bool:
+        """Whether the next batch sets it (``initializing``)."""
+        return self._initializing
+
     def capped_log_scale(self) -> Tensor:
         """Return the log of the factors that are applied, ``(1, C, 1, 1)``."""
         return soft_cap(self.log_scale, self.cap)

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.flow.features import Features, convolved
 from models.flow.layers.actnorm import ActNorm
+from models.flow.layers.normalized_relu import normalized_relu
 
 _INIT_STD = 0.05  # Glow and SRFlow: hidden convolutions start from N(0, 0.05)
 
@@ -94,8 +94,8 @@ class ConditionalNet(nn.Module):
         """
         parts = [shared, None if self.from_x is None else self.from_x(x)]
         h = functools.reduce(torch.add, [part for part in parts if part is not None])
-        h = F.relu(self.norm1(h)[0])
-        h = F.relu(self.norm2(self.mix(h))[0])
+        h = normalized_relu(h, self.norm1)
+        h = normalized_relu(self.mix(h), self.norm2)
         raw: Tensor = self.out(h)
         return raw
 

@@ -5,9 +5,8 @@ twice as many backwards, and autograd keeps what the forward ones made. Here eve
 a processor's cache, and the backward pass computes anew what ``two_bins.pull`` needs. Values are those of the plain
 form; gradients differ from its by rounding.
 
-The plain form is what autograd sees where derivatives are wanted of the gradients (``create_graph``), under
-``torch.func``, batched gradients and forward-mode differentiation, and under ``torch.compile``, which makes pieces of
-its own.
+The plain form is what autograd sees where derivatives are wanted of the gradients (``create_graph``), and where others
+look into the computation (``models/flow/written_out.py``).
 
 Where the slope of a knot is beyond 1e8, gradients of the plain inverse lose digits in its square root's derivative: at
 w = -30, h = 30, v = 25 they are off by 2e-3 in float64, and these by 1e-9 (against 60 digits).
@@ -20,22 +19,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
+
+from models.flow import written_out
 
 # Values per thread that are worked on at once: a dozen such tensors of float32 fit into a second-level cache of 2 MiB,
 # and starting an operation costs less than doing it. Below 32,768 torch would leave threads idle. Six channels of
 # 80 x 80, a coupling's half on the first level of a 160 x 160 picture, are one piece.
 _PIECE = 40_960
-
-
-def fits(*tensors: Tensor) -> bool:
-    """Return whether a spline may be computed here in pieces, rather than as operations that others look into.
-
-    Among ``tensors`` may be some of ``is_grads_batched``, which alone are told by what they are.
-    """
-    looked_into = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-    batched = any(torch._C._functorch.is_legacy_batchedtensor(tensor) for tensor in tensors)
-    return not looked_into and not batched and forward_ad._current_level < 0
 
 
 class InPieces(torch.autograd.Function):
@@ -62,7 +52,7 @@ class InPieces(torch.autograd.Function):
         x, h = ctx.saved_tensors
         wanted = ctx.needs_input_grad[2:]
         again = torch.is_grad_enabled()  # create_graph: the gradients themselves are to have derivatives
-        if again or not fits(by_y, by_log):
+        if again or not written_out.fits(by_y, by_log):
             inputs = [tensor for tensor, needed in zip((x, h), wanted, strict=True) if needed]
             with torch.enable_grad():
                 outputs = ctx.spline.plainly(x, h, ctx.inverse)

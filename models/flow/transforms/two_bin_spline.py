@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from models.flow import written_out
 from models.flow.transforms import in_pieces, two_bins
 from models.flow.transforms.transform import Transform
 
@@ -29,7 +30,7 @@ class TwoBinSpline(Transform):
         return super()._evaluate(x, h, inverse)
 
     def _evaluate(self, x: Tensor, h: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
-        if not in_pieces.fits():
+        if not written_out.fits():
             return self.plainly(x, h, inverse)
         y, log_derivative = in_pieces.InPieces.apply(self, inverse, x, h.expand(x.shape[0], *h.shape[1:]))
         return y, log_derivative

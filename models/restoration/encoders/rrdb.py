@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.flow.features import Features, beside
+from models.restoration.encoders.concatenation import kept_in_parts
 
 _RESIDUAL = 0.2  # ESRGAN: residual branches are scaled by 0.2
 _INIT = 0.1  # ESRGAN: Kaiming initialisation of the trunk, scaled by 0.1
@@ -30,10 +31,12 @@ class DenseBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` to the same shape."""
-        seen = x
-        for conv in list(self.convs)[:-1]:
-            seen = torch.cat([seen, F.leaky_relu(conv(seen), 0.2)], 1)
-        update: Tensor = self.convs[-1](seen)
+        maps, seen = [x], x
+        with kept_in_parts() as cat:
+            for conv in list(self.convs)[:-1]:
+                maps.append(F.leaky_relu(conv(seen), 0.2, inplace=True))
+                seen = cat(*maps)
+            update: Tensor = self.convs[-1](seen)
         return x + _RESIDUAL * update
 
 
