@@ -14,6 +14,7 @@ import torch
 from models.flow import features, written_out
 from models.flow.layers import conditional_net
 from pipeline.experiment import Experiment
+from pipeline.inference.sampling import draws_at_once
 from pipeline.kinds import KINDS
 from pipeline.params import load_params
 from pipeline.training.loop import Trainer
@@ -59,10 +60,11 @@ class Arm:
 
     @torch.no_grad()
     def draw(self, count):
-        """Return ``count`` draws of the first picture, the encoder and all that is shared computed once."""
+        """Make ``count`` draws of the first picture as ``draw_images`` does: what is shared once, then some at a time."""
         condition = self.network.share(self.lr[:1])
-        shape = self.network.latent_shape(*self.lr.shape[2:])
-        return self.network.inverse(0.5 * torch.randn(count, *shape), condition)[0]
+        z = 0.5 * torch.randn(count, *self.network.latent_shape(*self.lr.shape[2:]))
+        for some in z.split(draws_at_once(self.hr[0, 0].numel(), z.device)):
+            self.network.inverse(some, condition)
 
 
 @contextmanager

@@ -11,7 +11,10 @@ from torch.nn import functional as F
 
 from pipeline.seeds import generator
 
-_CHUNK_PIXELS = 1 << 20  # HR pixels decoded at once
+# HR pixels decoded at once. On a processor more of them cost up to twice as much each: their maps fit into no cache, and
+# the C library gives large ones back and takes them anew (docs/performance.md). A GPU wants much to do at a time.
+_CHUNK_PIXELS = {"cpu": 1 << 17}
+_CHUNK_PIXELS_ELSEWHERE = 1 << 20
 _PIECE = 1 << 22  # values drawn at once, a multiple of _GROUP
 _GROUP = 16  # values that torch makes together, also those at the end of a tensor, which it draws anew
 
@@ -82,11 +85,16 @@ def draw_images(
     padded = pad_to_multiple(seen, network.multiple)
     condition = network.share(padded)
     shape = network.latent_shape(*padded.shape[2:])
-    chunk = max(1, _CHUNK_PIXELS // (padded.shape[2] * padded.shape[3] * network.scale**2))
+    chunk = draws_at_once(padded.shape[2] * padded.shape[3] * network.scale**2, seen.device)
     for first in range(0, draws, chunk):
         z = latents(shape, range(first, min(first + chunk, draws)), temperature, seed, picture)
         images, _ = network.inverse(z.to(seen.device), condition)
         yield from images[:, :, :height, :width]
+
+
+def draws_at_once(pixels: int, device: torch.device) -> int:
+    """Return how many draws of as many HR pixels are decoded as one batch, at least 1."""
+    return max(1, _CHUNK_PIXELS.get(device.type, _CHUNK_PIXELS_ELSEWHERE) // pixels)
 
 
 def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
