@@ -60,7 +60,7 @@ class Arm:
 
     @torch.no_grad()
     def draw(self, count):
-        """Make ``count`` draws of the first picture as ``draw_images`` does: what is shared once, then some at a time."""
+        """Make ``count`` draws of the first picture as ``draw_images`` does: what is shared once, then by the few."""
         condition = self.network.share(self.lr[:1])
         z = 0.5 * torch.randn(count, *self.network.latent_shape(*self.lr.shape[2:]))
         for some in z.split(draws_at_once(self.hr[0, 0].numel(), z.device)):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from pipeline.seeds import generator
 
-# HR pixels decoded at once. On a processor more of them cost up to twice as much each: their maps fit into no cache, and
+# HR pixels decoded at once. On a processor more cost up to twice as much each: their maps fit into no cache, and
 # the C library gives large ones back and takes them anew (docs/performance.md). A GPU wants much to do at a time.
 _CHUNK_PIXELS = {"cpu": 1 << 17}
 _CHUNK_PIXELS_ELSEWHERE = 1 << 20
