@@ -59,11 +59,11 @@ class Arm:
         return self.network(self.hr, self.network.share(self.lr))
 
     @torch.no_grad()
-    def draw(self, count):
+    def draw(self, count, at_once=None):
         """Make ``count`` draws of the first picture as ``draw_images`` does: what is shared once, then by the few."""
         condition = self.network.share(self.lr[:1])
         z = 0.5 * torch.randn(count, *self.network.latent_shape(*self.lr.shape[2:]))
-        for some in z.split(draws_at_once(self.hr[0, 0].numel(), z.device)):
+        for some in z.split(at_once or draws_at_once(self.hr[0, 0].numel(), z.device)):
             self.network.inverse(some, condition)
 
 

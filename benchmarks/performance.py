@@ -62,6 +62,7 @@ class Turns(NamedTuple):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="networks of profile smoke, one round")
+    parser.add_argument("--size", type=int, default=160, help="pixels a side (%(default)s)")
     parser.add_argument("--scales", default="4,8")
     parser.add_argument("--groups", default="training,encoding,drawing,memory", help="%(default)s")
     parser.add_argument("--rounds", type=int, default=3)
@@ -75,7 +76,7 @@ def main():
     if arguments.peer and not (arguments.peer / "confs" / "4X.yml").is_file():
         parser.error(f"--peer {arguments.peer} is no checkout of robustNF or FS-NCSR: it has no confs/4X.yml")
     torch.set_num_threads(arguments.threads)
-    size, rounds = (32, 1) if arguments.quick else (160, arguments.rounds)
+    size, rounds = (32, 1) if arguments.quick else (arguments.size, arguments.rounds)
     profile = "smoke" if arguments.quick else "paper"
     clock = time.process_time if arguments.processor else time.perf_counter
     peak = convolution_peak(0.2 if arguments.quick else 2.0, clock)
@@ -148,6 +149,8 @@ def drawing(profile, scale, size, turns, peers):
     for count in (1, 10):
         plain = {"spline, plain form": (plain_form, functools.partial(arms["spline"].draw, count))}
         ours = {name: (always, functools.partial(arm.draw, count)) for name, arm in arms.items()}
+        if count > 1:
+            ours["spline, as one batch"] = (always, functools.partial(arms["spline"].draw, count, count))
         rows += rows_of(f"draw {count} {scale}x", plain | ours, turns, peers, f"draw {count}")
     return rows
 
