@@ -27,6 +27,8 @@ memory before. Memory is what the process gained since before the manifest was o
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import hashlib
 import math
 import multiprocessing
 import os
@@ -220,8 +222,7 @@ def repeated_manifest(folder: Path, count: int, prepared: Path | None) -> Path:
             (folder / shard.name).symlink_to(shard)
         stored = Pictures(prepared, "train")._pictures
         pictures = [
-            Picture(f"p{n}", "train", "", HEIGHT, WIDTH, "", which.shard, which.offset)
-            for n, which in ((n, stored[n % len(stored)]) for n in range(count))
+            dataclasses.replace(which, id=f"p{n}") for n, which in ((n, stored[n % len(stored)]) for n in range(count))
         ]
     else:
         size = HEIGHT * WIDTH * 3
@@ -229,7 +230,8 @@ def repeated_manifest(folder: Path, count: int, prepared: Path | None) -> Path:
         for name in {name for name, _ in places}:
             with (folder / name).open("wb") as file:
                 file.truncate(PER_SHARD * size)
-        pictures = [Picture(f"p{n}", "train", "", HEIGHT, WIDTH, "", *place) for n, place in enumerate(places)]
+        zeros = hashlib.sha256(bytes(size)).hexdigest()
+        pictures = [Picture(f"p{n}", "train", "", HEIGHT, WIDTH, zeros, *place) for n, place in enumerate(places)]
     return write_manifest(folder / FILE, Manifest("benchmark", "repeated", True, "", [], pictures))
 
 
