@@ -29,7 +29,7 @@ from pipeline.training.stopping import stop_requests, told_by_file
 
 RETRIES = "STEADYFLOW_RETRIES"  # how often this process has started anew, and for which training
 _GLANCE = 0.2  # seconds between two looks at whether to stop, and whether the raylet lives
-_STARTING = 60.0  # seconds that workers may take to begin once there is room, beyond those that a silent one has
+_STARTING = 60.0  # seconds from when room begins to be looked for until workers begin, beyond those a silent one has
 _DYING = 5.0  # seconds that Ray's processes have to be gone in
 # What the process groups of torch raise on a worker whose partner died, or did not answer in time.
 _SILENCE = ("Timed out waiting", "timed out after", "Watchdog caught collective operation timeout", "has been hanging")
@@ -74,8 +74,8 @@ def run_group(make: Callable[[], Any], name: str, retries: int, patience: float,
 
     ``patience``: the seconds after which workers give a silent one up, to be told. The file ``stop`` tells workers to
     save and stop; it is written when this process is told to. Raises our own errors as they were raised on the
-    worker, Interrupted when told to stop, StartAnew where the raylet died that this process started, SteadyflowError
-    past the limit, and what else a worker raised as it is.
+    worker, Interrupted when told to stop, StartAnew where the raylet died that this process started or
+    workers did not come together, SteadyflowError past the limit, and what else a worker raised as it is.
     """
     import ray
 
@@ -119,7 +119,7 @@ def _retries_before(name: str) -> int:
 
 
 def _kill_ray() -> None:
-    """Kill what this process started of a Ray whose raylet is dead; asking Ray itself to may end us.
+    """Kill what this process started of a Ray that died or hangs; asking Ray itself to may end us.
 
     Workers end by themselves when they miss their raylet.
     """

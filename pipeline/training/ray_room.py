@@ -12,7 +12,8 @@ from ray.train.v2._internal.execution.callback import ControllerCallback
 
 from pipeline.files import write_text
 
-_LOOK = 30.0  # seconds that Ray looks for room at a time; well below what workers may take to begin
+_LOOK = 30.0  # seconds at the most that Ray looks for room at a time; well below what workers may take to begin
+_LIMIT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
 
 
 class LooksForRoom(ControllerCallback):
@@ -24,7 +25,7 @@ class LooksForRoom(ControllerCallback):
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(_LOOK)
+        os.environ[_LIMIT] = str(min(_LOOK, float(os.environ.get(_LIMIT, _LOOK))))
 
     def on_controller_start_worker_group(self, **given: Any) -> None:
         """Change the file; called by Ray Train in its controller's process."""

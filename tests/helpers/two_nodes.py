@@ -28,7 +28,9 @@ class Nodes:
 
     def freeze_worker(self) -> None:
         """Freeze the first worker of a training that comes to life."""
+        until = time.monotonic() + 120.0
         while not (found := [one for one in psutil.Process().children(recursive=True) if _is_worker(one)]):
+            assert time.monotonic() < until, "no worker came to life"
             time.sleep(0.01)
         found[0].suspend()
 

@@ -21,12 +21,13 @@ def kept_in_parts() -> Iterator[Callable[..., Tensor]]:
     """Yield what concatenates maps ``(B, C_i, H, W)`` along their channels.
 
     What operations in this block keep of its results for their gradients are the maps, which are concatenated anew
-    when they are wanted. Nobody may change the maps in place afterwards.
+    when they are wanted. Nobody may change the maps, or weights, in place before that: autograd does not notice it.
+    Hooks of a block around this one see none of these tensors, so a checkpoint around it saves nothing of them.
     """
     if not written_out.fits():  # hooks are nothing for torch.func
         yield lambda *maps: torch.cat(maps, 1)
         return
-    made: dict[int, tuple[Tensor, tuple[Tensor, ...]]] = {}  # by address: autograd hands over a tensor of its own
+    made: dict[int, tuple[Tensor, tuple[Tensor, ...]]] = {}  # by address: autograd may hand over a tensor of its own
 
     def cat(*maps: Tensor) -> Tensor:
         whole = torch.cat(maps, 1)
@@ -36,7 +37,8 @@ def kept_in_parts() -> Iterator[Callable[..., Tensor]]:
 
     def pack(tensor: Tensor) -> Any:
         whole, maps = made.get(tensor.data_ptr(), (None, ()))
-        return tensor if whole is None or whole.shape != tensor.shape else maps
+        # Detached: of an operation that keeps its own result, this would otherwise hold what holds it, for ever.
+        return tensor.detach() if whole is None or whole.shape != tensor.shape else maps
 
     def unpack(kept: Any) -> Tensor:
         return kept if isinstance(kept, Tensor) else torch.cat(kept, 1)

@@ -1,4 +1,7 @@
-"""Of concatenations that are kept in parts, gradients are the same to the bit, and the memory is not."""
+"""Of concatenations that are kept in parts, gradients are the same to rounding, and the memory is not."""
+
+import gc
+import weakref
 
 import pytest
 import torch
@@ -51,8 +54,8 @@ def test_checkpointed_and_functional_gradients_are_the_same(block):
     torch.testing.assert_close(grad(lambda x: block(x).sum())(x.detach()), wanted)
 
 
-def kept_by(function, x):
-    """Return how many bytes a function keeps for its gradient, beyond what there was."""
+def kept_by(function, block, x):
+    """Return how many bytes ``function(block, x)`` keeps for its gradient, beyond what there was."""
     alive = {}
 
     class Watch(TorchDispatchMode):
@@ -64,18 +67,42 @@ def kept_by(function, x):
             return result
 
     with Watch():
-        y = function(x)
-    own = {x.untyped_storage()._cdata, y.untyped_storage()._cdata}
+        y = function(block, x)
+    own = {one.untyped_storage()._cdata for one in (x, y, *block.parameters())}
     return sum(size for key, (reference, size) in alive.items() if key not in own and not reference.expired())
 
 
 def test_what_is_kept_are_the_parts(block):
     x = torch.randn(1, 4, 16, 16, dtype=torch.float64, requires_grad=True)
     one = x.numel() * x.element_size() // 4  # a channel
-    assert kept_by(lambda x: plainly(block, x), x) >= (4 * 2 + 6 + 8 + 10 + 12) * one
-    assert kept_by(block, x) <= 4 * 2 * one
+    assert kept_by(plainly, block, x) >= (4 * 2 + 6 + 8 + 10 + 12) * one
+    assert kept_by(DenseBlock.forward, block, x) <= 4 * 2 * one
 
 
-def test_without_gradients_nothing_is_remembered(block):
+def test_without_gradients_nothing_is_remembered():
     with torch.no_grad(), kept_in_parts() as cat:
-        assert torch.equal(cat(torch.ones(1, 1, 2, 2), torch.zeros(1, 2, 2, 2)).sum(), torch.tensor(4.0))
+        whole = cat(torch.ones(1, 1, 2, 2), torch.zeros(1, 2, 2, 2))
+        assert whole.sum() == 4.0
+        gone = weakref.ref(whole)
+        del whole
+        assert gone() is None
+
+
+def of_one_weight(block, x):
+    torch.autograd.grad(block(x).sum(), block.convs[-1].weight)
+
+
+def twice(block, x):
+    y = block(x).sum()
+    for _ in range(2):
+        torch.autograd.grad(y, x, retain_graph=True)
+
+
+@pytest.mark.parametrize("use", [lambda block, x: block(x), twice, of_one_weight], ids=["dropped", "kept", "in part"])
+def test_what_was_kept_goes_with_the_graph(block, use):
+    x = torch.randn(1, 4, 8, 8, dtype=torch.float64, requires_grad=True) * 1.0
+    gone = weakref.ref(x)
+    use(block, x)
+    del x
+    gc.collect()
+    assert gone() is None
