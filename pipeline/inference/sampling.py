@@ -13,8 +13,7 @@ from pipeline.seeds import generator
 
 # HR pixels decoded at once. On a processor more cost up to twice as much each: their maps fit into no cache, and
 # the C library gives large ones back and takes them anew (docs/performance.md). A GPU wants much to do at a time.
-_CHUNK_PIXELS = {"cpu": 1 << 17}
-_CHUNK_PIXELS_ELSEWHERE = 1 << 20
+_ON_A_PROCESSOR, _ELSEWHERE = 1 << 17, 1 << 20
 _PIECE = 1 << 22  # values drawn at once, a multiple of _GROUP
 _GROUP = 16  # values that torch makes together, also those at the end of a tensor, which it draws anew
 
@@ -94,7 +93,7 @@ def draw_images(
 
 def draws_at_once(pixels: int, device: torch.device) -> int:
     """Return how many draws of as many HR pixels are decoded as one batch, at least 1."""
-    return max(1, _CHUNK_PIXELS.get(device.type, _CHUNK_PIXELS_ELSEWHERE) // pixels)
+    return max(1, (_ON_A_PROCESSOR if device.type == "cpu" else _ELSEWHERE) // pixels)
 
 
 def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
