@@ -207,6 +207,8 @@ def main() -> None:
     parser.add_argument("--tries", type=int, default=10, help="per fault (default: 10)")
     parser.add_argument("--only", default=",".join(FAULTS), help="faults, by their short names")
     arguments = parser.parse_args()
+    if unknown := set(arguments.only.split(",")) - set(FAULTS):
+        parser.error(f"--only: there is no {', '.join(sorted(unknown))}; allowed: {', '.join(FAULTS)}")
     print("| fault | tries | lost | repeated | weights equal | metrics lost | runs | what was said, tries |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:

@@ -71,6 +71,8 @@ def main():
     parser.add_argument("--peer", type=Path, help="a checkout, see above")
     parser.add_argument("--out", type=Path, help="folder for performance.csv")
     arguments = parser.parse_args()
+    if arguments.size < 32 or arguments.size % 32:
+        parser.error(f"--size: a multiple of 32, from 32; got {arguments.size}")
     if arguments.processor and (arguments.threads > 1 or arguments.peer):
         parser.error("--processor is for one thread, and without --peer")
     if arguments.peer and not (arguments.peer / "confs" / "4X.yml").is_file():
