@@ -6,7 +6,7 @@ import functools
 import importlib.util
 
 import torch
-from arms import always
+from arms import always, can_compile, compiled_splines
 from torch.nn import functional as F
 
 from models.flow.features import convolved_enlargement
@@ -26,6 +26,8 @@ def splines(quick):
             works[name] = _both_ways(transform.forward, x, h)
             if name.endswith("spline"):
                 works[f"{name}, plain form"] = _both_ways(functools.partial(transform.plainly, inverse=False), x, h)
+                if can_compile():
+                    works[f"{name}, compiled"] = (compiled_splines, works[name][1])
     for name, make in (("nflows", _nflows), ("zuko", _zuko)):
         if importlib.util.find_spec(name) is None:
             say(f"{name} is not installed: its arm is left out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import random
 import statistics
 import time
@@ -13,6 +14,8 @@ import torch
 
 from models.flow import features, written_out
 from models.flow.layers import conditional_net
+from models.flow.transforms.two_bin_spline import TwoBinSpline
+from pipeline.console import say
 from pipeline.experiment import Experiment
 from pipeline.inference.sampling import draws_at_once
 from pipeline.kinds import KINDS
@@ -75,6 +78,31 @@ def plain_form():
         enlarged = mock.patch.object(conditional_net, "convolved", lambda maps, conv: conv(features.whole(maps)))
         stack.enter_context(enlarged)
         yield
+
+
+@contextmanager
+def compiled_splines():
+    """In this block splines are computed by what ``torch.compile`` makes of their plain form."""
+    with mock.patch.object(TwoBinSpline, "_evaluate", lambda self, x, h, inverse: _compiled(self)(x, h, inverse)):
+        yield
+
+
+@functools.cache
+def _compiled(spline):
+    torch._dynamo.config.recompile_limit = 64  # shapes of one spline's inputs, with and without gradients
+    torch._dynamo.config.specialize_float = True  # a spline's numbers are constants
+    return torch.compile(spline.plainly, dynamic=True)
+
+
+@functools.cache
+def can_compile():
+    """Return whether there is a compiler that ``torch.compile`` can use here."""
+    try:
+        torch.compile(torch.sin)(torch.ones(2))
+    except Exception as error:  # of many kinds, by what is missing
+        say(f"arms that are compiled are left out: {str(error).strip().splitlines()[0]}")
+        return False
+    return True
 
 
 @contextmanager

@@ -34,7 +34,19 @@ from typing import NamedTuple
 
 import alone
 import torch
-from arms import VARIANTS, Arm, always, bfloat16, experiment_of, frozen, interleaved, plain_form, spread
+from arms import (
+    VARIANTS,
+    Arm,
+    always,
+    bfloat16,
+    can_compile,
+    compiled_splines,
+    experiment_of,
+    frozen,
+    interleaved,
+    plain_form,
+    spread,
+)
 from peak_memory import reset_peak, resident
 from rich.console import Console
 from rich.table import Table
@@ -131,6 +143,7 @@ def training(profile, scale, size, turns, peers):
         **{name: (always, arm.step) for name, arm in arms.items()},
         "spline, nets in bfloat16": (functools.partial(bfloat16, spline), spline.step),
         "affine, nets in bfloat16": (functools.partial(bfloat16, affine), affine.step),
+        **compiled({"spline": spline.step, "certified": arms["certified"].step}),
         "spline, encoder frozen": (functools.partial(frozen, spline), spline.step),
         "affine, encoder frozen": (functools.partial(frozen, affine), affine.step),
     }
@@ -142,6 +155,7 @@ def encoding(profile, scale, size, turns, peers):
     arms = arms_of(profile, scale, size)
     plain = {f"{name}, plain form": (plain_form, arms[name].encode) for name in ("spline", "affine")}
     works = plain | {name: (always, arm.encode) for name, arm in arms.items()}
+    works |= compiled({"spline": arms["spline"].encode})
     return rows_of(f"encode {scale}x", works, turns, peers, "encode")
 
 
@@ -151,10 +165,16 @@ def drawing(profile, scale, size, turns, peers):
     for count in (1, 10):
         plain = {"spline, plain form": (plain_form, functools.partial(arms["spline"].draw, count))}
         ours = {name: (always, functools.partial(arm.draw, count)) for name, arm in arms.items()}
+        ours |= compiled({"spline": ours["spline"][1]})
         if count > 1:
             ours["spline, as one batch"] = (always, functools.partial(arms["spline"].draw, count, count))
         rows += rows_of(f"draw {count} {scale}x", plain | ours, turns, peers, f"draw {count}")
     return rows
+
+
+def compiled(works):
+    """Return ``works`` with their splines compiled, by the names of the arms; none without a compiler."""
+    return {f"{name}, splines compiled": (compiled_splines, work) for name, work in works.items() if can_compile()}
 
 
 def arms_of(profile, scale, size):

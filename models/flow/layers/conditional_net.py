@@ -6,7 +6,6 @@ which depends on the encoder's features alone, once per image; ``forward`` does 
 
 from __future__ import annotations
 
-import functools
 from typing import Any, Protocol
 
 import torch
@@ -92,9 +91,9 @@ class ConditionalNet(nn.Module):
 
         A ``shared`` of batch 1 broadcasts over the batch of ``x``.
         """
-        parts = [shared, None if self.from_x is None else self.from_x(x)]
-        h = functools.reduce(torch.add, [part for part in parts if part is not None])
-        h = normalized_relu(h, self.norm1)
+        parts = [None if self.from_x is None else self.from_x(x), shared]
+        h, *rest = (part for part in parts if part is not None)
+        h = normalized_relu(h, self.norm1, *rest)
         h = normalized_relu(self.mix(h), self.norm2)
         raw: Tensor = self.out(h)
         return raw

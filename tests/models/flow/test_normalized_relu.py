@@ -32,7 +32,10 @@ def plainly(x, norm):
     return F.relu(norm(x)[0])
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+DTYPES = [torch.float32, torch.float64, torch.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("cap", [math.inf, 2.0])
 def test_it_is_the_plain_form(dtype, cap):
     norm, x = norm_of(cap, torch.float64 if dtype == torch.float64 else torch.float32), pictures(dtype)
@@ -45,6 +48,34 @@ def test_it_is_the_plain_form(dtype, cap):
     gradients = [torch.autograd.grad(output, inputs, weights) for output in (found, wanted)]
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("batch", [1, 2])
+def test_of_two_maps_it_is_that_of_their_sum(dtype, batch):
+    norm, x = norm_of(dtype=torch.float64 if dtype == torch.float64 else torch.float32), pictures(dtype)
+    beside = (0.5 * x.detach().flip(3))[:batch].clone().requires_grad_()
+    before = x.detach().clone(), beside.detach().clone()
+    found, wanted = normalized_relu(x, norm, beside), plainly(x + beside, norm)
+    assert "NormalizedReLU" in str(found.grad_fn)
+    torch.testing.assert_close(found, wanted, rtol=0.0, atol=0.0)
+    assert all(torch.equal(part, was) for part, was in zip((x, beside), before, strict=True))
+    weights = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1)).to(found.dtype)
+    inputs = (x, beside, norm.bias, norm.log_scale)
+    tolerance = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 2e-2}[dtype]
+    gradients = [torch.autograd.grad(output, inputs, weights) for output in (found, wanted)]
+    for one, other in zip(*gradients, strict=True):
+        assert one.dtype == other.dtype
+        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+
+
+def test_of_a_map_that_wants_no_gradient_none_is_made():
+    norm, x = norm_of(), pictures()
+    found = normalized_relu(x.detach(), norm, x[:1])
+    torch.testing.assert_close(
+        torch.autograd.grad(found.sum(), x)[0][:1],
+        torch.autograd.grad(plainly(x.detach() + x[:1], norm).sum(), x)[0][:1],
+    )
 
 
 def test_what_is_lost_stays_lost():
