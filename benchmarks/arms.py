@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import random
 import statistics
 import time
@@ -97,6 +98,7 @@ def _compiled(spline):
 @functools.cache
 def can_compile():
     """Return whether there is a compiler that ``torch.compile`` can use here."""
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it says that there is no GPU
     try:
         torch.compile(torch.sin)(torch.ones(2))
     except Exception as error:  # of many kinds, by what is missing
