@@ -1,11 +1,14 @@
 """How time and memory grow with picture size, draws, steps per level and batch: a table and a plot.
 
-    python benchmarks/growth.py --out growth             # networks of profile demo, some minutes
-    python benchmarks/growth.py --quick --out growth     # seconds: does it run at all
+    python benchmarks/growth.py --out growth                                    # profile demo, some minutes
+    python benchmarks/growth.py --profile paper --threads 2 --most 2048 --out growth  # published sizes, half an hour
+    python benchmarks/growth.py --quick --out growth                            # seconds: does it run at all
 
-One thing grows at a time; the others stay at a picture of 64 x 64, batch 1, the profile's steps per level. A point has
-a process of its own, so that its peak of memory, beyond what was held before, is its own (Linux). Writes growth.csv and
-growth.png; the exponent that is printed is the slope in the doubly logarithmic plot over its upper half.
+One thing grows at a time; the others stay at a picture of 64 x 64, batch 1, the profile's steps per level. What is
+timed is an optimizer step, or draws where it says so, one or as many as grow. A point has a process of its own, so that
+its peak of memory, beyond what was held before, is its own (Linux); one that by the last would need more than there is
+is left out. Writes growth.csv and growth.png; the exponent that is printed is the slope in the doubly logarithmic plot
+over its upper half.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import statistics
 import time
 from pathlib import Path
 
+import psutil
 import torch
 from arms import Arm, experiment_of
 from memory import reset_peak, resident
@@ -26,11 +30,13 @@ from pipeline.files import write_csv
 
 SIZE = 64
 VALUES = {
-    "picture size": (64, 128, 256, 512, 1024),
+    "picture size": (64, 128, 256, 512, 1024, 2048),
+    "picture size, one draw": (64, 128, 256, 512, 1024, 2048),
     "draws": (1, 4, 16, 64),
     "steps per level": (4, 8, 16, 32),
     "batch": (1, 2, 4, 8, 16),
 }
+_ENOUGH = 10.0  # seconds of timed calls; three of them where they take less
 COLUMNS = ("what", "value", "arm", "seconds", "MiB")
 
 
@@ -43,13 +49,17 @@ def main():
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     profile, arms = ("smoke", ("spline",)) if arguments.quick else (arguments.profile, ("affine", "spline"))
-    values = {what: [v for v in each if what != "picture size" or v <= arguments.most] for what, each in VALUES.items()}
+    values = {what: [v for v in each if "size" not in what or v <= arguments.most] for what, each in VALUES.items()}
     if arguments.quick:
         values = {what: each[:2] for what, each in values.items()}
     points = [(what, value, arm) for what, each in values.items() for value in each for arm in arms]
     rows = []
     for what, value, arm in progress(points, "growth"):
-        found = run_alone(measure, profile, what, value, arm, arguments.threads)
+        needed = _memory_needed(rows, what, value, arm)
+        if needed > 0.9 * psutil.virtual_memory().available / 2**20:
+            found = f"left out: it would need some {needed:,.0f} MiB"
+        else:
+            found = run_alone(measure, profile, what, value, arm, arguments.threads)
         if isinstance(found, str):
             say(f"{what} {value} {arm}: {found}")
             found = (None, None)
@@ -57,7 +67,7 @@ def main():
         write_csv(arguments.out / "growth.csv", COLUMNS, rows)
     for what in values:
         for arm in arms:
-            say(f"{what:16} {arm:8} time ^{_exponent(rows, what, arm, 'seconds')}, "
+            say(f"{what:22} {arm:8} time ^{_exponent(rows, what, arm, 'seconds')}, "
                 f"memory ^{_exponent(rows, what, arm, 'MiB')}")  # fmt: skip
     plot(rows, arguments.out / "growth.png")
 
@@ -65,7 +75,7 @@ def main():
 def measure(profile, what, value, name, threads):
     """Return seconds and MiB of a step (of all draws, where draws grow)."""
     torch.set_num_threads(threads)
-    size, batch = (value if what == "picture size" else SIZE), (value if what == "batch" else 1)
+    size, batch = (value if "size" in what else SIZE), (value if what == "batch" else 1)
     changes = {"settings.network.steps": value} if what == "steps per level" else {}
     experiment = experiment_of(profile, "df2k_x4", name, changes)
     if what == "steps per level":  # noise-conditional steps are some of them
@@ -74,19 +84,26 @@ def measure(profile, what, value, name, threads):
     arm = Arm(experiment, size, batch)
 
     def work():
-        return arm.draw(value) if what == "draws" else arm.step()
+        return arm.draw(value if what == "draws" else 1) if "draw" in what else arm.step()
 
-    work()
+    if size < 1024:  # there, what a first call sets up is nothing
+        work()
     arm.trainer.optimizer.zero_grad(set_to_none=True)
     before = reset_peak()
     work()
     peak = max(0, resident("VmHWM") - before) / 2**20
     seconds = []
-    for _ in range(3):
+    while len(seconds) < 3 and sum(seconds) < _ENOUGH:
         start = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds), peak
+
+
+def _memory_needed(rows, what, value, arm):
+    """Return MiB, by the last point of the same arm: as its square for a side, else in proportion; 0 for the first."""
+    last = [row for row in rows if row["what"] == what and row["arm"] == arm and row["MiB"]][-1:]
+    return sum(row["MiB"] * (value / row["value"]) ** (2 if "size" in what else 1) for row in last)
 
 
 def _exponent(rows, what, arm, column):

@@ -82,10 +82,29 @@ def test_what_is_no_checkout_is_said_in_a_line(tmp_path):
 
 
 @pytest.mark.slow
+def test_where_the_time_goes_adds_up(tmp_path):
+    run("benchmarks/where.py", "--quick", "--scales", "4", "--out", str(tmp_path))
+    rows = list(csv.DictReader((tmp_path / "where.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row["what"] for row in rows] == 2 * ["step 4x", "encode 4x", "ten draws 4x"]
+    for row in rows:
+        shares = {name: float(value) for name, value in row.items() if name.endswith("%")}
+        assert sum(shares.values()) == pytest.approx(100.0, abs=0.6)
+        assert shares["convolutions, %"] > 0.0 and shares["rest, %"] > 0.0
+        assert (shares["splines, %"] > 0.0) == (row["arm"] == "spline")
+        assert (shares["convolutions, backward, %"] > 0.0) == (row["what"] == "step 4x")
+
+
+@pytest.mark.slow
 def test_the_growth_of_cost_is_measured_and_drawn(tmp_path):
     run("benchmarks/growth.py", "--quick", "--out", str(tmp_path))
     rows = list(csv.DictReader((tmp_path / "growth.csv").read_text(encoding="utf-8").splitlines()))
-    assert {row["what"] for row in rows} == {"picture size", "draws", "steps per level", "batch"}
+    assert {row["what"] for row in rows} == {
+        "picture size",
+        "picture size, one draw",
+        "draws",
+        "steps per level",
+        "batch",
+    }
     assert (tmp_path / "growth.png").stat().st_size > 1000
 
 
