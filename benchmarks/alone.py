@@ -6,7 +6,7 @@ import functools
 import importlib.util
 
 import torch
-from arms import always, can_compile, compiled_splines
+from arms import always, compiled_splines
 from torch.nn import functional as F
 
 from models.flow.features import convolved_enlargement
@@ -14,8 +14,8 @@ from models.flow.transforms import TRANSFORMS
 from pipeline.console import say
 
 
-def splines(quick):
-    """Yield the works of a spline, forward and backward."""
+def splines(quick, compiled):
+    """Yield the works of a spline, forward and backward; ``compiled``: also of what torch compiles."""
     shape = (1, 6, 16, 16) if quick else (8, 12, 80, 80)
     batch, channels, *sides = shape
     x, works = torch.randn(shape), {}
@@ -26,7 +26,7 @@ def splines(quick):
             works[name] = _both_ways(transform.forward, x, h)
             if name.endswith("spline"):
                 works[f"{name}, plain form"] = _both_ways(functools.partial(transform.plainly, inverse=False), x, h)
-                if can_compile():
+                if compiled:
                     works[f"{name}, compiled"] = (compiled_splines, works[name][1])
     for name, make in (("nflows", _nflows), ("zuko", _zuko)):
         if importlib.util.find_spec(name) is None:

@@ -11,6 +11,10 @@ tensor operations. Without ``--peer`` it stands in the place of the published co
 ``--peer PATH``: a checkout of a published network's code (benchmarks/published_code.py says which and how it is run),
 which runs in a process of its own; its process and ours take turns. Such code has needs of its own, such as natsort.
 
+``--compiled``: splines by what ``torch.compile`` makes of their plain form, if there is a compiler. What it loads brings
+an OpenMP library of its own, whose threads wait busily: with two threads on two cores all arms of the process become
+slower by up to a third, so it is not for the table beside others.
+
 Every row has the median of the rounds, its spread (largest less least, over the median), the ratio to the first row of
 its group, and where FLOPs are counted (``torch.utils.flop_counter``: convolutions and products of matrices) their
 number and the share of this machine's measured convolution peak that the median reaches. Peaks of memory are those of a
@@ -64,11 +68,12 @@ COLUMNS = ("group", "arm", "median, s", "spread", "ratio", "GFLOP", "share of pe
 
 
 class Turns(NamedTuple):
-    """How often arms take their turn, FLOP/s of the convolution peak, and what counts the seconds."""
+    """How often arms take their turn, FLOP/s of the convolution peak, what counts the seconds; with compiled arms?"""
 
     rounds: int
     peak: float
     clock: Callable[[], float]
+    compiled: bool
 
 
 def main():
@@ -80,6 +85,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--processor", action="store_true", help="count this process's own seconds alone")
+    parser.add_argument("--compiled", action="store_true", help="with arms whose splines are compiled, see above")
     parser.add_argument("--peer", type=Path, help="a checkout, see above")
     parser.add_argument("--out", type=Path, help="folder for performance.csv")
     arguments = parser.parse_args()
@@ -95,13 +101,14 @@ def main():
     clock = time.process_time if arguments.processor else time.perf_counter
     peak = convolution_peak(0.2 if arguments.quick else 2.0, clock)
     say(f"convolution peak {peak / 1e9:.0f} GFLOP/s on {arguments.threads} thread(s), measured")
-    rows = alone_rows(arguments.quick, Turns(2 if arguments.quick else 5 * rounds, peak, clock))
+    with_compiled = arguments.compiled and can_compile()
+    rows = alone_rows(arguments.quick, Turns(2 if arguments.quick else 5 * rounds, peak, clock, with_compiled))
     scales, chosen = list(map(int, arguments.scales.split(","))), arguments.groups.split(",")
     timed = {"training": training, "encoding": encoding, "drawing": drawing}
     groups = [(scale, timed[name]) for scale in scales for name in chosen if name in timed]
     for scale, group in progress(groups, "performance"):
         with peers_of(arguments.peer, scale, size) as peers:
-            rows += group(profile, scale, size, Turns(rounds, peak, clock), peers)
+            rows += group(profile, scale, size, Turns(rounds, peak, clock, with_compiled), peers)
         save(rows, arguments.out)
     for scale in scales if "memory" in chosen else ():
         rows += memory_rows(profile, scale, size, arguments.threads, arguments.peer)
@@ -143,7 +150,7 @@ def training(profile, scale, size, turns, peers):
         **{name: (always, arm.step) for name, arm in arms.items()},
         "spline, nets in bfloat16": (functools.partial(bfloat16, spline), spline.step),
         "affine, nets in bfloat16": (functools.partial(bfloat16, affine), affine.step),
-        **compiled({"spline": spline.step, "certified": arms["certified"].step}),
+        **compiled({"spline": spline.step, "certified": arms["certified"].step}, turns),
         "spline, encoder frozen": (functools.partial(frozen, spline), spline.step),
         "affine, encoder frozen": (functools.partial(frozen, affine), affine.step),
     }
@@ -155,7 +162,7 @@ def encoding(profile, scale, size, turns, peers):
     arms = arms_of(profile, scale, size)
     plain = {f"{name}, plain form": (plain_form, arms[name].encode) for name in ("spline", "affine")}
     works = plain | {name: (always, arm.encode) for name, arm in arms.items()}
-    works |= compiled({"spline": arms["spline"].encode})
+    works |= compiled({"spline": arms["spline"].encode}, turns)
     return rows_of(f"encode {scale}x", works, turns, peers, "encode")
 
 
@@ -165,16 +172,16 @@ def drawing(profile, scale, size, turns, peers):
     for count in (1, 10):
         plain = {"spline, plain form": (plain_form, functools.partial(arms["spline"].draw, count))}
         ours = {name: (always, functools.partial(arm.draw, count)) for name, arm in arms.items()}
-        ours |= compiled({"spline": ours["spline"][1]})
+        ours |= compiled({"spline": ours["spline"][1]}, turns)
         if count > 1:
             ours["spline, as one batch"] = (always, functools.partial(arms["spline"].draw, count, count))
         rows += rows_of(f"draw {count} {scale}x", plain | ours, turns, peers, f"draw {count}")
     return rows
 
 
-def compiled(works):
-    """Return ``works`` with their splines compiled, by the names of the arms; none without a compiler."""
-    return {f"{name}, splines compiled": (compiled_splines, work) for name, work in works.items() if can_compile()}
+def compiled(works, turns):
+    """Return ``works`` with their splines compiled, by the names of the arms, if ``--compiled`` was given."""
+    return {f"{name}, splines compiled": (compiled_splines, work) for name, work in works.items() if turns.compiled}
 
 
 def arms_of(profile, scale, size):
@@ -209,7 +216,7 @@ def flops_of(context, work):
 def alone_rows(quick, turns):
     """Return the rows of a spline, and of a convolution of enlarged features, alone, forward and backward."""
     rows = []
-    for group, works in (*alone.splines(quick), *alone.enlarged(quick)):
+    for group, works in (*alone.splines(quick, turns.compiled), *alone.enlarged(quick)):
         rows += rows_of(f"alone: {group}", works, turns)
     return rows
 
