@@ -5,10 +5,10 @@
     python benchmarks/growth.py --quick --out growth                            # seconds: does it run at all
 
 One thing grows at a time; the others stay at a picture of 64 x 64, batch 1, the profile's steps per level. What is
-timed is an optimizer step, or draws where it says so, one or as many as grow. A point has a process of its own, so that
-its peak of memory, beyond what was held before, is its own (Linux); one that by the last would need more than there is
-is left out. Writes growth.csv and growth.png; the exponent that is printed is the slope in the doubly logarithmic plot
-over its upper half.
+timed is an optimizer step, or draws where it says so, one or as many as grow. With one thread, seconds are the
+processor's, which other work on the machine changes less. A point has a process of its own, so that its peak of memory,
+beyond what was held before, is its own (Linux); one that by the last would need more than there is is left out. Writes
+growth.csv and growth.png; the exponent that is printed is the slope in the doubly logarithmic plot over its upper half.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ def main():
 def measure(profile, what, value, name, threads):
     """Return seconds and MiB of a step (of all draws, where draws grow)."""
     torch.set_num_threads(threads)
+    clock = time.process_time if threads == 1 else time.perf_counter
     size, batch = (value if "size" in what else SIZE), (value if what == "batch" else 1)
     changes = {"settings.network.steps": value} if what == "steps per level" else {}
     experiment = experiment_of(profile, "df2k_x4", name, changes)
@@ -94,9 +95,9 @@ def measure(profile, what, value, name, threads):
     peak = max(0, resident("VmHWM") - before) / 2**20
     seconds = []
     while len(seconds) < 3 and sum(seconds) < _ENOUGH:
-        start = time.perf_counter()
+        start = clock()
         work()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(clock() - start)
     return statistics.median(seconds), peak
 
 

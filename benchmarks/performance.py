@@ -11,9 +11,7 @@ tensor operations. Without ``--peer`` it stands in the place of the published co
 ``--peer PATH``: a checkout of a published network's code (benchmarks/published_code.py says which and how it is run),
 which runs in a process of its own; its process and ours take turns. Such code has needs of its own, such as natsort.
 
-``--compiled``: splines by what ``torch.compile`` makes of their plain form, if there is a compiler. What it loads brings
-an OpenMP library of its own, whose threads wait busily: with two threads on two cores all arms of the process become
-slower by up to a third, so it is not for the table beside others.
+``--compiled``: also with splines by what ``torch.compile`` makes of their plain form, if there is a compiler.
 
 Every row has the median of the rounds, its spread (largest less least, over the median), the ratio to the first row of
 its group, and where FLOPs are counted (``torch.utils.flop_counter``: convolutions and products of matrices) their
