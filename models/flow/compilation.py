@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,7 @@ def compile_splines(wanted: bool, device: torch.device) -> None:
     if wanted:
         torch._dynamo.config.recompile_limit = _MOST_FORMS
         torch._dynamo.config.specialize_float = True  # a spline's numbers are constants of it
+        warnings.filterwarnings("ignore", message="Dynamo detected a call to a `functools.lru_cache`")  # constants
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it says that there is no GPU
         try:
             torch.compile(torch.sin)(torch.ones(2, device=device))
