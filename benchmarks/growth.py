@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 import torch
-from arms import Arm, experiment_of
+from arms import VARIANTS, Arm, experiment_of
 from memory import reset_peak, resident
 
 from pipeline.console import progress, say
@@ -44,11 +44,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two small values of each, profile smoke, spline alone")
     parser.add_argument("--profile", default="demo")
+    parser.add_argument("--arms", default="affine,spline", help="%(default)s")
     parser.add_argument("--most", type=int, default=1024, help="largest picture, pixels a side (%(default)s)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    profile, arms = ("smoke", ("spline",)) if arguments.quick else (arguments.profile, ("affine", "spline"))
+    profile, arms = ("smoke", ["spline"]) if arguments.quick else (arguments.profile, arguments.arms.split(","))
+    if unknown := set(arms) - set(VARIANTS):
+        parser.error(f"--arms: {', '.join(sorted(unknown))} is none; allowed: {', '.join(VARIANTS)}")
     values = {what: [v for v in each if "size" not in what or v <= arguments.most] for what, each in VALUES.items()}
     if arguments.quick:
         values = {what: each[:2] for what, each in values.items()}
