@@ -32,7 +32,10 @@ KINDS = {
     "convolutions, backward": ("aten::convolution_backward",),
     "splines": ("InPieces", "InPiecesBackward"),
     "sum, ActNorm, ReLU": ("_NormalizedReLU", "_NormalizedReLUBackward"),
-    "1x1 of the flow": ("aten::matmul", "aten::bmm", "aten::linalg_inv_ex", "aten::linalg_slogdet"),
+    "1x1 of the flow": (
+        *("aten::matmul", "BmmBackward0", "MmBackward0"),
+        *("aten::linalg_inv_ex", "aten::linalg_slogdet", "LinalgSlogdetBackward0"),
+    ),
     "concatenations": ("aten::cat",),
     "optimizer": ("Optimizer.step#Adam.step", "aten::_foreach_norm"),
 }
