@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import logging
 import random
 import statistics
 import time
@@ -11,8 +13,10 @@ from unittest import mock
 
 import torch
 
-from models.flow import compilation, features, written_out
+from models.flow import features, written_out
 from models.flow.layers import conditional_net
+from models.flow.transforms.two_bin_spline import TwoBinSpline
+from pipeline.console import say
 from pipeline.experiment import Experiment
 from pipeline.inference.sampling import draws_at_once
 from pipeline.kinds import KINDS
@@ -79,12 +83,28 @@ def plain_form():
 
 @contextmanager
 def compiled_splines():
-    """In this block splines are compiled, as with ``runtime.compile``."""
-    compilation.compile_splines(True, torch.device("cpu"))
-    try:
+    """In this block splines are computed by what ``torch.compile`` makes of their plain form."""
+    with mock.patch.object(TwoBinSpline, "_evaluate", lambda self, x, h, inverse: _compiled(self)(x, h, inverse)):
         yield
-    finally:
-        compilation.compile_splines(False, torch.device("cpu"))
+
+
+@functools.cache
+def _compiled(spline):
+    torch._dynamo.config.recompile_limit = 64  # shapes of one spline's inputs, with and without gradients
+    torch._dynamo.config.specialize_float = True  # a spline's numbers are constants
+    return torch.compile(spline.plainly, dynamic=True)
+
+
+@functools.cache
+def can_compile():
+    """Return whether there is a compiler that ``torch.compile`` can use here."""
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it says that there is no GPU
+    try:
+        torch.compile(torch.sin)(torch.ones(2))
+    except Exception as error:  # of many kinds, by what is missing
+        say(f"arms that are compiled are left out: {str(error).strip().splitlines()[0]}")
+        return False
+    return True
 
 
 @contextmanager

@@ -11,7 +11,7 @@ tensor operations. Without ``--peer`` it stands in the place of the published co
 ``--peer PATH``: a checkout of a published network's code (benchmarks/published_code.py says which and how it is run),
 which runs in a process of its own; its process and ours take turns. Such code has needs of its own, such as natsort.
 
-``--compiled``: also with splines compiled, as ``runtime.compile`` has them; there must be a compiler.
+``--compiled``: also with splines by what ``torch.compile`` makes of their plain form, if there is a compiler.
 
 Every row has the median of the rounds, its spread (largest less least, over the median), the ratio to the first row of
 its group, and where FLOPs are counted (``torch.utils.flop_counter``: convolutions and products of matrices) their
@@ -41,6 +41,7 @@ from arms import (
     Arm,
     always,
     bfloat16,
+    can_compile,
     compiled_splines,
     experiment_of,
     frozen,
@@ -82,7 +83,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--processor", action="store_true", help="count this process's own seconds alone")
-    parser.add_argument("--compiled", action="store_true", help="with arms whose splines are compiled")
+    parser.add_argument("--compiled", action="store_true", help="with arms whose splines are compiled, see above")
     parser.add_argument("--peer", type=Path, help="a checkout, see above")
     parser.add_argument("--out", type=Path, help="folder for performance.csv")
     arguments = parser.parse_args()
@@ -98,13 +99,14 @@ def main():
     clock = time.process_time if arguments.processor else time.perf_counter
     peak = convolution_peak(0.2 if arguments.quick else 2.0, clock)
     say(f"convolution peak {peak / 1e9:.0f} GFLOP/s on {arguments.threads} thread(s), measured")
-    rows = alone_rows(arguments.quick, Turns(2 if arguments.quick else 5 * rounds, peak, clock, arguments.compiled))
+    with_compiled = arguments.compiled and can_compile()
+    rows = alone_rows(arguments.quick, Turns(2 if arguments.quick else 5 * rounds, peak, clock, with_compiled))
     scales, chosen = list(map(int, arguments.scales.split(","))), arguments.groups.split(",")
     timed = {"training": training, "encoding": encoding, "drawing": drawing}
     groups = [(scale, timed[name]) for scale in scales for name in chosen if name in timed]
     for scale, group in progress(groups, "performance"):
         with peers_of(arguments.peer, scale, size) as peers:
-            rows += group(profile, scale, size, Turns(rounds, peak, clock, arguments.compiled), peers)
+            rows += group(profile, scale, size, Turns(rounds, peak, clock, with_compiled), peers)
         save(rows, arguments.out)
     for scale in scales if "memory" in chosen else ():
         rows += memory_rows(profile, scale, size, arguments.threads, arguments.peer)

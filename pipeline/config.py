@@ -52,7 +52,6 @@ class RuntimeConfig(Strict):
     workers: Literal["auto"] | pydantic.NonNegativeInt = "auto"  # auto: one per GPU, else 0 = in this process
     threads: Literal["auto"] | pydantic.PositiveInt = "auto"
     device: str = "auto"
-    compile: bool = False  # splines, by torch.compile: rounds otherwise, as another device does (docs/performance.md)
     log_every: pydantic.PositiveInt = 10  # steps
     checkpoint_seconds: _Amount = 30.0
     # of several workers: how often they are started again after some died, and for how long they wait for a silent one

@@ -99,7 +99,7 @@ _STUDY = (
     "pipeline/options.py",
     "pipeline/seeds.py",
 )
-_OF_CHAINS = ("bijection", "caps", "compilation", "features", "observing", "place", "ranges", "written_out")
+_OF_CHAINS = ("bijection", "caps", "features", "observing", "place", "ranges", "written_out")
 _OF_COUPLINGS = ("actnorm", "conditional_net", "coupling", "normalized_relu", "permutation")
 # What flows of points are made of: paper B's, and paper A's toy.
 _POINTS = (

@@ -5,29 +5,18 @@ from __future__ import annotations
 import joblib
 import torch
 
-from models.flow.compilation import compile_splines
 from pipeline.config import RuntimeConfig
-from pipeline.console import say
 from pipeline.errors import ConfigError
 
 
 def choose_device(runtime: RuntimeConfig, own: torch.device | None = None) -> torch.device:
-    """Return the device of ``runtime.device``; sets the threads, and whether splines are compiled.
+    """Return the device of ``runtime.device``; sets the threads.
 
     ``auto`` is ``own``, the one that a launcher gave to this worker, else the first GPU, else the CPU. Raises
     ConfigError for a device that cannot be used.
     """
     if runtime.threads != "auto":
         torch.set_num_threads(runtime.threads)
-    device = _chosen(runtime, own)
-    try:
-        compile_splines(runtime.compile, device)
-    except RuntimeError as error:
-        say(f"runtime.compile: no compiler works here, so splines are computed as without it ({error})")
-    return device
-
-
-def _chosen(runtime: RuntimeConfig, own: torch.device | None) -> torch.device:
     if runtime.device == "auto" and own is not None:
         return own
     if runtime.device == "auto":

@@ -3,8 +3,7 @@
 Written as tensor operations (``TwoBinSpline.plainly``) a spline is some forty passes over memory forwards and more than
 twice as many backwards, and autograd keeps what the forward ones made. Here every pass goes over a piece that fits into
 a processor's cache, and the backward pass computes anew what ``two_bins.pull`` needs. Values are those of the plain
-form; gradients differ from its by rounding. Where splines are compiled (``models/flow/compilation.py``) there are no
-pieces, and values too differ by rounding.
+form; gradients differ from its by rounding.
 
 The plain form is what autograd sees where derivatives are wanted of the gradients (``create_graph``), and where others
 look into the computation (``models/flow/written_out.py``).
@@ -15,14 +14,13 @@ w = -30, h = 30, v = 25 they are off by 2e-3 in float64, and these by 1e-9 (agai
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from models.flow import compilation, written_out
+from models.flow import written_out
 
 # Values per thread that are worked on at once: a dozen such tensors of float32 fit into a second-level cache of 2 MiB,
 # and starting an operation costs less than doing it. Below 32,768 torch would leave threads idle. Six channels of
@@ -38,9 +36,6 @@ class InPieces(torch.autograd.Function):
         """Return the values and the log-derivative."""
         ctx.spline, ctx.inverse = spline, inverse
         ctx.save_for_backward(x, h)
-        if compilation.wanted():
-            y, log_derivative = compilation.compiled(_Whole(spline, inverse).values)(x, h)
-            return y, log_derivative
         function = spline._inverse if inverse else spline._forward
         if _is_one_piece(x):
             return function(x, *spline._raw(h))
@@ -63,8 +58,6 @@ class InPieces(torch.autograd.Function):
                 outputs = ctx.spline.plainly(x, h, ctx.inverse)
             found = iter(torch.autograd.grad(outputs, inputs, (by_y, by_log), create_graph=again))
             return None, None, *(next(found) if needed else None for needed in wanted)
-        if compilation.wanted():
-            return None, None, *compilation.compiled(_Whole(ctx.spline, ctx.inverse).gradients)(x, h, by_y, by_log)
         of_x, of_h = torch.empty_like(x), torch.empty_like(h, memory_format=torch.contiguous_format)
         tensors = (x, by_y, by_log, of_x, *ctx.spline._raw(h), *ctx.spline._raw(of_h))
         with torch.inference_mode():
@@ -74,23 +67,6 @@ class InPieces(torch.autograd.Function):
                 for to, values in zip((to_x, *both[count:]), found, strict=True):
                     to.copy_(values)
         return None, None, of_x, of_h
-
-
-@dataclasses.dataclass(frozen=True)
-class _Whole:
-    """What a compiler makes one loop of, without pieces."""
-
-    spline: Any
-    inverse: bool
-
-    def values(self, x: Tensor, h: Tensor) -> Any:
-        """Return the values and the log-derivative."""
-        return (self.spline._inverse if self.inverse else self.spline._forward)(x, *self.spline._raw(h))
-
-    def gradients(self, x: Tensor, h: Tensor, by_y: Tensor, by_log: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gradients of x and h."""
-        of_x, *of_raw = self.spline._pull(x, self.spline._raw(h), by_y, by_log, self.inverse)
-        return of_x, torch.stack(of_raw, 2).flatten(1, 2)
 
 
 def _most() -> int:
