@@ -121,6 +121,7 @@ def _exponent(rows, what, arm, column):
 def plot(rows, path):
     """Draw time and memory over each thing that grew, on doubly logarithmic axes."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     things = list(dict.fromkeys(row["what"] for row in rows))
     figure = Figure(figsize=(3.2 * len(things), 5), layout="constrained")
@@ -133,8 +134,14 @@ def plot(rows, path):
                 axis.loglog([row["value"] for row in own], [row[measured] for row in own], "o-", label=arm)
             axis.set_xlabel(what)
             axis.set_ylabel(measured)
+            values = list(dict.fromkeys(row["value"] for row in rows if row["what"] == what))
+            axis.set_xticks(values, labels=values)
+            axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+            for side in (axis.xaxis, axis.yaxis):
+                side.set_minor_formatter(NullFormatter())
     axes[0][0].legend()
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=80)
 
 
 if __name__ == "__main__":

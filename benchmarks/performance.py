@@ -89,6 +89,7 @@ def main():
     arguments = parser.parse_args()
     if arguments.size < 32 or arguments.size % 32:
         parser.error(f"--size: a multiple of 32, from 32; got {arguments.size}")
+    scales = scales_of(parser, arguments.scales)
     if arguments.processor and (arguments.threads > 1 or arguments.peer):
         parser.error("--processor is for one thread, and without --peer")
     if arguments.peer and not (arguments.peer / "confs" / "4X.yml").is_file():
@@ -101,7 +102,7 @@ def main():
     say(f"convolution peak {peak / 1e9:.0f} GFLOP/s on {arguments.threads} thread(s), measured")
     with_compiled = arguments.compiled and can_compile()
     rows = alone_rows(arguments.quick, Turns(2 if arguments.quick else 5 * rounds, peak, clock, with_compiled))
-    scales, chosen = list(map(int, arguments.scales.split(","))), arguments.groups.split(",")
+    chosen = arguments.groups.split(",")
     timed = {"training": training, "encoding": encoding, "drawing": drawing}
     groups = [(scale, timed[name]) for scale in scales for name in chosen if name in timed]
     for scale, group in progress(groups, "performance"):
@@ -117,6 +118,14 @@ def main():
     for row in rows:
         table.add_row(*row.values())
     Console(width=130).print(table)
+
+
+def scales_of(parser, text):
+    """Return the scales of ``--scales``; ends with a line for others than there are."""
+    chosen = text.split(",")
+    if unknown := [scale for scale in chosen if scale not in map(str, TASKS)]:
+        parser.error(f"--scales: {', '.join(unknown)} is none; allowed: {', '.join(map(str, TASKS))}")
+    return [int(scale) for scale in chosen]
 
 
 def save(rows, folder):

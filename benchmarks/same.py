@@ -53,7 +53,7 @@ def compare(one: Path, other: Path) -> str:
         return "equal"
     try:
         return "times" if _timeless(one) == _timeless(other) else "differs"
-    except ValueError:
+    except (ValueError, csv.Error):
         return "differs"
 
 
@@ -62,16 +62,23 @@ def _files(folder):
 
 
 def _timeless(path):
-    """Return what a CSV or JSON holds beside times. Raises ValueError for any other file."""
-    text = path.read_text(encoding="utf-8")
+    """Return what a CSV or JSON holds beside times, as text. Raises ValueError for any other file."""
     if path.suffix == ".csv":
-        return _without([dict(row) for row in csv.DictReader(text.splitlines())])
-    return _without(json.loads(text))
+        with path.open(encoding="utf-8", newline="") as file:
+            head, *rows = list(csv.reader(file)) or [[]]
+        timed = [place for place, name in enumerate(head) if TIMES.fullmatch(name)]
+        for row in rows:
+            for place in timed:
+                row[place : place + 1] = ["time"] if place < len(row) else []
+        return json.dumps([head, *rows])
+    if path.suffix == ".json":
+        return json.dumps(_without(json.loads(path.read_text(encoding="utf-8"))))
+    raise ValueError(f"{path} is neither")
 
 
 def _without(value):
     if isinstance(value, dict):
-        return {key: _without(each) for key, each in value.items() if not TIMES.fullmatch(key)}
+        return {key: "time" if TIMES.fullmatch(key) else _without(each) for key, each in value.items()}
     return [_without(each) for each in value] if isinstance(value, list) else value
 
 

@@ -4,24 +4,24 @@
     python benchmarks/where.py --quick                                # tiny networks: does it run at all
 
 One call each under ``torch.profiler``, which slows short operations down, so shares of what is no convolution are a
-little too large. "peak" is that of benchmarks/performance.py, measured in the same process; a convolution's FLOPs are
-counted as there. With --out: where.csv.
+little too large; "rest" has all other operations and Python between them. "peak" is that of benchmarks/performance.py,
+measured in the same process; FLOPs are those of the convolutions, counted as there. With --out: where.csv.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import time
 from pathlib import Path
 
 import torch
 from arms import Arm, experiment_of
-from performance import TASKS, convolution_peak, flops_of
+from performance import TASKS, convolution_peak, scales_of
 from rich.console import Console
 from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.console import progress, run_main, say
 from pipeline.files import write_csv
@@ -49,11 +49,12 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="folder for where.csv")
     arguments = parser.parse_args()
+    scales = scales_of(parser, arguments.scales)
     torch.set_num_threads(arguments.threads)
     profile_name, size = ("smoke", 32) if arguments.quick else ("paper", 160)
     peak = convolution_peak(0.2 if arguments.quick else 2.0, time.perf_counter)
     say(f"convolution peak {peak / 1e9:.0f} GFLOP/s on {arguments.threads} thread(s), measured")
-    cases = [(scale, name) for scale in map(int, arguments.scales.split(",")) for name in ("spline", "affine")]
+    cases = [(scale, name) for scale in scales for name in ("spline", "affine")]
     rows = []
     for scale, name in progress(cases, "where"):
         arm = Arm(experiment_of(profile_name, TASKS[scale], name), size)
@@ -73,12 +74,15 @@ def main():
 
 def measure(work, peak):
     """Return what stands in a row behind its name, as text."""
-    flops = flops_of(contextlib.nullcontext, work)
+    with FlopCounterMode(display=False) as counter:
+        work()
+    flops = sum(found for operation, found in counter.get_flop_counts()["Global"].items() if "conv" in str(operation))
     work()
     with profile(activities=[ProfilerActivity.CPU]) as seen:
+        start = time.perf_counter()
         work()
+        whole = 1e6 * (time.perf_counter() - start)
     events = {event.key: event for event in seen.key_averages()}
-    whole = sum(event.self_cpu_time_total for event in events.values())
     kinds = {
         kind: sum(events[name].cpu_time_total for name in names if name in events) for kind, names in KINDS.items()
     }

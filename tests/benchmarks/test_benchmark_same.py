@@ -37,6 +37,9 @@ def test_measured_times_are_no_difference(runs):
     [
         ("task/curve.csv", CURVE.format(2.5).replace("-2.5", "-2.6")),
         ("task/summary.json", '{"nll": -2.5, "runs": []}'),
+        ("task/summary.json", '{"nll": true, "runs": [{"minutes": 1}]}'),
+        ("task/curve.csv", "step,nll\n1,-2.5\n"),
+        ("task/curve.csv", CURVE.format(2.5) + "2,-2.5,3.5,more\n"),
         ("task/weights.bin", "other"),
     ],
 )

@@ -8,6 +8,7 @@ import torch
 from upstream_cases import TINY
 
 from benchmarks.arms import plain_form
+from models.flow import written_out
 from pipeline.experiment import Experiment
 from pipeline.model_folder import build
 from pipeline.params import load_params
@@ -46,8 +47,10 @@ def compare(network, dtype, relative, channels):
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.01 * torch.randn_like(parameter))
+    assert written_out.fits()
     found = results(network, hr, lr)
     with plain_form():
+        assert not written_out.fits()
         plain = results(network, hr, lr)
     assert found.keys() == plain.keys()
     for name, expected in plain.items():

@@ -40,7 +40,8 @@ class _NormalizedReLU(torch.autograd.Function):
         """Return h."""
         h = x if beside is None else x + beside
         h = h if h.dtype == torch.float64 else h.float()
-        h = h + bias if h is x else h.add_(bias)  # a map of its own, which nobody else sees
+        own = h is not x and h.dtype == bias.dtype  # a map that nobody else sees
+        h = h.add_(bias) if own else h + bias
         h = h.mul_(log_scale.exp()).relu_()
         ctx.save_for_backward(h, log_scale)
         ctx.like = [None if part is None else (part.shape, part.dtype) for part in (x, beside)]

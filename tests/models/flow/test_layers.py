@@ -9,7 +9,7 @@ from models.flow.bijection import standard_normal_log_prob
 from models.flow.features import whole
 from models.flow.layers.actnorm import ActNorm, initializing
 from models.flow.layers.conditional_net import ConditionalNet
-from models.flow.layers.invertible_conv import FixedOrthogonalConv1x1
+from models.flow.layers.invertible_conv import FixedOrthogonalConv1x1, InvertibleConv1x1
 from models.flow.layers.split import Split
 from models.flow.layers.squeeze import Squeeze
 from models.flow.multiscale import multiscale_flow
@@ -215,3 +215,11 @@ def test_flow_learns_a_toy_density():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] - 5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_invertible_1x1_convolution_is_a_convolution(dtype):
+    layer, x = InvertibleConv1x1(6).to(dtype), torch.randn(2, 6, 3, 5, dtype=dtype)
+    expected = torch.nn.functional.conv2d(x, layer.weight[:, :, None, None])
+    torch.testing.assert_close(layer(x)[0], expected)
+    torch.testing.assert_close(layer(x.contiguous(memory_format=torch.channels_last))[0], expected)

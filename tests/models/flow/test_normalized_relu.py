@@ -69,13 +69,19 @@ def test_of_two_maps_it_is_that_of_their_sum(dtype, batch):
         torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
 
 
-def test_of_a_map_that_wants_no_gradient_none_is_made():
+def test_a_map_that_wants_no_gradient_leaves_the_others_as_it_is():
     norm, x = norm_of(), pictures()
     found = normalized_relu(x.detach(), norm, x[:1])
     torch.testing.assert_close(
         torch.autograd.grad(found.sum(), x)[0][:1],
         torch.autograd.grad(plainly(x.detach() + x[:1], norm).sum(), x)[0][:1],
     )
+
+
+def test_of_narrower_maps_it_has_the_type_of_the_norm():
+    norm, x = norm_of(), pictures(torch.float32)
+    found, wanted = normalized_relu(x, norm, x), plainly(x + x, norm)
+    torch.testing.assert_close(found, wanted, rtol=0.0, atol=0.0)
 
 
 def test_what_is_lost_stays_lost():
@@ -109,7 +115,8 @@ class _Step(torch.nn.Module):
         return normalized_relu(x, self.norm)
 
 
-def test_it_keeps_one_map():
+@pytest.mark.parametrize("beside", [None, torch.ones(SHAPE)])
+def test_it_keeps_one_map(beside):
     norm, kept = norm_of(dtype=torch.float32), []
     x = pictures(torch.float32)
 
@@ -118,7 +125,7 @@ def test_it_keeps_one_map():
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        normalized_relu(x, norm)
+        normalized_relu(x, norm, beside)
     assert sum(kept) < x.numel() + 20
 
 
