@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 import torch
 from arms import VARIANTS, Arm, experiment_of
-from memory import reset_peak, resident
+from peak_memory import reset_peak, resident
 
 from pipeline.console import progress, say
 from pipeline.feasibility.profile import run_alone

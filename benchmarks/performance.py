@@ -112,12 +112,7 @@ def main():
     for scale in scales if "memory" in chosen else ():
         rows += memory_rows(profile, scale, size, arguments.threads, arguments.peer)
     save(rows, arguments.out)
-    table = Table(title=f"profile {profile}, {size} x {size}, batch 1, {arguments.threads} thread(s)")
-    for column in COLUMNS:
-        table.add_column(column, justify="left" if column in COLUMNS[:2] else "right")
-    for row in rows:
-        table.add_row(*row.values())
-    Console(width=130).print(table)
+    show(rows, f"profile {profile}, {size} x {size}, batch 1, {arguments.threads} thread(s)")
 
 
 def scales_of(parser, text):
@@ -126,6 +121,16 @@ def scales_of(parser, text):
     if unknown := [scale for scale in chosen if scale not in map(str, TASKS)]:
         parser.error(f"--scales: {', '.join(unknown)} is none; allowed: {', '.join(map(str, TASKS))}")
     return [int(scale) for scale in chosen]
+
+
+def show(rows, title):
+    """Print ``rows``, whose first two cells are names, as a table."""
+    table = Table(title=title)
+    for place, column in enumerate(rows[0]):
+        table.add_column(column, justify="left" if place < 2 else "right")
+    for row in rows:
+        table.add_row(*row.values())
+    Console(width=150).print(table)
 
 
 def save(rows, folder):

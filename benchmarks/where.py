@@ -17,9 +17,7 @@ from pathlib import Path
 
 import torch
 from arms import Arm, experiment_of
-from performance import TASKS, convolution_peak, scales_of
-from rich.console import Console
-from rich.table import Table
+from performance import TASKS, convolution_peak, scales_of, show
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -62,12 +60,7 @@ def main():
         for what, work in works.items():
             cells = (f"{what} {scale}x", name, *measure(work, peak))
             rows.append(dict(zip(COLUMNS, cells, strict=True)))
-    table = Table(title=f"profile {profile_name}, {size} x {size}, batch 1, {arguments.threads} thread(s)")
-    for column in COLUMNS:
-        table.add_column(column, justify="left" if column in COLUMNS[:2] else "right")
-    for row in rows:
-        table.add_row(*row.values())
-    Console(width=150).print(table)
+    show(rows, f"profile {profile_name}, {size} x {size}, batch 1, {arguments.threads} thread(s)")
     if arguments.out:
         write_csv(arguments.out / "where.csv", COLUMNS, rows)
 
