@@ -8,6 +8,7 @@
 model as it was trained, "budget" a shield whose quantile 55 dB decide. ``--calibrated-on``: "own" is 96 crops of the
 task's training pictures, as the stage `shield` takes them; the name of another task, or a folder, gives its pictures to
 what `steadyflow shield` does with them, ``--pictures`` of them ("all": at most 96). Low light takes tasks alone.
+``--tails no``: a shield without tails, which says how much of what is found is theirs.
 
 Measured on the held-out pictures and by the audit: its stress inputs, at its temperature. "held_out_agreement":
 decibels between shielded and unshielded draws of held-out crops, both clamped to [0, 1]; "agreement" is what
@@ -49,7 +50,7 @@ TRAINED, BUDGET, OWN, ALL = "none", "budget", "own", "all"
 ANALYSES = {"bad_pixels": {}, "reconstruction": {}, "certified_bound": {}}
 ATTACKED = ("free_drawn", "near_drawn", "near_3_sigma", "free_3_sigma")  # settings of the analysis draw_attack
 GOALS = ("largest", "bad_share")
-KEY = ("task", "variant", "seed", "quantile", "calibrated_on", "pictures", "attack")
+KEY = ("task", "variant", "seed", "quantile", "calibrated_on", "pictures", "tails", "attack")
 COLUMNS = (
     *(*KEY, "chosen", "crops", "minutes", "agreement", "held_out_agreement", "bad_share_stress", "largest_stress"),
     *("bad_share_photographs", "lpips", "psnr", "lr_psnr_worst", "bits_per_dim", "round_trip", "bound"),
@@ -67,6 +68,7 @@ def main():
     parser.add_argument("--quantiles", default=f"{TRAINED},0.003", help="%(default)s")
     parser.add_argument("--calibrated-on", default=OWN, help="%(default)s")
     parser.add_argument("--pictures", default=ALL, help="%(default)s")
+    parser.add_argument("--tails", default="yes", help="yes, no, or both: yes,no (%(default)s)")
     parser.add_argument("--attack", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -85,14 +87,14 @@ def main():
 def cells(arguments, params) -> list[tuple[str, ...]]:
     """Return the keys of all rows that are asked for; a model as trained has one, and is calibrated on nothing."""
     tasks = arguments.tasks.split(",") if arguments.tasks else list(params.tasks)
-    rest = (arguments.quantiles, arguments.calibrated_on, arguments.pictures)
+    rest = (arguments.quantiles, arguments.calibrated_on, arguments.pictures, arguments.tails)
     attack = "yes" if arguments.attack else "no"
     found = []
     for task, variant in itertools.product(tasks, arguments.variants.split(",")):
         for seed in seeds_of(arguments, params, task, variant):
-            for quantile, source, pictures in itertools.product(*(names.split(",") for names in rest)):
-                calibrated = (source, ALL if source == OWN else pictures)
-                calibrated = ("", "") if quantile == TRAINED else calibrated
+            for quantile, source, pictures, tails in itertools.product(*(names.split(",") for names in rest)):
+                calibrated = (source, ALL if source == OWN else pictures, tails)
+                calibrated = ("", "", "") if quantile == TRAINED else calibrated
                 found.append((task, variant, seed, quantile, *calibrated, attack))
     return list(dict.fromkeys(found))
 
@@ -105,11 +107,12 @@ def seeds_of(arguments, params, task: str, variant: str) -> list[str]:
     return sorted((model.parts[-4].removeprefix("seed") for model in models), key=int)
 
 
-def measure(arguments, params, task, variant, seed, quantile, source, pictures, attack) -> dict:
+def measure(arguments, params, task, variant, seed, quantile, source, pictures, tails, attack) -> dict:
     """Shield one model and return what its row says beside the key."""
     chosen = Experiment.of(params, task, params.seeds[0], variant).vary({"seed": int(seed)})
     model = variant_folder(arguments.root, task, variant, chosen.seed)
-    scratch = arguments.out / "_".join((task, variant, seed, quantile, source.replace("/", "-"), pictures)).rstrip("_")
+    named = (task, variant, seed, quantile, source.replace("/", "-"), pictures, tails)
+    scratch = arguments.out / "_".join(named).rstrip("_")
     flow = load_flow(model / "model")
     if quantile == TRAINED:
         found = {"minutes": read_json(model / "training" / "summary.json")["minutes"]}
@@ -117,6 +120,8 @@ def measure(arguments, params, task, variant, seed, quantile, source, pictures, 
     crops = crops_of(arguments.root, params, chosen, flow, source, pictures, scratch)
     start = time.perf_counter()
     shielded = shield_flow(flow, crops, chosen.seed, None if quantile == BUDGET else float(quantile))
+    if tails == "no":
+        shielded.network.tails = None
     told = shielded.config.shield
     found = {"minutes": (time.perf_counter() - start) / 60, "chosen": told["quantile"], "crops": told["crops"]}
     pairs = _pairs(flow, arguments.root, chosen)
@@ -186,6 +191,7 @@ def _pairs(flow: LoadedFlow, root: Path, chosen: Experiment):
 def _say(row: dict[str, object]) -> None:
     shown = (f"{name} {float(row[name]):.4g}" for name in COLUMNS[len(KEY) :] if row[name] not in (None, ""))
     source = f", {row['pictures']} pictures of {row['calibrated_on']}" if row["calibrated_on"] else ""
+    source += ", without tails" if row["tails"] == "no" else ""
     say(f"{row['task']} {row['variant']}, seed {row['seed']}, quantile {row['quantile']}{source}: {', '.join(shown)}")
 
 

@@ -62,7 +62,7 @@ COLUMNS = (
         "crops",
         "minutes",
     ),
-    *("shielded_largest", "shielded_bad", "bound", "held_out", "note"),
+    *("shielded_largest", "shielded_bad", "no_tails_largest", "no_tails_bad", "bound", "held_out", "note"),
 )
 
 
@@ -179,7 +179,9 @@ def measure(out: Path, name: str, published: Published, quantile: float) -> dict
         "minutes": minutes,
         "held_out": decibels(*drawn),
     }
-    return found | of_stress(after.network, stress, "shielded")
+    found |= of_stress(after.network, stress, "shielded")
+    after.network.tails = None
+    return found | of_stress(after.network, stress, "no_tails")
 
 
 def pairs_of(published: Published, originals: Path, inputs: Path | None):

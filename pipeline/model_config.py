@@ -77,8 +77,14 @@ class _Transform(_Strict):
     options: dict[_Text, _Number]
 
 
+class _Tails(_Strict):
+    slack: Annotated[float, pydantic.Field(ge=0.0, le=10.0, allow_inf_nan=False)]
+    slope: Annotated[float, pydantic.Field(ge=1e-3, le=1.0, allow_inf_nan=False)]
+
+
 class _Shield(_Strict):
     margin: Annotated[float, pydantic.Field(ge=0.0, le=10.0)]
+    tails: _Tails | None = None  # none in shields of earlier versions
     quantile: Annotated[float, pydantic.Field(ge=0.0, lt=0.5)]
     agreement: Annotated[float, pydantic.Field(allow_inf_nan=False)] | None  # dB
     bound: Annotated[float, pydantic.Field(ge=0.0, allow_inf_nan=False)] | None

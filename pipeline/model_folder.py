@@ -19,7 +19,7 @@ from models.flow.layers.invertible_conv import PERMUTATIONS
 from models.flow.memory_saving import save_memory
 from models.flow.transforms import TRANSFORMS
 from models.restoration.flow import RestorationFlow
-from models.restoration.shielding import add_shield
+from models.restoration.shielding import add_shield, add_tails
 from pipeline.errors import CheckpointError, brief, nearest, printable
 from pipeline.files import NotReadable, check_file, read_json, sha256_of, write_bytes, write_json
 from pipeline.kinds import KINDS, Kind
@@ -75,6 +75,8 @@ def build(config: ModelConfig, memory: str = "plain") -> Any:
     network = KINDS[name].network(config.network, config.scale, transform=transform, caps=Caps(**config.caps))
     if config.shield is not None:
         add_shield(network, config.shield["margin"])
+        if (tails := config.shield.get("tails")) is not None:
+            add_tails(network, **tails)
     save_memory(network, memory)
     return network
 

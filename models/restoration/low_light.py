@@ -91,15 +91,11 @@ class LowLightFlow(RestorationFlow):
         blocks = F.pixel_unshuffle(features, self.multiple)
         return F.pixel_shuffle(self.within_range("input", blocks), self.multiple)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
-        """Encode normally lit pictures; see the contract."""
+    def _encode(self, x: Tensor, condition: Any) -> tuple[Tensor, Tensor]:
+        check_condition(self, x, condition.mean, self.latent_shape(*x.shape[2:]))
         z, log_det = self.flow(x, condition.shared)
         return z - condition.mean, log_det
 
-    def inverse(self, z: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
-        """Decode latents to normally lit pictures, un-clamped; see the contract.
-
-        ValueError for a condition on pictures of another size or number.
-        """
+    def _decode(self, z: Tensor, condition: Any) -> tuple[Tensor, Tensor]:
         check_condition(self, z, condition.mean, z.shape[1:])
         return self.flow.inverse(z + condition.mean, condition.shared)

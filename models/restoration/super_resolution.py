@@ -107,14 +107,12 @@ class SuperResolutionFlow(RestorationFlow):
         shift = base if noise is None else base - noise
         return SuperResolutionCondition(shift, self.flow.share(per_level))
 
-    def forward(self, x: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
-        """Encode HR images; see the contract. ValueError for a condition on pictures of another size or number."""
+    def _encode(self, x: Tensor, condition: Any) -> tuple[Tensor, Tensor]:
         check_condition(self, x, condition.base, x.shape[1:])
         result: tuple[Tensor, Tensor] = self.flow(x - condition.base, condition.shared)
         return result
 
-    def inverse(self, z: Tensor, condition: Any = None) -> tuple[Tensor, Tensor]:
-        """Decode latents to HR images, un-clamped; see the contract."""
+    def _decode(self, z: Tensor, condition: Any) -> tuple[Tensor, Tensor]:
         residual, log_det = self.flow.inverse(z, condition.shared)
         return residual + condition.base, log_det
 

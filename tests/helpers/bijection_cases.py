@@ -22,8 +22,9 @@ from models.lab.points import checkerboard_flow, depth_flow, regression_flow
 from models.lab.residual import ResidualBlock, residual_flow, residual_flow_of_points
 from models.lab.toy import NETS, ToyFlow
 from models.restoration.low_light import LowLightFlow
-from models.restoration.shielding import add_shield, ranges_of
+from models.restoration.shielding import add_shield, add_tails, ranges_of
 from models.restoration.super_resolution import SuperResolutionFlow
+from models.restoration.tails import Tails
 
 
 def shield(inner):
@@ -127,6 +128,7 @@ def whole_shield(make):
     def shielded():
         network, features, x = make()
         add_shield(network, margin=0.2)
+        add_tails(network, slack=0.1, slope=0.3)
         for number, one in enumerate(ranges_of(network).values()):
             pixels = torch.rand(one.entries, 200, generator=torch.Generator().manual_seed(number))
             one.fit(pixels - 0.6, 0.0)
@@ -175,6 +177,7 @@ def residual_pictures():
 BIJECTIONS = {
     "actnorm": lambda: (ActNorm(4), None, image()),
     "squeeze": lambda: (Squeeze(), None, image()),
+    "tails": lambda: (Tails(0.1, 0.3), None, image()),
     "chain": lambda: (Chain([ActNorm(4), Squeeze(), ActNorm(16)]), None, image()),
     "split": lambda: (Split(4, Chain([Squeeze(), ActNorm(8)]), factor=2), None, image()),
     **{f"1x1-{name}": (lambda kind=kind: (kind(4), None, image())) for name, kind in PERMUTATIONS.items()},

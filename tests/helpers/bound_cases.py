@@ -23,7 +23,8 @@ from models.flow.layers.split import Split
 from models.flow.layers.squeeze import Squeeze
 from models.flow.transforms import CertifiedSpline
 from models.restoration.low_light import LowLightCondition, LowLightFlow
-from models.restoration.super_resolution import SuperResolutionFlow
+from models.restoration.shielding import add_tails
+from models.restoration.super_resolution import SuperResolutionCondition, SuperResolutionFlow
 
 ENCODER = {"channels": 4, "blocks": 1, "growth": 2, "taps": [0]}
 SATURATED = 1e3  # of a raw parameter: its tanh is 1
@@ -38,7 +39,7 @@ class Case:
     """A flow whose nets are constants, and the shape of its latent for one block.
 
     ``condition``: makes the flow's condition of the mean of its latent, where it has one. ``base``: the least and the
-    most that is added to the output whatever the latent is; the condition's is black, so it adds nothing.
+    most that is added to the output whatever the latent is.
     """
 
     layer: Bijection
@@ -87,7 +88,7 @@ def farthest(case: Case, value: int) -> float:
                 bias.view(-1, 2)[:, 1] = SATURATED  # the largest deviation
             bias.requires_grad_(True)
         asked = [z, mean, *moved]
-        gradients = torch.autograd.grad(_output(case, z, mean)[value], asked, allow_unused=True)
+        gradients = torch.autograd.grad(_output(case, z, mean, base)[value], asked, allow_unused=True)
         signs = [None if gradient is None else way * gradient.sign() for gradient in gradients]
         with torch.no_grad():
             z.copy_(LATENT * signs[0])
@@ -96,12 +97,15 @@ def farthest(case: Case, value: int) -> float:
                 # the mean of (mean, log deviation), the shift of (w, h, v, t)
                 count, which = (2, 0) if isinstance(module, Split) else (4, 3)
                 bias.view(-1, count)[:, which] = SATURATED * sign.view(-1, count)[:, which]
-            best = max(best, abs(float(_output(case, z, mean)[value]) + base))
+            best = max(best, abs(float(_output(case, z, mean, base)[value])))
     return best
 
 
-def _output(case: Case, z: Tensor, mean: Tensor) -> Tensor:
-    return case.layer.inverse(z, case.condition(mean))[0].flatten()
+def _output(case: Case, z: Tensor, mean: Tensor, base: float) -> Tensor:
+    condition = case.condition(mean)
+    if isinstance(condition, SuperResolutionCondition):
+        condition = condition._replace(base=torch.full_like(condition.base, base))
+    return case.layer.inverse(z, condition)[0].flatten()
 
 
 def wide_actnorm(*factors: float, bias: float = 0.0) -> ActNorm:
@@ -162,6 +166,11 @@ def low_light() -> Case:
     return Case(network, (192, 1, 1), lambda mean: LowLightCondition(mean, network.share(seen).shared))
 
 
+def with_tails(case: Case) -> Case:
+    add_tails(case.layer, slack=0.1, slope=0.25)
+    return case
+
+
 LAYERS: dict[str, Callable[[], Case]] = {
     "actnorm, its factors": lambda: Case(wide_actnorm(0.5, 3.0, 1.0), (3, 1, 1)),
     "actnorm, its bias": lambda: Case(wide_actnorm(1.0, 1.0, bias=5.0), (2, 1, 1)),
@@ -182,5 +191,8 @@ NETWORKS: dict[str, Callable[[], Case]] = {
     "super-resolution, bounded 1x1": lambda: super_resolution(caps=dataclasses.replace(CAPS, singular_value=1.5)),
     "super-resolution without a base": lambda: super_resolution(residual=False),
     "low light": low_light,
+    "super-resolution with tails": lambda: with_tails(super_resolution()),
+    "super-resolution without a base, with tails": lambda: with_tails(super_resolution(residual=False)),
+    "low light with tails": lambda: with_tails(low_light()),
 }
 CASES = LAYERS | NETWORKS

@@ -18,6 +18,7 @@ from models.flow.layers.split import Split
 from models.flow.layers.squeeze import Squeeze
 from models.flow.transforms import Additive, Affine, CertifiedSpline, RangedAffine
 from models.lab.points import PointNet
+from models.restoration.tails import Tails
 from pipeline.stability.measure.jacobian import float64_copy
 from pipeline.stability.measure.lipschitz.network import network_bounds
 from pipeline.stability.measure.spectrum import singular_values
@@ -137,6 +138,9 @@ CASES = {
     "spline, v, inverse": lambda: coupling(SPLINE, [0.0, 0.0, STEEP, 0.0], [0.0] * 4, None, (0.0, 0.1), share=0.1),
     "spline, t, inverse": lambda: coupling(SPLINE, [0.0, 0.0, 0.0, STEEP], [0.0] * 4, None, (0.0, 0.1), share=0.9),
     "spline, its slope": lambda: coupling(SPLINE, [0.0] * 4, [0.0, 0.0, 9.0, 0.0], (0.0, 0.0), share=0.9),
+    "tails": lambda: Case(Tails(0.1, 0.25), point(0.5, 1.5)),
+    "tails, of a picture": lambda: Case(Tails(0.1, 0.25), point(0.0, 1.0)),
+    "tails, inverse": lambda: Case(Tails(0.1, 0.25), point(0.5, 1.5), inverse=True),
     "conditional net": conditional_net,
     "neighbours": lambda: dataclasses.replace(neighbours(), share=0.95),
     "split": lambda: split((1.0, -4.0), (2.0, 0.0), (0.5, 5.0)),

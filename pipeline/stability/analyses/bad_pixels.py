@@ -16,6 +16,7 @@ from pipeline.stability.contract import PERCENT, Analysis, Bars, Found, Number
 from pipeline.stability.subject import IN_DISTRIBUTION, Subject
 
 STRESS_TABLE = "stress.csv"
+_BEFORE_TAILS = "stress_before_tails"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,12 @@ class BadPixels(Analysis):
         "nonfinite_share_stress": Number("NaN or infinite values on stress inputs", "%", factor=PERCENT),
         "largest_in_distribution": Number("Largest finite magnitude of a value, photographs", "of range 1"),
         "largest_stress": Number("Largest finite magnitude of a value, stress inputs", "of range 1"),
+        "bad_share_stress_before_tails": Number(
+            "Bad values on stress inputs, before a shield's tails", "%", factor=PERCENT
+        ),
+        "largest_stress_before_tails": Number(
+            "Largest finite magnitude of a value, stress inputs, before a shield's tails", "of range 1"
+        ),
         "inputs_with_bad_pixels_in_distribution": Number("Photographs with bad values", "inputs"),
         "inputs_with_bad_pixels_stress": Number("Stress inputs with bad values", "inputs"),
     }
@@ -54,11 +61,16 @@ class BadPixels(Analysis):
 
     @torch.no_grad()
     def run(self, subject: Subject) -> Found:
-        """Return both shares over all values, and how many inputs have any bad one."""
+        """Return both shares over all values, and how many inputs have any bad one.
+
+        ``..._before_tails``: of what a shield's tails are given (models/restoration/tails.py), which is what to compare
+        with flows that have none; of these it is the same.
+        """
         rows: list[dict[str, Any]] = []
         pictures: dict[str, np.ndarray] = {}
         totals = {where: {"bad": 0, "nonfinite": 0, "values": 0, "inputs": 0} for where in (IN_DISTRIBUTION, "stress")}
-        largest: dict[str, list[float]] = {where: [] for where in totals}
+        largest: dict[str, list[float]] = {where: [] for where in (*totals, _BEFORE_TAILS)}
+        bad_before_tails, tails = 0, subject.network.tails
         for condition, kind, name, seen in progress(subject.inputs(), "bad pixels"):
             padded, shared = subject.condition(seen)
             images, _ = subject.network.inverse(subject.latents(padded, name), shared)
@@ -70,9 +82,12 @@ class BadPixels(Analysis):
             total["nonfinite"] += counts["nonfinite_values"]
             total["values"] += counts["values"]
             total["inputs"] += bad > 0
-            extremes = [abs(value) for value in (counts["minimum"], counts["maximum"]) if value is not None]
+            extremes = _extremes(counts)
             largest[where] += extremes
             if condition != IN_DISTRIBUTION:
+                before = counts if tails is None else value_statistics(tails(images)[0])
+                bad_before_tails += bad_values(before)
+                largest[_BEFORE_TAILS] += _extremes(before)
                 rows.append(
                     {
                         "name": name,
@@ -95,7 +110,15 @@ class BadPixels(Analysis):
             numbers[f"largest_{where}"] = max(largest[where], default=None)
             why = "no value is finite" if total["values"] else "no such input"
             reasons |= {name: why for name in numbers if name.endswith(where) and numbers[name] is None}
+        numbers[f"bad_share_{_BEFORE_TAILS}"] = bad_before_tails / totals["stress"]["values"] if rows else None
+        numbers[f"largest_{_BEFORE_TAILS}"] = max(largest[_BEFORE_TAILS], default=None)
+        why = reasons.get("largest_stress", "no such input")
+        reasons |= {name: why for name in numbers if name.endswith(_BEFORE_TAILS) and numbers[name] is None}
         return Found(numbers, reasons, {STRESS_TABLE: rows}, pictures, _said(totals))
+
+
+def _extremes(counts: dict[str, Any]) -> list[float]:
+    return [abs(value) for value in (counts["minimum"], counts["maximum"]) if value is not None]
 
 
 def _said(totals: dict[str, dict[str, int]]) -> str:

@@ -54,7 +54,8 @@ class CertifiedBound(Analysis):
     def run(self, subject: Subject) -> Found:
         """Return ``least_slope`` and ``largest_slope`` of every coupling's derivative, ``displacement`` |c(x) - x|,
         ``value``: the largest absolute value that any pixel of any output can have, ``draw``: what it exceeds once in
-        250 million values at 6 standard deviations, and the shares of each role in ``value``.
+        250 million values at 6 standard deviations, and the shares of each role in ``value``, or in what a shield's
+        tails make it of.
         """
         slopes, bound = coupling_bounds(subject.network), restoration_bound(subject.network)
         limit = self.latent * max(1.0, subject.temperature)
@@ -74,8 +75,11 @@ class CertifiedBound(Analysis):
 
 
 def _rows(bound: OutputBound, limit: float) -> list[dict[str, Any]]:
-    """Return what every layer adds to the largest magnitude, as shares, from latent to picture."""
-    whole = bound.value(limit)
+    """Return what every layer adds to the largest magnitude, before any tails, as shares, from latent to picture.
+
+    The constants' share is negative where they hold the worst value back.
+    """
+    whole = bound.before_tails(limit)
     rows: list[dict[str, Any]] = [
         {
             "layer": part.layer,

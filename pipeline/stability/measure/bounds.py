@@ -14,7 +14,7 @@ exactly, for every condition and every latent e; m counts the latent (s = 1) and
 
 and no smaller bound follows from these sizes: d_l and e_m with the signs of row i attain it. Unlike a product of norms
 it knows which channels meet, and in which direction. A shield knows an interval of d_l per channel, whose middle goes
-into b.
+into b. Its tails (models/restoration/tails.py) are an increasing map of every x_i: the ends of its interval go through.
 
 **Its coefficients.** The affine layers work pixel by pixel, so what becomes of one pixel of the coarsest level is one
 block of the picture, the same for all. One pixel goes through the skeleton, in as many copies as the block has values;
@@ -53,6 +53,7 @@ from models.flow.transforms import Shield
 from models.restoration.flow import RestorationFlow
 from models.restoration.low_light import LowLightFlow
 from models.restoration.super_resolution import SuperResolutionFlow
+from models.restoration.tails import Tails
 from pipeline.stability.measure.jacobian import float64_copy
 
 # Bicubic enlargement (a = -0.75) of pictures in [0, 1]: halfway between pixels an axis has positive weights of 1.1875
@@ -84,15 +85,16 @@ class OutputBound:
 
     centre: Tensor  # (N,), b
     parts: tuple[Part, ...]
+    tails: Tails | None = None
 
     def value(self, latent: float) -> float:
         """Return what no value exceeds in magnitude, for any latent with entries in [-latent, latent]."""
-        return float(self._values(latent).max())
+        return float(self._magnitudes(self._reach(latent)).max())
 
     def draw(self, latent: float) -> float:
         """Return what no value exceeds in magnitude but with probability 4 Phi(-latent), for latents from N(0, I)."""
         variance = torch.stack([part.squares * part.deviation**2 for part in self.parts]).sum(0)
-        return float((self._values(0.0) + latent * variance.sqrt()).max())
+        return float(self._magnitudes(self._reach(0.0) + latent * variance.sqrt()).max())
 
     def distance(self, latent: float) -> float:
         """Return what the root mean square of the difference of two draws of one condition cannot exceed.
@@ -100,14 +102,32 @@ class OutputBound:
         What the condition alone decides is the same in both.
         """
         reach = torch.stack([part.reach(latent) for part in self.parts if part.role not in _OF_THE_CONDITION]).sum(0)
-        return 2.0 * float(reach.square().mean().sqrt())
+        apart = 2.0 * reach
+        return float((apart if self.tails is None else self.tails.farthest_apart(apart)).square().mean().sqrt())
 
     def worst(self, latent: float) -> int:
         """Return which of the values ``value`` is of."""
-        return int(self._values(latent).argmax())
+        return int(self._magnitudes(self._reach(latent)).argmax())
 
-    def _values(self, latent: float) -> Tensor:
-        return self.centre.abs() + torch.stack([part.reach(latent) for part in self.parts]).sum(0)
+    def before_tails(self, latent: float) -> float:
+        """Return what tails make ``value`` of: the magnitude, before them, of the end that is farthest behind them."""
+        ends = torch.stack([self.centre + self._reach(latent), self._reach(latent) - self.centre])[
+            :, self.worst(latent)
+        ]
+        return float(ends[self._ends(self._reach(latent))[:, self.worst(latent)].argmax()])
+
+    def _reach(self, latent: float) -> Tensor:
+        return torch.stack([part.reach(latent) for part in self.parts]).sum(0)
+
+    def _magnitudes(self, reach: Tensor) -> Tensor:
+        return self._ends(reach).amax(0)
+
+    def _ends(self, reach: Tensor) -> Tensor:
+        """Return how far each value goes up, and down, ``(2, N)``."""
+        high, low = self.centre + reach, self.centre - reach
+        if self.tails is not None:
+            high, low = (self.tails.inverse(end[None])[0][0] for end in (high, low))
+        return torch.stack([high, -low])
 
 
 class Slopes(NamedTuple):
@@ -152,7 +172,8 @@ def output_bound(network: Bijection, shape: Sequence[int]) -> OutputBound | None
     if not all(bool(each.isfinite().all()) for each in (centre, *found)):
         return None
     every = zip(skeleton.unknowns, found[::2], found[1::2], strict=True)
-    return OutputBound(centre, tuple(Part(*unknown[:2], *unknown[3:], *sums) for unknown, *sums in every))
+    parts = tuple(Part(*unknown[:2], *unknown[3:], *sums) for unknown, *sums in every)
+    return OutputBound(centre, parts, network.tails if isinstance(network, RestorationFlow) else None)
 
 
 class _NoBoundError(Exception):

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from models.flow.bijection import At, Bijection, Chain
 from models.flow.layers.split import Split
+from models.restoration.flow import RestorationFlow
 from models.restoration.low_light import LowLightFlow
 from models.restoration.super_resolution import SuperResolutionFlow
 
@@ -66,14 +67,21 @@ def _(layer: Split, condition: Any) -> Iterator[Step]:
     yield _Join(layer.consumed * layer.factor**2)
 
 
+def _tails(layer: RestorationFlow) -> Iterator[Step]:
+    if layer.tails is not None:
+        yield _Layer(layer.tails, None)
+
+
 @_steps.register
 def _(layer: SuperResolutionFlow, condition: Any) -> Iterator[Step]:
+    yield from _tails(layer)
     yield _Subtract("base", condition.base)
     yield from _steps(layer.flow, condition.shared)
 
 
 @_steps.register
 def _(layer: LowLightFlow, condition: Any) -> Iterator[Step]:
+    yield from _tails(layer)
     yield from _steps(layer.flow, condition.shared)
     yield _Subtract("mean", condition.mean)
 

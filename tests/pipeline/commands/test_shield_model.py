@@ -18,7 +18,7 @@ from pipeline.commands.shielding import shield_model
 from pipeline.errors import CheckpointError, DataError, SteadyflowError
 from pipeline.inference.restore import restore_file
 from pipeline.kinds import KINDS
-from pipeline.model_folder import load_flow, save_model, verify_model
+from pipeline.model_folder import build, load_flow, save_model, verify_model
 from pipeline.shielding.calibration import shield_flow
 from pipeline.upstream import import_upstream
 
@@ -88,6 +88,62 @@ def test_what_exploded_before_keeps_to_the_bound(shielded, model):
     bound = json.loads((shielded / "config.json").read_text())["shield"]["bound"]
     board = 1e3 * ((torch.arange(16)[:, None] + torch.arange(16)) % 2).float().expand(1, 3, 16, 16)
     assert drawn(shielded, board).abs().max() < bound < 0.1 * drawn(model, board).abs().max()
+
+
+def test_tails_keep_draws_near_pictures_and_change_none_of_8_bits(shielded):
+    network = load_flow(shielded).network
+    source = torch.Generator().manual_seed(2)
+    picture, far = torch.rand(1, 3, 64, 64, generator=source), 4.0 * torch.randn(1, 3, 64, 64, generator=source)
+    z = 6.0 * torch.randn(1, *network.latent_shape(16, 16), generator=source)
+    with torch.no_grad():
+        condition = network.share(torch.rand(1, 3, 16, 16, generator=source))
+        drawn, photograph, beyond = (
+            network.inverse(z, condition)[0],
+            network(picture, condition),
+            network(far, condition),
+        )
+        tails, network.tails = network.tails, None
+        before = network.inverse(z, condition)[0]
+        assert before.max() > 1.5 and before.min() < -0.5  # some values do leave the range
+        assert torch.equal(drawn, tails.inverse(before)[0]) and torch.equal(drawn.clamp(0, 1), before.clamp(0, 1))
+        for one, other in zip(photograph, network(picture, condition), strict=True):
+            assert torch.equal(one, other)
+        assert torch.equal(beyond[0], network(tails(far)[0], condition)[0])
+        assert (beyond[1] - network(tails(far)[0], condition)[1]).item() == pytest.approx(
+            float(tails(far)[1]), rel=1e-4
+        )
+
+
+def test_a_shield_of_before_has_no_tails(model, photographs, tmp_path):
+    flow = load_flow(model)
+    crops = [("a", SR.sides_of(np.asarray(Image.open(photographs / "a.png")), "a"))]
+    shielded = shield_flow(flow, crops, 10, 0.01)
+    told = {name: value for name, value in shielded.config.shield.items() if name != "tails"}
+    config = dataclasses.replace(shielded.config, shield=told)
+    folder = save_model(tmp_path / "model", shielded.network, config)
+    assert verify_model(folder) and load_flow(folder).network.tails is None
+    assert build(shielded.config).tails.slope == 0.1
+
+
+SLOPES, SLACKS = (0.0, 1e-40, 2.0, "0.1"), (-0.1, 1e9)
+
+
+@pytest.mark.parametrize(
+    "tails",
+    [
+        *({}, [], {"slack": 0.1}, {"slope": 0.1, "slack": 0.1, "more": 1.0}),
+        *({"slack": 0.1, "slope": slope} for slope in SLOPES),
+        *({"slack": slack, "slope": 0.1} for slack in SLACKS),
+    ],
+)
+def test_tails_that_are_none_are_refused_in_one_line(shielded, tails, tmp_path):
+    config = json.loads((shielded / "config.json").read_text())
+    config["shield"]["tails"] = tails
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "weights.safetensors").write_bytes((shielded / "weights.safetensors").read_bytes())
+    with pytest.raises(CheckpointError, match=r"shield\.tails") as caught:
+        load_flow(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_photographs_whose_values_all_are_within_the_ranges_look_as_before(model, photographs):

@@ -22,6 +22,7 @@ diag-block (a_1 ... a_P) times the Jacobian of the whole net, so |M| <= sqrt(sum
 | injector, activation norm | "Diagonal scaling, ActNorm": the largest factor, and one over the smallest |
 | 1x1 convolution | "Invertible 1x1 convolution": the largest and one over the smallest singular value |
 | permutation, squeeze, rotation | orthogonal: 1 |
+| a shield's tails | none: towards the picture 1, back 1 where all values are within their range, 1 / slope else |
 
 Everything is for a fixed condition: an injector is a diagonal scaling then, and a coupling's net sees one half alone.
 """
@@ -41,6 +42,7 @@ from models.flow.layers.coupling import Coupling, Injector
 from models.flow.layers.invertible_conv import BoundedConv1x1, FixedOrthogonalConv1x1, InvertibleConv1x1
 from models.flow.layers.permutation import Permutation
 from models.flow.layers.squeeze import Squeeze
+from models.restoration.tails import Tails
 from pipeline.stability.measure.lipschitz.nets import NetConstants, Size, last_layer, net_constants, zero_conv_weight
 from pipeline.stability.measure.lipschitz.regions import Derivatives, Region, largest, times
 from pipeline.stability.measure.lipschitz.transforms import forward_derivatives, inverse_derivatives
@@ -140,6 +142,15 @@ def _(layer: InvertibleConv1x1, step: Step, margin: float = 1.0) -> Bounds:
 @layer_bounds.register
 def _(layer: FixedOrthogonalConv1x1 | Permutation | Squeeze, step: Step, margin: float = 1.0) -> Bounds:
     return Bounds.same(1.0, 1.0)
+
+
+@layer_bounds.register
+def _(layer: Tails, step: Step, margin: float = 1.0) -> Bounds:
+    least, most = float(step.x.min()), float(step.x.max())
+    more = (margin - 1.0) * (most - least) / 2.0
+    inside = -layer.slack <= least - more and most + more <= 1.0 + layer.slack
+    everywhere = Bound(1.0 / layer.slope, 1.0, 1.0 / layer.slope, 1.0)
+    return Bounds(everywhere, Bound(1.0, 1.0, 1.0, 1.0) if inside else everywhere)
 
 
 def diagonal(logs: Tensor) -> Bounds:

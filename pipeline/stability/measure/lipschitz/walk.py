@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from models.flow.bijection import At, Bijection, Chain, sum_pixels
 from models.flow.layers.split import Split
+from models.restoration.flow import RestorationFlow
 from models.restoration.low_light import LowLightFlow
 from models.restoration.super_resolution import SuperResolutionFlow
 
@@ -104,13 +105,23 @@ def _(layer: Split, x: Tensor, condition: Any = None) -> tuple[Node, Tensor]:
 
 @walk.register
 def _(layer: SuperResolutionFlow, x: Tensor, condition: Any = None) -> tuple[Node, Tensor]:
-    return walk(layer.flow, x - condition.base, condition.shared)
+    tails, x = _tails(layer, x)
+    node, z = walk(layer.flow, x - condition.base, condition.shared)
+    return Series((*tails, node)), z
 
 
 @walk.register
 def _(layer: LowLightFlow, x: Tensor, condition: Any = None) -> tuple[Node, Tensor]:
+    tails, x = _tails(layer, x)
     node, z = walk(layer.flow, x, condition.shared)
-    return node, z - condition.mean
+    return Series((*tails, node)), z - condition.mean
+
+
+def _tails(layer: RestorationFlow, x: Tensor) -> tuple[list[Node], Tensor]:
+    if layer.tails is None:
+        return [], x
+    node, x = walk(layer.tails, x)
+    return [node], x
 
 
 def steps(node: Node) -> Iterator[Step]:

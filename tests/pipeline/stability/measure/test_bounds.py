@@ -3,6 +3,7 @@
 An input that reaches the bound shows both that it holds where it is hardest and that nothing is given away.
 """
 
+import dataclasses
 import math
 
 import pytest
@@ -17,9 +18,11 @@ from models.flow.layers.invertible_conv import InvertibleConv1x1
 from models.flow.layers.split import Split
 from models.flow.layers.squeeze import Squeeze
 from models.flow.transforms import Affine, CertifiedSpline
+from models.restoration.tails import Tails
 from pipeline.stability.measure import bounds
 from pipeline.stability.measure.bounds import _BICUBIC_PEAK, coupling_bounds, output_bound, restoration_bound
 
+ONE = torch.ones(1, dtype=torch.float64)
 REACHED, PASSED = 0.999, 1.0 + 1e-9
 
 
@@ -89,6 +92,12 @@ def mutated_sums(change):
     return bounds._Skeleton, "coefficients", mutant
 
 
+def of_ends(change, chosen=lambda ends: ends):
+    """Return ``OutputBound._ends`` of a changed bound."""
+    original = bounds.OutputBound._ends
+    return bounds.OutputBound, "_ends", lambda self, reach: chosen(original(change(self), reach))
+
+
 def rule(layer, change):
     """Return the rule of a layer, changed."""
     original = bounds.inverse_skeleton.dispatch(layer)
@@ -132,11 +141,9 @@ MUTANTS = {
         lambda gradient: gradient * (gradient.abs() == gradient.abs().flatten(1).amax(1).view(-1, 1, 1, 1))
     ),
     "signs are not left out": mutated_sums(lambda gradient: gradient),
-    "the constants": (
-        bounds.OutputBound,
-        "_values",
-        lambda self, latent: sum(part.reach(latent) for part in self.parts),
-    ),
+    "the constants": of_ends(lambda bound: dataclasses.replace(bound, centre=torch.zeros_like(bound.centre))),
+    "no tails": of_ends(lambda bound: dataclasses.replace(bound, tails=None)),
+    "the upper end alone": of_ends(lambda bound: bound, lambda ends: ends[:1]),
     "half of the latent": (bounds.Part, "reach", lambda self, k: self.total * (self.radius + 0.5 * k * self.deviation)),
     "the peak of the enlargement": (bounds, "_BICUBIC_PEAK", 1.1875**2),
     "a squeeze that reads the channels backwards": rule(Squeeze, without_squeeze),
@@ -205,6 +212,27 @@ def test_what_the_condition_decides_keeps_no_two_draws_apart():
         bound = output_bound(case.layer, case.shape)
         alone = bounds.OutputBound(bound.centre, tuple(part for part in bound.parts if part.role != role))
         assert bound.distance(LATENT) == alone.distance(LATENT) and bound.value(LATENT) > alone.value(LATENT)
+
+
+def test_tails_bring_two_draws_together_no_more_than_the_bound_says():
+    """A value free of everything but its latent, far below the range in one draw and far above in the other."""
+    tails = Tails(0.1, 0.25)
+    for reach in (0.2, 0.9, 6.0):
+        bound = bounds.OutputBound(ONE / 2, (bounds.Part("", "latent", 0.0, 1.0, ONE, ONE),), tails)
+        ends = [tails.inverse((ONE / 2 + way * reach)[None])[0] for way in (-1.0, 1.0)]
+        assert bound.distance(reach) == pytest.approx(float(ends[1] - ends[0]))
+        assert bound.value(reach) == pytest.approx(float(ends[1]))
+        assert bound.before_tails(reach) == pytest.approx(0.5 + reach)
+
+
+@pytest.mark.parametrize(
+    ("centre", "value", "before"), [(-1.0, 0.1 + 1.0 + 0.25 * 1.9, 3.0), (-4.0, 0.1 + 0.25 * 7.9, 8.0)]
+)
+def test_what_is_said_of_before_tails_is_of_the_end_that_counts(centre, value, before):
+    """Tails are about [0, 1], so of [-5, 3] it is 3 that stays the larger one."""
+    bound = bounds.OutputBound(centre * ONE, (bounds.Part("", "latent", 0.0, 1.0, ONE, ONE),), Tails(0.1, 0.25))
+    assert bound.value(4.0) == bound.draw(4.0) == pytest.approx(value)
+    assert bound.before_tails(4.0) == pytest.approx(before)
 
 
 def test_enlargement_peaks_half_way_between_pixels():

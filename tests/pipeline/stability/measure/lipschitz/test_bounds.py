@@ -20,6 +20,7 @@ from models.flow.transforms import TRANSFORMS, RangedAffine
 from models.lab.classifier import InvertibleClassifier
 from models.lab.glow import Glow
 from models.lab.toy import ToyFlow
+from models.restoration.tails import Tails
 from pipeline.stability.measure.jacobian import float64_copy, function_of, jacobian
 from pipeline.stability.measure.lipschitz.layers import layer_bounds, triangular_norm
 from pipeline.stability.measure.lipschitz.network import gain, network_bounds
@@ -48,6 +49,7 @@ BLOCKS = {
     "actnorm": lambda transform: ActNorm(5, cap=1.0),
     "bounded 1x1": lambda transform: BoundedConv1x1(5, limit=3.0),
     "squeeze": lambda transform: Chain([Squeeze(), ActNorm(20)]),
+    "tails": lambda transform: Tails(0.1, 0.3),
     "at": lambda transform: At("encoder", ActNorm(5)),
     **{name: (lambda transform, kind=kind: kind(5)) for name, kind in PERMUTATIONS.items()},
 }
