@@ -84,12 +84,14 @@ class RationalQuadraticSpline(TwoBinSpline):
     def _shift(self, t: Tensor) -> Tensor:
         return t
 
-    def _to_raw(self, raw: Sequence[Tensor], squashed: Sequence[Tensor], by: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        (_, _, v, _), (left, below, slope) = raw, squashed
+    def _to_raw(
+        self, raw: Sequence[Tensor], squashed: Sequence[Tensor], slope: Tensor, by: Sequence[Tensor]
+    ) -> tuple[Tensor, ...]:
+        (_, _, v, _), (left, below, raised) = raw, squashed
         by_x, by_y, by_slope, by_t = by
         quarter = left.new_full((), 0.25 * self._span)  # sigmoid' = 1/4 - (sigmoid - 1/2)^2
         of_w, of_h = (
             by * torch.addcmul(quarter, place, place, value=-self._span) for by, place in ((by_x, left), (by_y, below))
         )
-        of_v = by_slope.mul(slope).mul_(1.0 - self.eps)
+        of_v = by_slope.mul(raised).mul_(1.0 - self.eps)
         return of_w, of_h, two_bins.inside(of_v, v, _V_LIMIT), by_t

@@ -52,8 +52,13 @@ class TwoBinSpline(Transform):
         """Return the shift."""
 
     @abstractmethod
-    def _to_raw(self, raw: Sequence[Tensor], squashed: Sequence[Tensor], by: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Return the gradients of the raw parameters, given those of the knot's x, y and slope, and of the shift."""
+    def _to_raw(
+        self, raw: Sequence[Tensor], squashed: Sequence[Tensor], slope: Tensor, by: Sequence[Tensor]
+    ) -> tuple[Tensor, ...]:
+        """Return the gradients of the raw parameters, given those of the knot's x, y and slope, and of the shift.
+
+        ``squashed``: of ``_squashed``. ``slope``: the knot's.
+        """
 
     def _forward(self, x: Tensor, *raw: Tensor) -> tuple[Tensor, Tensor]:
         w, h, v, t = raw
@@ -70,5 +75,6 @@ class TwoBinSpline(Transform):
         """Return the gradients of the input ``value`` and the raw parameters, given those of what it became."""
         squashed = self._squashed(*raw[:3])
         x = value - self._shift(raw[3]) if inverse else value
-        of_input, *of_knot = two_bins.pull(x, self.bound, self._knot_of(*squashed), by_value, by_log, inverse)
-        return of_input, *self._to_raw(raw, squashed, of_knot)
+        knot = self._knot_of(*squashed)
+        of_input, *of_knot = two_bins.pull(x, self.bound, knot, by_value, by_log, inverse)
+        return of_input, *self._to_raw(raw, squashed, knot[2], of_knot)
