@@ -62,6 +62,7 @@ from pipeline.files import write_csv
 
 BOTH = ("spline", "affine")
 TASKS = {4: "df2k_x4", 8: "df2k_x8"}
+GROUPS = ("training", "encoding", "drawing", "memory")
 COLUMNS = ("group", "arm", "median, s", "spread", "ratio", "GFLOP", "share of peak", "MiB")
 
 
@@ -79,7 +80,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="networks of profile smoke, one round")
     parser.add_argument("--size", type=int, default=160, help="pixels a side (%(default)s)")
     parser.add_argument("--scales", default="4,8")
-    parser.add_argument("--groups", default="training,encoding,drawing,memory", help="%(default)s")
+    parser.add_argument("--groups", default=",".join(GROUPS), help="%(default)s; parts alone are always timed")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--processor", action="store_true", help="count this process's own seconds alone")
@@ -89,7 +90,9 @@ def main():
     arguments = parser.parse_args()
     if arguments.size < 32 or arguments.size % 32:
         parser.error(f"--size: a multiple of 32, from 32; got {arguments.size}")
-    scales = scales_of(parser, arguments.scales)
+    scales, chosen = scales_of(parser, arguments.scales), arguments.groups.split(",")
+    if unknown := set(chosen) - {*GROUPS, ""}:
+        parser.error(f"--groups: {', '.join(sorted(unknown))} is none; allowed: {', '.join(GROUPS)}, or '' for none")
     if arguments.processor and (arguments.threads > 1 or arguments.peer):
         parser.error("--processor is for one thread, and without --peer")
     if arguments.peer and not (arguments.peer / "confs" / "4X.yml").is_file():
@@ -102,7 +105,6 @@ def main():
     say(f"convolution peak {peak / 1e9:.0f} GFLOP/s on {arguments.threads} thread(s), measured")
     with_compiled = arguments.compiled and can_compile()
     rows = alone_rows(arguments.quick, Turns(2 if arguments.quick else 5 * rounds, peak, clock, with_compiled))
-    chosen = arguments.groups.split(",")
     timed = {"training": training, "encoding": encoding, "drawing": drawing}
     groups = [(scale, timed[name]) for scale in scales for name in chosen if name in timed]
     for scale, group in progress(groups, "performance"):
