@@ -5,7 +5,7 @@ one input are apart. Input and latent climb together, as one vector in one box (
 box's half side over the number of steps, so that all of the box can be crossed (Madry et al. 2018).
 
 A maximum and a share have no useful gradient, or none: a smooth function that grows with them gives the direction, and
-what counts is the number itself.
+what counts is the number itself. A shield's tails are undone for the direction, and kept for what counts.
 """
 
 from __future__ import annotations
@@ -78,7 +78,11 @@ def attack_draws(
         at, latent = point[:, : seen[0].numel()], point[:, seen[0].numel() :]
         shared = network.share(at.reshape(-1, *seen.shape[1:]))
         own = latent.reshape(-1, len(z), *z.shape[2:]).unbind(1)
-        return goal.of(*(network.inverse(each, shared)[0] for each in own))
+        draws = [network.inverse(each, shared)[0] for each in own]
+        if network.tails is None:
+            return goal.of(*draws)
+        # steered by what a shield's tails are given: behind them smooth functions of values beyond are flat
+        return _steered(goal.of(*draws), goal.of(*(network.tails(x)[0] for x in draws)))
 
     return ascend(objective, join(seen, z), box, steps, size, generators, said=said)
 

@@ -7,6 +7,7 @@ import torch
 from report_tree import plain_photograph
 from small_flow import small_flow
 
+from models.restoration.shielding import add_tails
 from pipeline.kinds import KINDS
 from pipeline.pictures.eight_bit import to_tensor
 from pipeline.seeds import generator
@@ -88,6 +89,16 @@ def test_no_attack_passes_a_bound(limit):
     apart = attacked(flow, "distance", limit=limit, steps=30)[0].after.max()
     assert 0.3 * bound.value(limit) < largest <= bound.value(limit)
     assert limit < apart <= bound.distance(limit)
+
+
+def test_tails_do_not_hide_from_an_attack_what_is_before_them():
+    """It finds what tails make of what it finds without them: here values above the range."""
+    flow = small_flow()
+    without = attacked(flow, "largest", limit=0.5, steps=30)[0].after
+    add_tails(flow.network, 0.1, 0.1)
+    found = attacked(flow, "largest", limit=0.5, steps=30)[0].after
+    assert without.min() > 1.5
+    torch.testing.assert_close(found, 1.1 + 0.1 * (without - 1.1), rtol=1e-4, atol=0.0)
 
 
 def subject(flow):
