@@ -71,9 +71,13 @@ def main():
     parser.add_argument("--tails", default="yes", help="yes, no, or both: yes,no (%(default)s)")
     parser.add_argument("--attack", action="store_true")
     arguments = parser.parse_args()
+    if unknown := set(arguments.tails.split(",")) - {"yes", "no"}:
+        parser.error(f"--tails: {', '.join(sorted(unknown))} is none; allowed: yes, no, or both")
     torch.set_num_threads(1)
     table = arguments.out / "shield.csv"
     rows = read_csv(table) if table.exists() else []
+    if rows and set(KEY) - set(rows[0]):
+        parser.error(f"{table} is of another version of this command; give another --out")
     done = {tuple(row[name] for name in KEY) for row in rows}
     params = load_params(arguments.root / "params.yaml")
     for cell in cells(arguments, params):

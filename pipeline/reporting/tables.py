@@ -35,7 +35,10 @@ _TRAINING = {
     "parameters": ("Parameters (they differ by the number of outputs of the conditional nets)", "", ""),
 }
 _COLLAPSED = "Collapsed: ends far worse on held-out crops than it was before"
-_ERRORS_ON_STRESS = ("bad_pixels.inputs_with_bad_pixels_stress", "bad_pixels.bad_share_stress")
+_ERRORS_ON_STRESS = (
+    *("bad_pixels.inputs_with_bad_pixels_stress", "bad_pixels.bad_share_stress"),
+    "bad_pixels.bad_share_stress_before_tails",  # what compares a shielded variant with the others
+)
 
 
 def comparison(root: Path, params: Params) -> list[ComparisonRow]:

@@ -31,8 +31,7 @@ from pipeline.stability.measure.bounds import restoration_bound
 QUANTILES = (0.0, 0.0001, 0.0003, 0.001, 0.002, 0.003, 0.004, 0.006, 0.008, 0.011, 0.015, 0.02, 0.03, 0.04, 0.06)
 BUDGET = 55.0  # dB between draws with and without the shield
 _MARGIN = 0.05  # of a range, over which a clamp bends
-# Of what leaves a picture's range by more than a tenth of it, a tenth stays. A draw that is cut at [0, 1] does not
-# change by that.
+# Of how far a value lies beyond [-0.1, 1.1] a tenth is left. A draw that is cut at [0, 1] does not change by that.
 _TAILS = {"slack": 0.1, "slope": 0.1}
 _KEPT = 8192  # values per channel and pass (there, and back at two temperatures) that quantiles are told from
 _HOTTEST = 0.9  # draws are seen up to this temperature at least: SRFlow's

@@ -139,7 +139,7 @@ class CertifiedSpline(TwoBinSpline):
 
 
 def _tanh(values: Tensor, width: float = 1.0, height: float = 1.0) -> Tensor:
-    """Return height * tanh(values / width), off by 2e-7 of height at most in float32.
+    """Return height * tanh(values / width), off by 3e-7 of height at most in float32, however small v is.
 
     tanh(v) = 2 sigmoid(2 v) - 1: torch's own tanh takes five times as long on a processor.
     """

@@ -111,10 +111,9 @@ class OutputBound:
 
     def before_tails(self, latent: float) -> float:
         """Return what tails make ``value`` of: the magnitude, before them, of the end that is farthest behind them."""
-        ends = torch.stack([self.centre + self._reach(latent), self._reach(latent) - self.centre])[
-            :, self.worst(latent)
-        ]
-        return float(ends[self._ends(self._reach(latent))[:, self.worst(latent)].argmax()])
+        reach, worst = self._reach(latent), self.worst(latent)
+        before = dataclasses.replace(self, tails=None)._ends(reach)[:, worst]
+        return float(before[self._ends(reach)[:, worst].argmax()])
 
     def _reach(self, latent: float) -> Tensor:
         return torch.stack([part.reach(latent) for part in self.parts]).sum(0)
