@@ -52,7 +52,6 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from models.flow.caps import soft_cap
 from models.flow.transforms import two_bins
 from models.flow.transforms.two_bin_spline import TwoBinSpline
 
@@ -94,7 +93,7 @@ class CertifiedSpline(TwoBinSpline):
     def displacement_within(self, values: tuple[Tensor, Tensor], low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         """Return the range of the shift, widened by what the box allows."""
         most = 2.0 * self.bound * box_displacement(self.lipschitz)
-        least, largest = (soft_cap(raw[:, self.shift_place], self.shift) for raw in (low, high))
+        least, largest = (self._shift(raw[:, self.shift_place]) for raw in (low, high))
         return least - most, largest + most
 
     def centring_shift(self, x: Tensor) -> Tensor:
