@@ -131,7 +131,11 @@ def main():
     rows = read_csv(table) if table.exists() else []
     for name in arguments.networks.split(","):
         found = measure(arguments.out, name, (NETWORKS | FULL)[name], arguments.quantile)
-        rows = [*(row for row in rows if row["network"] != name), dict.fromkeys(COLUMNS) | {"network": name} | found]
+        key = (name, str(arguments.quantile))
+        rows = [
+            *(row for row in rows if (row["network"], str(row["quantile"])) != key),
+            dict.fromkeys(COLUMNS) | {"network": name} | found,
+        ]
         write_csv(table, COLUMNS, rows)
         words = (f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in found.items())
         say(f"{name}: {', '.join(words)}")
@@ -162,6 +166,7 @@ def measure(out: Path, name: str, published: Published, quantile: float) -> dict
         network = with_random_weights(published, gain, calibrating)
     calm = most(network, photographs)
     found = {"values": sum(p.numel() for p in network.parameters()), "gain": gain, "photographs_largest": calm}
+    found["quantile"] = quantile
     found |= of_stress(network, stress, "stress")
     if not calm <= CALM:
         return found | {"note": "photographs explode too"}
@@ -175,7 +180,7 @@ def measure(out: Path, name: str, published: Published, quantile: float) -> dict
     minutes = (time.perf_counter() - start) / 60
     before, after = (load_flow(folder / one) for one in ("model", "shielded"))
     drawn = [draws_of(at_temperature(each), held_out, SEED) for each in (before, after)]
-    found |= {key: told[key] for key in ("quantile", "crops", "bound")} | {
+    found |= {key: told[key] for key in ("crops", "bound")} | {
         "minutes": minutes,
         "held_out": decibels(*drawn),
     }

@@ -19,7 +19,8 @@ from models.flow.layers.invertible_conv import PERMUTATIONS
 from models.flow.memory_saving import save_memory
 from models.flow.transforms import TRANSFORMS
 from models.restoration.flow import RestorationFlow
-from models.restoration.shielding import add_shield, add_tails
+from models.restoration.shielding import add_shield
+from models.restoration.tails import Tails
 from pipeline.errors import CheckpointError, brief, nearest, printable
 from pipeline.files import NotReadable, check_file, read_json, sha256_of, write_bytes, write_json
 from pipeline.kinds import KINDS, Kind
@@ -76,7 +77,7 @@ def build(config: ModelConfig, memory: str = "plain") -> Any:
     if config.shield is not None:
         add_shield(network, config.shield["margin"])
         if (tails := config.shield.get("tails")) is not None:
-            add_tails(network, **tails)
+            network.tails = Tails(**tails)
     save_memory(network, memory)
     return network
 

@@ -13,7 +13,6 @@ from models.flow.transforms import Shield
 from models.restoration.encoders.low_light import INPUT_CHANNELS, LEVELS
 from models.restoration.flow import RestorationFlow
 from models.restoration.low_light import LowLightFlow
-from models.restoration.tails import Tails
 
 # A clamp of values costs draws the less the coarser its level, and holds back as much; one of parameters costs more
 # than one of values. Of what the encoder sees and says no entry alone is clamped to a quantile: that costs most of all,
@@ -44,11 +43,6 @@ def add_shield(network: RestorationFlow, margin: float) -> None:
         ranges["mean"] = JointRange(3, margin)
         ranges["input"] = JointRange(INPUT_CHANNELS * network.multiple**2, margin)
     network.feature_ranges = nn.ModuleDict(ranges)
-
-
-def add_tails(network: RestorationFlow, slack: float, slope: float) -> None:
-    """Draw pictures' values beyond [-slack, 1 + slack] towards it, in place; see models/restoration/tails.py."""
-    network.tails = Tails(slack, slope)
 
 
 def ranges_of(network: nn.Module) -> dict[str, Range]:

@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from models.restoration.shielding import add_shield, add_tails, fit_shield, ranges_of
+from models.restoration.shielding import add_shield, fit_shield, ranges_of
+from models.restoration.tails import Tails
 from pipeline.console import progress
 from pipeline.errors import SteadyflowError
 from pipeline.inference.held_out import Crop
@@ -72,7 +73,7 @@ def shield_flow(
 
     share = quantile if quantile is not None else _largest_within(budget, agreement_at)
     agreement = agreement_at(share)
-    add_tails(shielded.network, **_TAILS)
+    shielded.network.tails = Tails(**_TAILS)
     bound = restoration_bound(shielded.network)
     described = {
         "margin": _MARGIN,

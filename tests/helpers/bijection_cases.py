@@ -22,7 +22,7 @@ from models.lab.points import checkerboard_flow, depth_flow, regression_flow
 from models.lab.residual import ResidualBlock, residual_flow, residual_flow_of_points
 from models.lab.toy import NETS, ToyFlow
 from models.restoration.low_light import LowLightFlow
-from models.restoration.shielding import add_shield, add_tails, ranges_of
+from models.restoration.shielding import add_shield, ranges_of
 from models.restoration.super_resolution import SuperResolutionFlow
 from models.restoration.tails import Tails
 
@@ -128,7 +128,7 @@ def whole_shield(make):
     def shielded():
         network, features, x = make()
         add_shield(network, margin=0.2)
-        add_tails(network, slack=0.1, slope=0.3)
+        network.tails = Tails(0.1, 0.3)
         for number, one in enumerate(ranges_of(network).values()):
             pixels = torch.rand(one.entries, 200, generator=torch.Generator().manual_seed(number))
             one.fit(pixels - 0.6, 0.0)

@@ -23,8 +23,8 @@ from models.flow.layers.split import Split
 from models.flow.layers.squeeze import Squeeze
 from models.flow.transforms import CertifiedSpline
 from models.restoration.low_light import LowLightCondition, LowLightFlow
-from models.restoration.shielding import add_tails
 from models.restoration.super_resolution import SuperResolutionCondition, SuperResolutionFlow
+from models.restoration.tails import Tails
 
 ENCODER = {"channels": 4, "blocks": 1, "growth": 2, "taps": [0]}
 SATURATED = 1e3  # of a raw parameter: its tanh is 1
@@ -167,7 +167,7 @@ def low_light() -> Case:
 
 
 def with_tails(case: Case) -> Case:
-    add_tails(case.layer, slack=0.1, slope=0.25)
+    case.layer.tails = Tails(0.1, 0.25)
     return case
 
 

@@ -5,7 +5,7 @@ import torch
 from report_tree import plain_photograph
 from small_flow import small_flow
 
-from models.restoration.shielding import add_tails
+from models.restoration.tails import Tails
 from pipeline.pictures.eight_bit import to_tensor
 from pipeline.stability.analyses.bad_pixels import BadPixels
 from pipeline.stability.stress import StressInput
@@ -22,7 +22,7 @@ def subject(flow, stress=(0.1, 0.9)):
 def test_before_tails_they_are_those_of_the_flow_without():
     flow = small_flow()
     plain = BadPixels().run(subject(flow)).numbers
-    add_tails(flow.network, 0.1, 0.1)
+    flow.network.tails = Tails(0.1, 0.1)
     found = BadPixels().run(subject(flow)).numbers
     for name in ("bad_share_stress", "largest_stress"):
         assert plain[f"{name}_before_tails"] == plain[name] > found[name]

@@ -7,7 +7,7 @@ import torch
 from report_tree import plain_photograph
 from small_flow import small_flow
 
-from models.restoration.shielding import add_tails
+from models.restoration.tails import Tails
 from pipeline.kinds import KINDS
 from pipeline.pictures.eight_bit import to_tensor
 from pipeline.seeds import generator
@@ -95,7 +95,7 @@ def test_tails_do_not_hide_from_an_attack_what_is_before_them():
     """It finds what tails make of what it finds without them: here values above the range."""
     flow = small_flow()
     without = attacked(flow, "largest", limit=0.5, steps=30)[0].after
-    add_tails(flow.network, 0.1, 0.1)
+    flow.network.tails = Tails(0.1, 0.1)
     found = attacked(flow, "largest", limit=0.5, steps=30)[0].after
     assert without.min() > 1.5
     torch.testing.assert_close(found, 1.1 + 0.1 * (without - 1.1), rtol=1e-4, atol=0.0)
