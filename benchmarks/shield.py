@@ -28,6 +28,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from ablation import round_trip_in_bfloat16
 
 from pipeline.console import run_main, say
 from pipeline.experiment import Experiment
@@ -50,11 +51,16 @@ TRAINED, BUDGET, OWN, ALL = "none", "budget", "own", "all"
 ANALYSES = {"bad_pixels": {}, "reconstruction": {}, "certified_bound": {}}
 ATTACKED = ("free_drawn", "near_drawn", "near_3_sigma", "free_3_sigma")  # settings of the analysis draw_attack
 GOALS = ("largest", "bad_share")
+RATIO = "log10_bound_over_largest"  # least over all settings, 6 sigma among them
+FIDELITY = ("lpips", "psnr", "ssim")  # of draws, in low light of their mean
 KEY = ("task", "variant", "seed", "quantile", "calibrated_on", "pictures", "tails", "attack")
 COLUMNS = (
     *(*KEY, "chosen", "crops", "minutes", "agreement", "held_out_agreement", "bad_share_stress", "largest_stress"),
-    *("bad_share_photographs", "lpips", "psnr", "lr_psnr_worst", "bits_per_dim", "round_trip", "bound"),
+    *("bad_share_photographs", "lpips", "psnr", "ssim", "lr_psnr_worst", "bits_per_dim"),
+    *("round_trip", "round_trip_bfloat16", "bound"),
+    *("baseline_lpips", "baseline_psnr", "baseline_ssim"),  # without a network
     *(f"{where}_{goal}" for where, goal in itertools.product(ATTACKED, GOALS)),
+    RATIO,
 )
 
 
@@ -159,25 +165,30 @@ def measured(flow: LoadedFlow, root: Path, chosen: Experiment, folder: Path, att
     """Return what is told of one flow, shielded or not; draws and the audit's files are written to ``folder``."""
     settings = chosen.settings
     restore_crops(flow, held_out_crops(root, chosen), folder / "samples", settings.sampling, chosen.seed)
-    metrics = evaluate(folder / "samples", flow.config.task, flow.config.variant).metrics
-    limits = settings.stability.model_copy(update={"analyses": ANALYSES | ({"draw_attack": {}} if attack else {})})
+    evaluation = evaluate(folder / "samples", flow.config.task, flow.config.variant)
+    metrics = evaluation.metrics
+    limits = settings.stability.model_copy(update={"analyses": ANALYSES | ({"draw_attack": {"distance": False}} if attack else {})})
     audited = held_out_crops(root, chosen, limit=limits.pictures)
     found = audit(flow, audited, folder / "stability", limits, chosen.seed)["analyses"]
     bad, attacked = found["bad_pixels"], found.get("draw_attack", {})
     return {
         **{name: bad[name] for name in ("bad_share_stress", "largest_stress")},
         "bad_share_photographs": bad["bad_share_in_distribution"],
-        **{name: metrics.get(name, metrics.get(f"{name}_draws_mean")) for name in ("lpips", "psnr")},
+        **{name: _of_draws(metrics, name) for name in FIDELITY},
+        **{f"baseline_{name}": _of_draws(evaluation.baseline, name) for name in FIDELITY},
         "lr_psnr_worst": metrics.get("lr_psnr_worst"),
         "bits_per_dim": bits_per_dim(flow, _pairs(flow, root, chosen)),
         "round_trip": found["reconstruction"]["image_max_abs"],
+        "round_trip_bfloat16": round_trip_in_bfloat16(flow, audited),
         "bound": found["certified_bound"]["value"],
-        **{
-            f"{where}_{goal}": attacked.get(f"{goal}_{where}")
-            for where in ATTACKED
-            for goal in ("largest", "bad_share")
-        },
+        **{f"{where}_{goal}": attacked.get(f"{goal}_{where}") for where in ATTACKED for goal in GOALS},
+        RATIO: attacked.get(RATIO),
     }
+
+
+def _of_draws(metrics: dict[str, float | None], name: str) -> float | None:
+    """Return a metric of draws, in low light of the mean of draws."""
+    return metrics.get(f"{name}_draws_mean", metrics.get(name))
 
 
 @torch.no_grad()

@@ -6,21 +6,24 @@ import subprocess
 import sys
 
 import pytest
+from ablation import ANALYSES, COLUMNS, FREE, VARIANTS, experiment_of
 from smoke_project import ROOT, TASK, edit_params, make_project, succeed
 
-from benchmarks.ablation import ANALYSES, COLUMNS, FREE, VARIANTS, experiment_of
 from models.flow.transforms import CertifiedSpline
 from pipeline.params import load_params
 from pipeline.stability.analyses import chosen
 
 
 def test_each_variant_is_the_certified_spline_with_one_of_its_bounds_or_both():
-    made = {name: CertifiedSpline(**options) for name, options in VARIANTS.items()}
-    assert made["both"] == CertifiedSpline(lipschitz=4.0, shift=0.3)
-    assert (
-        made["shift_alone"].derivative_bounds() == (1 / FREE, FREE) and made["shift_alone"].displacement_bound() < 1.3
-    )
-    assert made["slopes_alone"].derivative_bounds() == (0.25, 4.0) and made["slopes_alone"].displacement_bound() > 1e5
+    params = load_params()
+    made = {
+        name: CertifiedSpline(**experiment_of(params, "lol", "9", "10", name, "1", "on").design.options)
+        for name in (*VARIANTS, "certified_spline")
+    }
+    shift, slopes, both = made.values()
+    assert both == CertifiedSpline(**params.variants["certified_spline"].options)
+    assert shift.derivative_bounds() == (1 / FREE, FREE) and shift.displacement_bound() < 1.3
+    assert slopes.derivative_bounds() == both.derivative_bounds() and slopes.displacement_bound() > 1e5
     assert len(chosen(ANALYSES)) == len(ANALYSES)
 
 
@@ -42,7 +45,7 @@ def test_it_measures_what_it_trains_and_does_not_do_so_twice(tmp_path):
     succeed(project, "prepare", None)
     before = sorted(project.rglob("*"))
     command = [sys.executable, "benchmarks/ablation.py", "--project", str(project), "--out", str(tmp_path / "out")]
-    command += ["--tasks", TASK, "--steps", "2", "--variants", "both,affine"]
+    command += ["--tasks", TASK, "--steps", "2", "--variants", "certified_spline,affine"]
     said = []
     for _ in range(2):
         ran = subprocess.run(
@@ -51,7 +54,7 @@ def test_it_measures_what_it_trains_and_does_not_do_so_twice(tmp_path):
         said.append([line for line in ran.stdout.splitlines() if "2 steps, seed 10, rate times" in line])
     with (tmp_path / "out" / "ablation.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["variant"] for row in rows] == ["both", "affine"] and list(rows[0]) == list(COLUMNS)
+    assert [row["variant"] for row in rows] == ["certified_spline", "affine"] and list(rows[0]) == list(COLUMNS)
     both, affine = rows
     assert float(both["certified_value"]) > float(both["attacked_largest"]) > 0 and affine["certified_value"] == ""
     assert all((row["end"], row["returns"]) == ("well", "0") for row in rows)

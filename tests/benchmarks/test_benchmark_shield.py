@@ -10,10 +10,10 @@ import subprocess
 import sys
 
 import pytest
+from shield import COLUMNS, KEY, cells
+from shield_published import NETWORKS
 from smoke_project import ROOT, TASK, edit_params, make_project, succeed
 
-from benchmarks.shield import COLUMNS, KEY, cells
-from benchmarks.shield_published import NETWORKS
 from pipeline.params import load_params
 
 ASKED = {"tasks": "lol", "variants": "affine", "quantiles": "none,0.01", "calibrated_on": "own,ve_lol"}

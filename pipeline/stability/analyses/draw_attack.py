@@ -26,7 +26,8 @@ _MEMBERS = {
     f"{where}_{latent}": f"{words}, latent {'as drawn' if limit == _DRAWN else f'within {limit:g} sigma'}"
     for (where, words), (latent, limit) in itertools.product(_INPUTS.items(), _LATENTS.items())
 }
-_BOUNDS = {"largest": OutputBound.value, "distance": OutputBound.distance}  # goal -> what is certain of it
+_DISTANCE = "distance"
+_BOUNDS = {"largest": OutputBound.value, _DISTANCE: OutputBound.distance}  # goal -> what is certain of it
 
 
 class _Setting(NamedTuple):
@@ -42,7 +43,8 @@ class DrawAttack(Analysis):
     """Signed gradient ascent on held-out inputs, within ``radius`` of them and within all of [0, 1], and on latents: as
     drawn, within 3 and within 6 standard deviations; ``steps`` of it each.
 
-    ``pictures``: of so many, crops of ``side`` pixels of the target are attacked.
+    ``pictures``: of so many, crops of ``side`` pixels of the target are attacked. ``distance``: whether two draws are
+    driven apart too, which takes nearly as long as the other goals together.
     """
 
     name: ClassVar = "draw_attack"
@@ -62,6 +64,7 @@ class DrawAttack(Analysis):
     steps: int = 40
     pictures: int = 2
     side: int = 64
+    distance: bool = True
 
     def __post_init__(self) -> None:
         for name in ("steps", "pictures", "side"):
@@ -80,21 +83,24 @@ class DrawAttack(Analysis):
             for where, (latent, limit) in itertools.product(_INPUTS, _LATENTS.items())
         ]
         bound = restoration_bound(subject.network)
-        rows = [row for goal in GOALS for row in self._attacked(subject, goal, names, seen, settings, bound)]
+        goals = [goal for goal in GOALS if self.distance or goal != _DISTANCE]
+        rows = [row for goal in goals for row in self._attacked(subject, goal, names, seen, settings, bound)]
         numbers: dict[str, float | None] = {}
         reasons: dict[str, str] = {}
         for goal, setting in itertools.product(GOALS, settings):
             name = f"{goal}_{setting.name}"
             found = [row["after"] for row in rows if (row["goal"], row["setting"]) == (goal, setting.name)]
-            numbers[name] = None if None in found else max(found)
+            numbers[name] = None if None in found else max(found, default=None)
             if numbers[name] is None:
                 reasons[name] = f"not finite ({found.count(None)} of {len(found)} pictures)"
         for goal in _BOUNDS:
             name = f"log10_bound_over_{goal}"
             ratios = [row["log10_ratio"] for row in rows if row["goal"] == goal]
-            numbers[name] = None if None in ratios else min(ratios)
+            numbers[name] = None if None in ratios else min(ratios, default=None)
             if numbers[name] is None:
                 reasons[name] = "what was found is not finite" if bound else "no bound"
+        if not self.distance:
+            reasons |= {name: "not asked for" for name in numbers if _DISTANCE in name}
         return Found(numbers, reasons, {TABLE: rows}, said=_said(numbers))
 
     def _attacked(

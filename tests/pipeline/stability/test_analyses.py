@@ -70,6 +70,18 @@ def test_an_analysis_says_what_its_audit_writes(audited, analysis):
         assert set(used) <= set(analysis.tables[plot.table])
 
 
+def test_an_attack_leaves_out_the_distance_of_draws_where_it_is_not_asked_for(tmp_path):
+    quick = {"steps": 2, "side": 16, "pictures": 1}
+    summary = small_audit(tmp_path, small_flow(), {"draw_attack": {"distance": False, **quick}})
+    found = summary["analyses"]["draw_attack"]
+    left_out = {name for name in found if "distance" in name}
+    assert len(left_out) == 7 and all(found[name] is None for name in left_out)
+    assert {reason for name, reason in summary["reasons"].items() if "distance" in name} == {"not asked for"}
+    assert found["largest_free_drawn"] > 0
+    with (tmp_path / "draw_attack.csv").open(encoding="utf-8", newline="") as table:
+        assert {row["goal"] for row in csv.DictReader(table)} == {"largest", "bad_share"}
+
+
 def test_no_two_analyses_write_one_file_or_draw_one_plot():
     files = [file for analysis in ANALYSES.values() for file in analysis.tables]
     plots = [plot.name for analysis in ANALYSES.values() for plot in analysis.plots]
