@@ -6,11 +6,11 @@
     python benchmarks/ablation.py --project . --out ablation --tasks df2k_x4 --seeds 10 --steps 4   # does it run at all
 
 ``--project``: a folder with params.yaml, whose pictures are prepared (``steadyflow repro prepare``); it is only read. A
-seed's encoder is taken from there, or pretrained. shift_alone and slopes_alone are its certified_spline with one of both
-bounds, as one of 1e6 is as good as none; other names are its own variants. ``--rates``: what the profile's learning rate
-is multiplied by. ``--survival off``: without clip_spikes and recovery, whatever the profile says. Trained as
-``steadyflow repro`` trains, measured by its metrics and audits on held-out pictures and on stress inputs, with an attack
-on the input; a training that diverged has a row with nothing but its end. What is measured is kept in
+seed's encoder is taken from there, or pretrained. shift_alone and slopes_alone are its certified_spline with one of
+both bounds, as one of 1e6 is as good as none; other names are its own variants. ``--rates``: what the profile's
+learning rate is multiplied by. ``--survival off``: without clip_spikes and recovery, whatever the profile says. Trained
+as ``steadyflow repro`` trains, measured by its metrics and audits on held-out pictures and on stress inputs, with an
+attack on the input; a training that diverged has a row with nothing but its end. What is measured is kept in
 ``--out``/ablation.csv, so that a run that was stopped goes on after the last row. Minutes per row of 500 steps on one
 core.
 """

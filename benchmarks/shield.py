@@ -13,8 +13,8 @@ what `steadyflow shield` does with them, ``--pictures`` of them ("all": at most 
 Measured on the held-out pictures and by the audit: its stress inputs, at its temperature. "held_out_agreement":
 decibels between shielded and unshielded draws of held-out crops, both clamped to [0, 1]; "agreement" is what
 config.json says, of crops that were among those given. ``--attack``: 40 steps of signed gradient on two crops of 64
-pixels (the analysis draw_attack; minutes a row). What is measured is kept in ``--out``/shield.csv, so that a run that
-was stopped goes on after the last row.
+pixels, in low light 32 (the analysis draw_attack; half a minute a row). What is measured is kept in
+``--out``/shield.csv, so that a run that was stopped goes on after the last row.
 """
 
 from __future__ import annotations
@@ -51,14 +51,15 @@ TRAINED, BUDGET, OWN, ALL = "none", "budget", "own", "all"
 ANALYSES = {"bad_pixels": {}, "reconstruction": {}, "certified_bound": {}}
 ATTACKED = ("free_drawn", "near_drawn", "near_3_sigma", "free_3_sigma")  # settings of the analysis draw_attack
 GOALS = ("largest", "bad_share")
+STRESS = ("bad_share_stress", "largest_stress", "bad_share_stress_before_tails", "largest_stress_before_tails")
 RATIO = "log10_bound_over_largest"  # least over all settings, 6 sigma among them
-FIDELITY = ("lpips", "psnr", "ssim")  # of draws, in low light of their mean
+FIDELITY = ("lpips", "psnr", "ssim_colour")  # of draws, in low light of their mean
 KEY = ("task", "variant", "seed", "quantile", "calibrated_on", "pictures", "tails", "attack")
 COLUMNS = (
-    *(*KEY, "chosen", "crops", "minutes", "agreement", "held_out_agreement", "bad_share_stress", "largest_stress"),
-    *("bad_share_photographs", "lpips", "psnr", "ssim", "lr_psnr_worst", "bits_per_dim"),
+    *(*KEY, "chosen", "crops", "minutes", "agreement", "held_out_agreement", *STRESS),
+    *("bad_share_photographs", *FIDELITY, "lr_psnr_worst", "bits_per_dim"),
     *("round_trip", "round_trip_bfloat16", "bound"),
-    *("baseline_lpips", "baseline_psnr", "baseline_ssim"),  # without a network
+    *(f"baseline_{name}" for name in FIDELITY),  # without a network
     *(f"{where}_{goal}" for where, goal in itertools.product(ATTACKED, GOALS)),
     RATIO,
 )
@@ -167,12 +168,12 @@ def measured(flow: LoadedFlow, root: Path, chosen: Experiment, folder: Path, att
     restore_crops(flow, held_out_crops(root, chosen), folder / "samples", settings.sampling, chosen.seed)
     evaluation = evaluate(folder / "samples", flow.config.task, flow.config.variant)
     metrics = evaluation.metrics
-    limits = settings.stability.model_copy(update={"analyses": ANALYSES | ({"draw_attack": {"distance": False}} if attack else {})})
+    limits = settings.stability.model_copy(update={"analyses": ANALYSES | (attack_on(flow) if attack else {})})
     audited = held_out_crops(root, chosen, limit=limits.pictures)
     found = audit(flow, audited, folder / "stability", limits, chosen.seed)["analyses"]
     bad, attacked = found["bad_pixels"], found.get("draw_attack", {})
     return {
-        **{name: bad[name] for name in ("bad_share_stress", "largest_stress")},
+        **{name: bad[name] for name in STRESS},
         "bad_share_photographs": bad["bad_share_in_distribution"],
         **{name: _of_draws(metrics, name) for name in FIDELITY},
         **{f"baseline_{name}": _of_draws(evaluation.baseline, name) for name in FIDELITY},
@@ -184,6 +185,11 @@ def measured(flow: LoadedFlow, root: Path, chosen: Experiment, folder: Path, att
         **{f"{where}_{goal}": attacked.get(f"{goal}_{where}") for where in ATTACKED for goal in GOALS},
         RATIO: attacked.get(RATIO),
     }
+
+
+def attack_on(flow: LoadedFlow) -> dict:
+    """Return the attack: in low light on smaller crops, as an input has all of their pixels."""
+    return {"draw_attack": {"distance": False, "side": 64 if flow.network.scale > 1 else 32}}
 
 
 def _of_draws(metrics: dict[str, float | None], name: str) -> float | None:

@@ -1,6 +1,6 @@
 """Tables of the docs that many long runs fill, written from what these measured.
 
-    python benchmarks/tables.py                            # writes the tables into docs/
+    python benchmarks/tables.py                            # writes the tables into the documents
     python benchmarks/tables.py --add shields/shield.csv   # takes in rows first, in place of those of equal keys
 
 Rows of benchmarks/shield.py and benchmarks/ablation.py are kept in benchmarks/measured/, so that measurements of hours
@@ -58,9 +58,9 @@ def main():
     for file in parser.parse_args().add:
         say(f"{file}: {add(file)} rows taken")
     for name, table in TABLES.items():
-        document = ROOT / "docs" / table.document
+        document = ROOT / table.document
         write_text(document, filled(read_text(document), name, read_csv(MEASURED / table.source)))
-        say(f"docs/{table.document}: {name}")
+        say(f"{table.document}: {name}")
 
 
 def add(file: Path, kept: Path = MEASURED) -> int:
@@ -107,15 +107,19 @@ def _percent(share: float) -> str:
     return f"{100 * share:.2g}" if share else "0"
 
 
+def _size(value: float) -> str:
+    if value == math.inf:
+        return "not finite"
+    return f"{value:.1e}".replace("e+", "e") if value >= 1e4 else f"{value:.3g}"
+
+
 def _largest(values: list[float]) -> str:
-    most = max(values)
-    return (
-        f"{most:.1e}".replace("e+", "e")
-        if 1e4 <= most < math.inf
-        else f"{most:.3g}"
-        if most < math.inf
-        else "not finite"
-    )
+    return _size(max(values))
+
+
+def _range(values: list[float], shown: Callable[[float], str]) -> str:
+    least, most = (shown(of(values)) for of in (min, max)) if values else ("", "")
+    return least if least == most else f"{least} .. {most}"
 
 
 def _mean(values: list[float], digits: int) -> str:
@@ -139,11 +143,8 @@ def _line(cells: Iterable[str]) -> str:
 
 def _three_seeds(rows: list[Row]) -> Iterator[tuple[str, str, list[Row], list[Row]]]:
     """Return task, variant, and the rows as trained and shielded, seeds in the same order."""
-    tasks = dict.fromkeys(row["task"] for row in rows)
-    for task, (variant, shown) in itertools.product(tasks, VARIANTS.items()):
-        of = sorted(
-            (row for row in rows if (row["task"], row["variant"]) == (task, variant)), key=lambda row: row["seed"]
-        )
+    for (task, of_task), (variant, shown) in itertools.product(_grouped(rows, "task"), VARIANTS.items()):
+        of = sorted((row for row in of_task if row["variant"] == variant), key=lambda row: row["seed"])
         trained = [row for row in of if row["quantile"] == shield.TRAINED]
         shielded = [row for row in of if row["quantile"] != shield.TRAINED]
         if trained and [row["seed"] for row in trained] == [row["seed"] for row in shielded]:
@@ -204,6 +205,106 @@ def _cost(rows: list[Row]) -> Iterator[str]:
         )
 
 
+def _fidelity(rows: list[Row]) -> Iterator[str]:
+    """Return LPIPS of every variant, means and standard deviations over seeds."""
+    yield from _by_task(rows, lambda of: _mean(_values(of, "lpips"), 3), "LPIPS", "baseline_lpips")
+
+
+def _explosions(rows: list[Row]) -> Iterator[str]:
+    """Return bad values on stress inputs of every variant, least and most of all seeds."""
+    yield from _by_task(rows, lambda of: _range(_values(of, "bad_share_stress"), _percent), "bad values, %")
+
+
+def _by_task(rows: list[Row], cell: Callable[[list[Row]], str], what: str, baseline: str = "") -> Iterator[str]:
+    """Return a row per task, with a cell for each of the demo's variants, and what is without a network."""
+    named = {f"{variant}{', shielded' if shielded else ''}": (variant, shielded) for variant, shielded in DEMO}
+    yield from _header([what, *named, *(["no network"] if baseline else [])])
+    for task, of in _grouped(rows, "task"):
+        cells = []
+        for variant, shielded in named.values():
+            own = [row for row in of if row["variant"] == variant and (row["quantile"] != shield.TRAINED) == shielded]
+            cells.append(cell(own) if own else "")
+        without = [f"{float(of[0][baseline]):.3f}"] if baseline else []
+        yield _line([f"`{task}`", *cells, *without])
+
+
+def _low_light(rows: list[Row]) -> Iterator[str]:
+    """Return the mean of draws of every trained variant in low light, and the equalized histogram."""
+    names = {"lpips": 3, "psnr": 2, "ssim_colour": 3}
+    yield from _header(("task", "variant", "seeds", "LPIPS", "PSNR, dB", "SSIM", "seeds that are better in all three"))
+    trained = [row for row in rows if row["quantile"] == shield.TRAINED and row["task"] not in SUPER_RESOLUTION]
+    for task, of in _grouped(trained, "task"):
+        without = [f"{float(of[0][f'baseline_{name}']):.{digits}f}" for name, digits in names.items()]
+        yield _line([f"`{task}`", "none: equalized histogram", "", *without, ""])
+        for variant, own in _grouped(of, "variant"):
+            better = sum(all(_is_better(row, name) for name in names) for row in own)
+            means = [_mean(_values(own, name), digits) for name, digits in names.items()]
+            yield _line(["", VARIANTS.get(variant, variant), str(len(own)), *means, str(better)])
+
+
+def _is_better(row: Row, name: str) -> bool:
+    gain = float(row[name]) - float(row[f"baseline_{name}"])
+    return gain < 0 if name == "lpips" else gain > 0
+
+
+def _which_bound(rows: list[Row]) -> Iterator[str]:
+    """Return what each bound of the certified spline does alone, and both, as trained: over seeds."""
+    yield from _header(
+        (
+            *("task", "bounded", "bad on stress inputs, %", "largest there", "input attacked: largest"),
+            *("latents within 3 sigma too", "bits/dim", "LPIPS", "round trip; nets in bfloat16", "bound"),
+        )
+    )
+    trained = [row for row in rows if row["quantile"] == shield.TRAINED]
+    for task, of in _grouped(trained, "task"):
+        for variant, bounded in BOUNDED.items():
+            own = [row for row in of if row["variant"] == variant]
+            if not own:
+                continue
+            yield _line(
+                (
+                    *(f"`{task}`", bounded, _range(_values(own, "bad_share_stress"), _percent)),
+                    *(_range(_values(own, name), _size) for name in ("largest_stress", "free_drawn_largest")),
+                    _range(_values(own, "free_3_sigma_largest"), _size),
+                    *(_mean(_values(own, "bits_per_dim"), 2), _mean(_values(own, "lpips"), 3)),
+                    f"{max(_values(own, 'round_trip')):.0e}; {max(_values(own, 'round_trip_bfloat16')):.0e}",
+                    _range(_values(own, "bound"), _size),
+                )
+            )
+
+
+def _survival(rows: list[Row]) -> Iterator[str]:
+    """Return how long trainings ended and what they reached: least and most of all seeds."""
+    yield from _header(
+        (
+            *("variant", "rate", "ended", "went back", "held out, bits/dim", "LPIPS", "worst LR-PSNR, dB"),
+            *("bad on stress inputs, %", "largest there", "bound"),
+        )
+    )
+    long = [row for row in rows if row["steps"] == LONG and row["survival"] == "on"]
+    for variant, shown in VARIANTS.items():
+        for rate, of in _grouped([row for row in long if row["variant"] == variant], "rate"):
+            well = [row for row in of if row["end"] == "well"]
+            yield _line(
+                (
+                    *(shown, f"x {rate}", f"{len(well)} of {len(of)}"),
+                    *(f"{sum(float(row['returns'] or 0) > 0 for row in of)}",),
+                    _range(_values(well, "bits_per_dim"), "{:.3f}".format),
+                    _range(_values(well, "lpips"), "{:.3f}".format),
+                    _range(_values(well, "lr_psnr_worst"), "{:.1f}".format),
+                    _range(_values(well, "bad_share_stress"), _percent),
+                    _range(_values(well, "largest_stress"), _size),
+                    _range(_values(well, "certified_value"), _size),
+                )
+            )
+
+
+def _grouped(rows: list[Row], name: str) -> Iterator[tuple[str, list[Row]]]:
+    """Return the values of a column in the order of VARIANTS and tasks, each with its rows."""
+    for value in sorted({row[name] for row in rows}, key=lambda value: (*ORDER, value).index(value)):
+        yield value, [row for row in rows if row[name] == value]
+
+
 VARIANTS = {
     "affine": "affine",
     "bounded": "bounded",
@@ -211,9 +312,18 @@ VARIANTS = {
     "shift_alone": "rq_spline, bounded shift",
     "certified_spline": "certified_spline",
 }
+DEMO = [(name, shielded) for shielded in (False, True) for name in VARIANTS if name != "shift_alone"][:-1]
+BOUNDED = {"shift_alone": "the shift", "slopes_alone": "the slopes", "certified_spline": "both"}
+LONG = "7000"
+ORDER = (*SUPER_RESOLUTION, "lol", "ve_lol", *VARIANTS)
 TABLES = {
-    "three seeds, explosions": Table("shield.md", "shield.csv", _safety),
-    "three seeds, cost": Table("shield.md", "shield.csv", _cost),
+    "three seeds, LPIPS": Table("README.md", "shield.csv", _fidelity),
+    "three seeds, bad values": Table("README.md", "shield.csv", _explosions),
+    "three seeds, explosions": Table("docs/shield.md", "shield.csv", _safety),
+    "three seeds, cost": Table("docs/shield.md", "shield.csv", _cost),
+    "three seeds, low light": Table("docs/training.md", "shield.csv", _low_light),
+    "which bound": Table("docs/certified-spline.md", "shield.csv", _which_bound),
+    "long trainings": Table("docs/training.md", "ablation.csv", _survival),
 }
 
 
