@@ -72,7 +72,7 @@ def main():
     parser.add_argument("--tasks", default="", help="all of params.yaml")
     parser.add_argument("--variants", default="affine", help="%(default)s")
     parser.add_argument("--seeds", default="", help="the first of params.yaml; all: all that have the model")
-    parser.add_argument("--quantiles", default=f"{TRAINED},0.003", help="%(default)s")
+    parser.add_argument("--quantiles", default=f"{TRAINED},0.005", help="%(default)s")
     parser.add_argument("--calibrated-on", default=OWN, help="%(default)s")
     parser.add_argument("--pictures", default=ALL, help="%(default)s")
     parser.add_argument("--tails", default="yes", help="yes, no, or both: yes,no (%(default)s)")

@@ -3,7 +3,8 @@
 One pass over the crops, to their latents and back from drawn ones, remembers some pixels of everything that is clamped,
 equally many whatever the number of crops. Where a draw has bad values (paper A, section 3.2) it is no photograph: what
 stands there, at every level, is forgotten. Every quantile is fitted to the same pixels, so that trying several costs
-draws and no further pass.
+draws and no further pass. A quarter of the crops tells the agreement first, and calibrates with the others then: of few
+pictures each shows values that no other has.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _HOTTEST = 0.9  # draws are seen up to this temperature at least: SRFlow's
 LATENT = 6.0  # standard deviations, of the certified bound
 _DRAWS = 2
 _MOST_DECIBELS = 100.0  # of equal draws
-_HELD_OUT = 4  # the first of so many parts of the crops tells the agreement; the others calibrate
+_HELD_OUT = 4  # the first of so many parts of the crops tells the agreement before it calibrates too
 
 Pair = tuple[Tensor, Tensor]  # the original (1, 3, H, W) and what the network sees of its degraded picture
 
@@ -50,8 +51,8 @@ def shield_flow(
     """Return a shielded copy of ``flow``, calibrated on ``crops``: names and sides ``(H, W, 3)`` uint8, target first.
 
     ``quantile``: what share of the values of photographs is clamped at each end. None: the largest of ``QUANTILES``
-    at which draws of other crops keep to ``budget`` dB of the unshielded ones, or the least if none does; of a single
-    crop, its own. Unshielded draws with bad values are no yardstick: they are left out, unless all are.
+    at which draws of a quarter of the crops, while the others alone calibrate, keep to ``budget`` dB of the unshielded
+    ones, or the least if none does; of a single crop, its own. Unshielded draws with bad values are no yardstick: they are left out, unless all are.
     Raises SteadyflowError for a flow that has a shield, and where photographs make values that are not finite.
     """
     refuse_shielded(flow)
@@ -60,8 +61,9 @@ def shield_flow(
     ]
     # crops of one picture stand together: the first ones are of other pictures than most of the rest
     count = math.ceil(len(pairs) / _HELD_OUT)
-    judged, used = pairs[:count], pairs[count:] or pairs
-    shielded, pixels = _seen(flow, used, seed)
+    judged, others = pairs[:count], pairs[count:]
+    shielded = _with_empty_ranges(flow)
+    pixels = _seen(shielded, others or judged, "shield", seed, len(pairs))
     before = draws_of(flow, judged, seed)
     tried: dict[float, float | None] = {}
 
@@ -73,6 +75,9 @@ def shield_flow(
 
     share = quantile if quantile is not None else _largest_within(budget, agreement_at)
     agreement = agreement_at(share)
+    if others:
+        added = _seen(shielded, judged, "shield too", seed, len(pairs))
+        fit_shield(shielded.network, {name: torch.cat([pixels[name], added[name]], 1) for name in pixels}, share)
     shielded.network.tails = Tails(**_TAILS)
     bound = restoration_bound(shielded.network)
     described = {
@@ -81,7 +86,7 @@ def shield_flow(
         "quantile": share,
         "agreement": agreement,
         "bound": bound.value(LATENT) if bound else None,
-        "crops": len(used),
+        "crops": len(pairs),
         "crops_sha256": _hash(crops),
     }
     return dataclasses.replace(shielded, config=dataclasses.replace(shielded.config, shield=described))
@@ -100,25 +105,32 @@ def refuse_shielded(flow: LoadedFlow) -> None:
         raise SteadyflowError("this model has a shield already; give the model folder that it was made of")
 
 
-def _seen(flow: LoadedFlow, pairs: Sequence[Pair], seed: int) -> tuple[LoadedFlow, dict[str, Tensor]]:
-    """Return a copy of ``flow`` with empty ranges, and the pixels ``(D, n)`` that ``pairs`` produce in each."""
+def _with_empty_ranges(flow: LoadedFlow) -> LoadedFlow:
+    """Return a copy of ``flow`` that has ranges, empty ones."""
     network = copy.deepcopy(flow.network)
     caps = dict(flow.config.caps)
     if getattr(network, "residual", False):
         network.overshoot = caps["overshoot"] = 0.0  # type: ignore[assignment]
     add_shield(network, _MARGIN)
+    return dataclasses.replace(flow, network=network, config=dataclasses.replace(flow.config, caps=caps))
+
+
+def _seen(flow: LoadedFlow, pairs: Sequence[Pair], stream: str, seed: int, of: int) -> dict[str, Tensor]:
+    """Return the pixels ``(D, n)`` that ``pairs``, some ``of`` so many, produce in each range of ``flow``, which clamps
+    nothing meanwhile.
+    """
+    network, own = flow.network, flow.config.temperature
     ranges = ranges_of(network)
     met = [one for name, one in ranges.items() if not name.startswith("feature_ranges")]  # on the way from a latent
-    own = flow.config.temperature
     for one in ranges.values():
-        one.record(math.ceil(_KEPT / len(pairs)))
+        one.record(math.ceil(_KEPT / of))
     with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(seed_of("shield", seed))  # which values are remembered
+        torch.manual_seed(seed_of(stream, seed))  # which values are remembered
         for index, (original, seen) in enumerate(progress(pairs, "calibrate")):
             condition = network.share(seen)
             network(original, condition)
             shape = network.latent_shape(*seen.shape[2:])
-            z = torch.randn((1, *shape), generator=generator("shield latent", seed, index)).to(seen.device)
+            z = torch.randn((1, *shape), generator=generator(f"{stream} latent", seed, index)).to(seen.device)
             for temperature in sorted({own, max(own, _HOTTEST)}):
                 drawn = network.inverse(temperature * z, condition)[0]
                 bad = ~((drawn >= BAD_BELOW) & (drawn <= BAD_ABOVE)).all(1, keepdim=True)  # NaN is neither
@@ -131,7 +143,7 @@ def _seen(flow: LoadedFlow, pairs: Sequence[Pair], seed: int) -> tuple[LoadedFlo
             f"photographs already make values that are not finite in {len(broken)} of {len(pixels)} places (such as "
             f"{broken[0]}): a shield keeps to what photographs produce, and here there is nothing to keep to"
         )
-    return dataclasses.replace(flow, network=network, config=dataclasses.replace(flow.config, caps=caps)), pixels
+    return pixels
 
 
 def _largest_within(budget: float, agreement_at: Callable[[float], float | None]) -> float:

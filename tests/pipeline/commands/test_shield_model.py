@@ -19,7 +19,8 @@ from pipeline.errors import CheckpointError, DataError, SteadyflowError
 from pipeline.inference.restore import restore_file
 from pipeline.kinds import KINDS
 from pipeline.model_folder import build, load_flow, save_model, verify_model
-from pipeline.shielding.calibration import shield_flow
+from pipeline.pictures.eight_bit import to_tensor
+from pipeline.shielding.calibration import decibels, draws_of, shield_flow
 from pipeline.upstream import import_upstream
 
 SR = KINDS["super_resolution"]
@@ -77,7 +78,7 @@ def test_it_writes_a_model_folder_that_says_how_it_was_made(shielded, model, pho
     assert verify_model(shielded) > verify_model(model)
     config, before = (json.loads((folder / "config.json").read_text()) for folder in (shielded, model))
     found = config.pop("shield")
-    assert (found["quantile"], found["crops"]) == (0.01, 1) and len(found["crops_sha256"]) == 64
+    assert (found["quantile"], found["crops"]) == (0.01, 2) and len(found["crops_sha256"]) == 64
     assert 0 < found["bound"] < 100 and found["agreement"] > 10
     assert config["caps"] == {"overshoot": 0.0} and before["shield"] is None
     same = {"weights_sha256", "caps", "shield"}
@@ -169,6 +170,15 @@ def test_a_budget_chooses_the_largest_quantile_that_keeps_to_it(model, photograp
     assert at > more
     chosen = shield_flow(flow, crops, 10, budget=0.5 * (at + more)).config.shield
     assert (chosen["quantile"], chosen["agreement"]) == (0.004, at)
+
+
+def test_what_told_the_agreement_calibrates_too(model, photographs):
+    flow = load_flow(model)
+    crops = [(name, SR.sides_of(np.asarray(Image.open(photographs / f"{name}.png")), name)) for name in "ab"]
+    shielded = shield_flow(flow, crops, 10, 0.0)
+    told = [flow.kind.pair([to_tensor(side) for side in crops[0][1]], flow.network.scale)]
+    after = decibels(*(draws_of(one, told, 10) for one in (flow, shielded)))
+    assert after > shielded.config.shield["agreement"] + 10.0
 
 
 def test_equal_pictures_and_seed_give_the_same_shield_and_other_pictures_another(
