@@ -19,8 +19,7 @@ from pipeline.errors import CheckpointError, DataError, SteadyflowError
 from pipeline.inference.restore import restore_file
 from pipeline.kinds import KINDS
 from pipeline.model_folder import build, load_flow, save_model, verify_model
-from pipeline.pictures.eight_bit import to_tensor
-from pipeline.shielding.calibration import decibels, draws_of, shield_flow
+from pipeline.shielding.calibration import shield_flow
 from pipeline.upstream import import_upstream
 
 SR = KINDS["super_resolution"]
@@ -173,12 +172,14 @@ def test_a_budget_chooses_the_largest_quantile_that_keeps_to_it(model, photograp
 
 
 def test_what_told_the_agreement_calibrates_too(model, photographs):
-    flow = load_flow(model)
-    crops = [(name, SR.sides_of(np.asarray(Image.open(photographs / f"{name}.png")), name)) for name in "ab"]
-    shielded = shield_flow(flow, crops, 10, 0.0)
-    told = [flow.kind.pair([to_tensor(side) for side in crops[0][1]], flow.network.scale)]
-    after = decibels(*(draws_of(one, told, 10) for one in (flow, shielded)))
-    assert after > shielded.config.shield["agreement"] + 10.0
+    told = ("a", SR.sides_of(np.asarray(Image.open(photographs / "a.png")), "a"))
+    grey = ("grey", SR.sides_of(np.full((96, 96, 3), 128, np.uint8), "grey"))
+    both, alone = (shield_flow(load_flow(model), crops, 10, 0.0) for crops in ([told, grey], [grey]))
+    for name, wide in ranges_of(both.network).items():
+        if name.startswith("feature_ranges"):
+            narrow = ranges_of(alone.network)[name]
+            assert float((wide.high - wide.low).mean()) > 1.3 * float((narrow.high - narrow.low).mean())
+    assert both.config.shield["crops"] == 2
 
 
 def test_equal_pictures_and_seed_give_the_same_shield_and_other_pictures_another(
