@@ -6,8 +6,8 @@
     python benchmarks/ablation.py --project . --out ablation --tasks df2k_x4 --seeds 10 --steps 4   # does it run at all
 
 ``--project``: a folder with params.yaml, whose pictures are prepared (``steadyflow repro prepare``); it is only read. A
-seed's encoder is taken from there, or pretrained. shift_alone and slopes_alone are its certified_spline with one of
-both bounds, as one of 1e6 is as good as none; other names are its own variants. ``--rates``: what the profile's
+seed's encoder is taken from there, or pretrained. shift_alone and slopes_alone are its certified_spline with 1e6 in
+place of the other bound, which is as good as none; other names are its own variants. ``--rates``: what the profile's
 learning rate is multiplied by. ``--survival off``: without clip_spikes and recovery, whatever the profile says. Trained
 as ``steadyflow repro`` trains, measured by its metrics and audits on held-out pictures and on stress inputs, with an
 attack on the input; a training that diverged has a row with nothing but its end. What is measured is kept in
@@ -23,6 +23,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from round_trip import round_trip_in_bfloat16
 
 from pipeline.console import run_main, say
 from pipeline.errors import DivergenceError
@@ -34,7 +35,6 @@ from pipeline.layout import encoder_folder
 from pipeline.metrics.evaluate import evaluate
 from pipeline.model_folder import load_flow
 from pipeline.params import load_params
-from pipeline.pictures.eight_bit import to_tensor
 from pipeline.stability.audit import audit
 from pipeline.training.jobs import Job
 from pipeline.training.pretrain import pretrain
@@ -67,9 +67,11 @@ def main():
     parser.add_argument("--steps", default="500")
     parser.add_argument("--variants", default=",".join([*VARIANTS, "certified_spline"]), help="%(default)s")
     parser.add_argument("--rates", default="1", help="%(default)s")
-    parser.add_argument("--survival", default="on", help="on, off, or both")
+    parser.add_argument("--survival", default="on", help="on, off, or on,off (%(default)s)")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
+    if unknown := set(arguments.survival.split(",")) - {"on", "off"}:
+        parser.error(f"--survival: {', '.join(sorted(unknown))} is none; allowed: on, off, or on,off")
     torch.set_num_threads(arguments.threads)
     root, table = _own_project(arguments.project, arguments.out), arguments.out / "ablation.csv"
     rows = read_csv(table) if table.exists() else []
@@ -142,19 +144,6 @@ def _measured(folder: Path, root: Path, chosen: Experiment) -> dict:
         "certified_value": certain["value"],
         "certified_draw": certain["draw"],
     }
-
-
-@torch.no_grad()
-def round_trip_in_bfloat16(flow, crops) -> float:
-    """Return the largest error of a picture that went to the latent and back, nets in bfloat16."""
-    network, errors = flow.network, []
-    for _, sides in crops:
-        target, seen = flow.kind.pair([to_tensor(side) for side in sides], network.scale)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            condition = network.share(seen)
-            back = network.inverse(network(target, condition)[0], condition)[0]
-        errors.append((back - target).abs().max())
-    return float(torch.stack(errors).max())  # NaN if one is, which Python's max would drop
 
 
 def _own_project(project: Path, out: Path) -> Path:

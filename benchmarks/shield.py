@@ -28,9 +28,10 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-from ablation import round_trip_in_bfloat16
+from round_trip import round_trip_in_bfloat16
 
 from pipeline.console import run_main, say
+from pipeline.errors import SteadyflowError
 from pipeline.experiment import Experiment
 from pipeline.feed.of_task import pairs_of
 from pipeline.files import read_csv, read_json, write_csv
@@ -72,21 +73,22 @@ def main():
     parser.add_argument("--tasks", default="", help="all of params.yaml")
     parser.add_argument("--variants", default="affine", help="%(default)s")
     parser.add_argument("--seeds", default="", help="the first of params.yaml; all: all that have the model")
-    parser.add_argument("--quantiles", default=f"{TRAINED},0.005", help="%(default)s")
+    parser.add_argument("--quantiles", default="", help=f"{TRAINED}, and that of the shields in params.yaml")
     parser.add_argument("--calibrated-on", default=OWN, help="%(default)s")
     parser.add_argument("--pictures", default=ALL, help="%(default)s")
-    parser.add_argument("--tails", default="yes", help="yes, no, or both: yes,no (%(default)s)")
+    parser.add_argument("--tails", default="yes", help="yes, no, or yes,no (%(default)s)")
     parser.add_argument("--attack", action="store_true")
     arguments = parser.parse_args()
     if unknown := set(arguments.tails.split(",")) - {"yes", "no"}:
-        parser.error(f"--tails: {', '.join(sorted(unknown))} is none; allowed: yes, no, or both")
+        parser.error(f"--tails: {', '.join(sorted(unknown))} is none; allowed: yes, no, or yes,no")
     torch.set_num_threads(1)
     table = arguments.out / "shield.csv"
     rows = read_csv(table) if table.exists() else []
-    if rows and set(KEY) - set(rows[0]):
+    if rows and set(COLUMNS) - set(rows[0]):
         parser.error(f"{table} is of another version of this command; give another --out")
     done = {tuple(row[name] for name in KEY) for row in rows}
     params = load_params(arguments.root / "params.yaml")
+    arguments.quantiles = arguments.quantiles or f"{TRAINED},{usual_quantile(params):g}"
     for cell in cells(arguments, params):
         if cell not in done:
             rows.append(dict.fromkeys(COLUMNS) | dict(zip(KEY, cell, strict=True)) | measure(arguments, params, *cell))
@@ -108,6 +110,14 @@ def cells(arguments, params) -> list[tuple[str, ...]]:
                 calibrated = ("", "", "") if quantile == TRAINED else calibrated
                 found.append((task, variant, seed, quantile, *calibrated, attack))
     return list(dict.fromkeys(found))
+
+
+def usual_quantile(params) -> float:
+    """Return the first quantile among the shields of params.yaml. SteadyflowError if there is none."""
+    for chosen in params.shields.values():
+        if chosen.quantile is not None:
+            return chosen.quantile
+    raise SteadyflowError("no shield of params.yaml has a quantile; give --quantiles")
 
 
 def seeds_of(arguments, params, task: str, variant: str) -> list[str]:

@@ -45,8 +45,8 @@ def shield_model(
         say(f"for latents within {LATENT:g} standard deviations no value of any output exceeds {found['bound']:.3g}")
     if found["agreement"] is None or found["agreement"] < wanted:
         warn(
-            f"draws of photographs keep to less than {wanted:g} dB of the unshielded ones; give more pictures like "
-            "those that the model is for, or a smaller --quantile"
+            f"draws of photographs that calibrated nothing kept to less than {wanted:g} dB of the unshielded ones; "
+            "give more pictures like those that the model is for, or a smaller --quantile"
         )
     say(f"shielded model: {out}")
     return found

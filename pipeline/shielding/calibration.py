@@ -52,7 +52,8 @@ def shield_flow(
 
     ``quantile``: what share of the values of photographs is clamped at each end. None: the largest of ``QUANTILES``
     at which draws of a quarter of the crops, while the others alone calibrate, keep to ``budget`` dB of the unshielded
-    ones, or the least if none does; of a single crop, its own. Unshielded draws with bad values are no yardstick: they are left out, unless all are.
+    ones, or the least if none does; of a single crop, its own. Unshielded draws with bad values are no yardstick: they
+    are left out, unless all are.
     Raises SteadyflowError for a flow that has a shield, and where photographs make values that are not finite.
     """
     refuse_shielded(flow)
@@ -96,7 +97,10 @@ def summary_line(flow: LoadedFlow) -> str:
     """Return how a shielded flow was calibrated, in a line for people."""
     found = flow.config.shield or {}
     told = "not a number" if found["agreement"] is None else f"{found['agreement']:.1f} dB"
-    return f"quantile {found['quantile']:g}, calibrated on {found['crops']} crops; draws against unshielded: {told}"
+    return (
+        f"quantile {found['quantile']:g}, calibrated on {found['crops']} crops; draws of a quarter of them against "
+        f"unshielded, before it calibrated too: {told}"
+    )
 
 
 def refuse_shielded(flow: LoadedFlow) -> None:

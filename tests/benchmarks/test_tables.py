@@ -1,30 +1,112 @@
-"""Tables of the docs are what was measured, and rows that are taken in replace those of equal keys alone."""
+"""Tables of the docs are what was measured; seeds that are missing, cells without a number and second rows are told."""
+
+import itertools
 
 import pytest
 import shield
-from tables import MEASURED, ROOT, SOURCES, TABLES, add, filled
+import shield_tables
+from table_cells import column, percent, size, span
+from tables import MEASURED, ROOT, TABLES, add, filled
 
 from pipeline.errors import SteadyflowError
 from pipeline.files import read_csv, write_csv
+
+QUANTILE = f"{shield.usual_quantile(shield_tables.PARAMS):g}"
+CELLS = dict.fromkeys((*shield.COLUMNS,), "0.5") | {"calibrated_on": "", "pictures": "", "tails": "", "attack": "yes"}
+OWN = {"quantile": QUANTILE, "calibrated_on": "own", "pictures": "all", "tails": "yes"}
+
+
+def row(task="lol", variant="affine", seed="10", quantile="none", **values):
+    return CELLS | {"task": task, "variant": variant, "seed": seed, "quantile": quantile} | values
+
+
+def every(**values):
+    """Return rows of everything that the tables of three seeds need."""
+    keys = itertools.product(shield_tables.PARAMS.tasks, shield_tables.LABELS, shield_tables.SEEDS, ({}, OWN))
+    return [row(task, variant, seed, **(kind | values)) for task, variant, seed, kind in keys]
+
+
+def cells_of(lines, *start):
+    (found,) = [line.strip("| ").split(" | ") for line in lines if line.startswith("| " + " | ".join(start))]
+    return found
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_document_has_the_table_of_what_was_measured(name):
     text = (ROOT / TABLES[name].document).read_text(encoding="utf-8")
-    rows = read_csv(MEASURED / TABLES[name].source)
-    assert filled(text, name, rows) == text, "write it anew: python benchmarks/tables.py"
-    assert filled(text, name, rows[: len(rows) // 2]) != text
+    assert filled(text, name, read_csv(MEASURED)) == text, "write it anew: python benchmarks/tables.py"
 
 
-@pytest.mark.parametrize("name", SOURCES)
-def test_what_is_kept_has_the_columns_of_its_benchmark_and_no_row_twice(name):
-    rows = read_csv(MEASURED / name)
-    assert rows and all(tuple(row) == SOURCES[name].columns for row in rows)
-    assert len({tuple(row[key] for key in SOURCES[name].key) for row in rows}) == len(rows)
+def test_what_is_kept_has_the_columns_of_its_benchmark_and_no_row_twice():
+    rows = read_csv(MEASURED)
+    assert all(tuple(found) == shield.COLUMNS for found in rows)
+    assert len({tuple(found[key] for key in shield.KEY) for found in rows}) == len(rows)
 
 
-def row(**values):
-    return dict.fromkeys(shield.COLUMNS, "") | {"task": "lol", "variant": "affine", "seed": "10"} | values
+def test_a_cell_is_the_worst_of_all_seeds_or_their_mean():
+    rows = every()
+    for seed, (bad, lpips, bound) in zip(
+        ("10", "11", "12"), (("0", "0.1", "2"), ("0.25", "0.2", "3"), ("0", "0.3", "1")), strict=True
+    ):
+        found = next(r for r in rows if (r["task"], r["variant"], r["seed"]) == ("lol", "affine", seed) and r["tails"])
+        found |= {"bad_share_stress": bad, "lpips": lpips, "bound": bound}
+    _, _, stress, _, _, _, _, _, bounds, _ = cells_of(shield_tables.explosions(rows), "`lol`", "affine")
+    assert (stress, bounds) == ("50 -> 25; 50", "0.5 -> 3")
+    assert cells_of(shield_tables.cost(rows), "`lol`", "affine")[3] == "0.500 ± 0.000 -> 0.200 ± 0.100"
+    assert cells_of(shield_tables.bad_values(rows), "`lol`")[5] == "0 .. 25; 50"
+
+
+def test_what_an_attack_drove_out_of_all_numbers_and_a_flow_without_bound_are_said_so():
+    rows = every(free_drawn_largest="", bound="")
+    cells = cells_of(shield_tables.explosions(rows), "`lol`", "affine")
+    assert cells[6] == "not finite -> not finite" and cells[8].startswith("none -> none")
+
+
+def test_a_seed_without_an_attack_is_left_out_of_what_attacks_found_alone():
+    rows = every(free_drawn_largest="7")
+    for found in rows:
+        if found["seed"] != "10":
+            found |= {"attack": "no", "free_drawn_largest": "", "bad_share_stress": "1"}
+    cells = cells_of(shield_tables.explosions(rows), "`lol`", "affine")
+    assert cells[6] == "7 -> 7" and cells[2] == "100 -> 100; 50"
+
+
+def test_of_two_rows_the_attacked_one_counts():
+    rows = [*every(), row(attack="no", lpips="9"), row(quantile="0.2", calibrated_on="own", tails="yes", lpips="9")]
+    assert "9" not in "".join(shield_tables.lpips(rows))
+
+
+def test_a_missing_seed_and_a_missing_number_are_told():
+    without = [found for found in every() if not (found["seed"] == "11" and found["variant"] == "bounded")]
+    with pytest.raises(SteadyflowError, match="bounded: seeds 11 are not measured"):
+        list(shield_tables.lpips(without))
+    for blank in ("", "nan"):
+        with pytest.raises(SteadyflowError, match="a row has no lpips"):
+            list(shield_tables.lpips(every(lpips=blank)))
+    assert column([row(lpips="nan")], "lpips", 7.0) == [7.0]
+
+
+def test_low_light_is_better_only_in_all_three():
+    better = {"baseline_lpips": "0.6", "baseline_psnr": "0.4", "baseline_ssim_colour": "0.4"}
+    assert {line.split(" | ")[-1] for line in [*shield_tables.low_light(every(**better))][3:8]} == {"3 of 3 |"}
+    worse = better | {"baseline_psnr": "0.5"}
+    assert {line.split(" | ")[-1] for line in [*shield_tables.low_light(every(**worse))][3:8]} == {"0 of 3 |"}
+
+
+def test_other_pictures_stand_below_the_tasks_own():
+    some = [row(**OWN | {"calibrated_on": "/a/photos", "pictures": n}, crops=c) for n, c in (("16", "24"), ("1", "4"))]
+    lines = [*shield_tables.other_pictures([*every(), *some])][2:]
+    assert [line.split(" | ")[2:4] for line in lines] == [
+        ["its training pictures", "0.5"],
+        ["1 of photos", "4"],
+        ["16 of photos", "24"],
+    ]
+
+
+def test_numbers_are_short():
+    assert [percent(share) for share in (0.0, 1.0, 0.998, 0.0998, 0.0000123)] == ["0", "100", "100", "10", "0.0012"]
+    assert [size(value) for value in (1.234, 123456.0, float("inf"))] == ["1.23", "1.2e05", "not finite"]
+    assert span([0.5, 0.1], percent) == "10 .. 50" and span([0.5, 0.5], percent) == "50"
 
 
 def write(folder, *rows):
@@ -32,22 +114,19 @@ def write(folder, *rows):
 
 
 def test_rows_are_taken_in_once_and_rounded(tmp_path):
-    kept = tmp_path / "kept"
-    assert add(write(tmp_path, row(quantile="none", lpips="0.1"), row(quantile="0.003", lpips="0.2")), kept) == 2
+    kept = tmp_path / "kept.csv"
+    assert add(write(tmp_path, row(lpips="0.1"), row(quantile="0.003", lpips="0.2")), kept) == 2
     assert add(write(tmp_path, row(quantile="0.003", lpips="0.123456789")), kept) == 1
-    assert [(found["quantile"], found["lpips"]) for found in read_csv(kept / "shield.csv")] == [
-        ("0.003", "0.12346"),
-        ("none", "0.1"),
-    ]
+    assert [(found["quantile"], found["lpips"]) for found in read_csv(kept)] == [("0.003", "0.12346"), ("none", "0.1")]
 
 
-def test_a_table_of_another_kind_or_version_is_refused(tmp_path):
-    with pytest.raises(SteadyflowError, match=r"no table that is kept; allowed: shield\.csv"):
-        add(write_csv(tmp_path / "growth.csv", ("arm",), []), tmp_path / "kept")
-    with pytest.raises(SteadyflowError, match="of another version"):
-        add(write_csv(tmp_path / "shield.csv", ("task",), [{"task": "lol"}]), tmp_path / "kept")
+def test_a_table_of_another_version_is_refused(tmp_path):
+    with pytest.raises(SteadyflowError, match="no table of this version"):
+        add(write_csv(tmp_path / "shield.csv", ("task",), [{"task": "lol"}]), tmp_path / "kept.csv")
 
 
-def test_a_document_without_a_place_for_its_table_is_named():
-    with pytest.raises(SteadyflowError, match=r"shield\.md has 0 places"):
-        filled("no table here\n", next(iter(TABLES)), [])
+def test_a_place_that_is_missing_or_not_closed_is_named():
+    name = "three seeds, low light"
+    for text in ("none here\n", f"<!-- table: {name} -->\nopen\n<!-- table: other -->\n<!-- /table -->\n"):
+        with pytest.raises(SteadyflowError, match=rf"training\.md has 0 places for the table {name}"):
+            filled(text, name, every())

@@ -5,9 +5,9 @@ Plain: features enlarged before they are convolved, splines, norms and concatena
 
 import pytest
 import torch
+from arms import plain_form
 from upstream_cases import TINY
 
-from benchmarks.arms import plain_form
 from models.flow import written_out
 from pipeline.experiment import Experiment
 from pipeline.model_folder import build

@@ -7,10 +7,13 @@ import json
 import subprocess
 import sys
 
-from smoke_project import TASK, copy_project, fail, succeed
+from smoke_project import ROOT, TASK, copy_project, fail, succeed
 from tracking_store import all_runs
 
+from pipeline.params import load_params
+
 FOLDERS = ("affine_shielded", "affine")
+QUANTILE = load_params(ROOT / "params.yaml").shields["affine"].quantile
 
 
 def mlflow_run(project, variant="affine"):
@@ -50,11 +53,11 @@ def test_a_shield_is_a_variant_of_its_own_without_a_training(trained, tmp_path):
         succeed(project, stage, "affine_shielded")
     folder = project / "artifacts" / TASK / "seed10"
     own, inside = (json.loads((folder / name / "model" / "config.json").read_text()) for name in FOLDERS)
-    assert own["shield"]["quantile"] == 0.003 and inside["shield"] is None
+    assert own["shield"]["quantile"] == QUANTILE and inside["shield"] is None
     tracked = mlflow_run(project, "affine_shielded").data
     assert tracked.tags["steadyflow.run_key"] == own["run_key"] != inside["run_key"]
     assert tracked.params["shield.run_key"] == inside["run_key"]
-    assert tracked.metrics["shield/quantile"] == 0.003
+    assert tracked.metrics["shield/quantile"] == QUANTILE
     subprocess.run([sys.executable, "-m", "stages.report"], cwd=project, capture_output=True, check=True)
     with (project / "report" / "comparison.csv").open() as file:
         rows = {row["metric"]: row for row in csv.DictReader(file)}

@@ -19,7 +19,8 @@ from pipeline.errors import CheckpointError, DataError, SteadyflowError
 from pipeline.inference.restore import restore_file
 from pipeline.kinds import KINDS
 from pipeline.model_folder import build, load_flow, save_model, verify_model
-from pipeline.shielding.calibration import shield_flow
+from pipeline.pictures.eight_bit import to_tensor
+from pipeline.shielding.calibration import decibels, draws_of, shield_flow
 from pipeline.upstream import import_upstream
 
 SR = KINDS["super_resolution"]
@@ -180,6 +181,9 @@ def test_what_told_the_agreement_calibrates_too(model, photographs):
             narrow = ranges_of(alone.network)[name]
             assert float((wide.high - wide.low).mean()) > 1.3 * float((narrow.high - narrow.low).mean())
     assert both.config.shield["crops"] == 2
+    pair = [alone.kind.pair([to_tensor(side) for side in told[1]], alone.network.scale)]
+    before = decibels(*(draws_of(one, pair, 10) for one in (load_flow(model), alone)))
+    assert both.config.shield["agreement"] == pytest.approx(before)  # the others alone had calibrated
 
 
 def test_equal_pictures_and_seed_give_the_same_shield_and_other_pictures_another(

@@ -1,0 +1,63 @@
+"""Cells of the docs' tables: how numbers of several seeds are shown."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Iterator
+
+from pipeline.errors import SteadyflowError
+
+Row = dict[str, str]
+
+
+def column(rows: Iterable[Row], name: str, blank: float | None = None) -> list[float]:
+    """Return a column. ``blank``: what an empty cell and NaN are; without it SteadyflowError if there is one."""
+    found = []
+    for row in rows:
+        value = float(row[name] or math.nan)
+        if math.isnan(value) and blank is None:
+            raise SteadyflowError(f"a row has no {name}: {', '.join(filter(None, row.values()))}; measure it anew")
+        found.append(blank if blank is not None and math.isnan(value) else value)
+    return found
+
+
+def percent(share: float) -> str:
+    """Return a share in percent, two digits of it."""
+    return f"{100 * share:.0f}" if share >= 0.1 else f"{100 * share:.2g}"
+
+
+def size(value: float) -> str:
+    """Return a magnitude; an infinite one is not finite."""
+    if value == math.inf:
+        return "not finite"
+    return f"{value:.1e}".replace("e+", "e") if value >= 1e4 else f"{value:.3g}"
+
+
+def span(values: list[float], shown: Callable[[float], str]) -> str:
+    """Return the least and the most."""
+    least, most = shown(min(values)), shown(max(values))
+    return least if least == most else f"{least} .. {most}"
+
+
+def mean(values: list[float], digits: int) -> str:
+    """Return the mean, and the standard deviation of several."""
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.{digits}f}{spread}"
+
+
+def arrow(before: str, after: str) -> str:
+    """Return both."""
+    return f"{before} -> {after}"
+
+
+def header(names: Iterable[str]) -> Iterator[str]:
+    """Yield the first two lines of a table."""
+    names = list(names)
+    yield line(names)
+    yield f"|{'---|' * len(names)}"
+
+
+def line(cells: Iterable[str]) -> str:
+    """Return one line of a table."""
+    return f"| {' | '.join(cells)} |"
