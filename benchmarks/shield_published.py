@@ -123,7 +123,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--networks", default=",".join(NETWORKS), help=f"%(default)s, {','.join(FULL)}")
-    parser.add_argument("--quantile", type=float, default=0.01, help="%(default)s")
+    parser.add_argument("--quantile", type=float, default=0.005, help="%(default)s")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     write_photographs(arguments.out)
