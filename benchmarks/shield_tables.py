@@ -75,7 +75,7 @@ def cost(rows: list[Row]) -> Iterator[str]:
                 arrow(*(mean(column(of, fidelity), 1) for of in (trained, shielded))),
                 arrow(*(mean(column(of, "bits_per_dim"), 2) for of in (trained, shielded))),
                 arrow(*(f"{max(column(of, 'round_trip', math.inf)):.0e}" for of in (trained, shielded))),
-                ", ".join(f"{statistics.fmean(column(of, 'minutes')):.1f}" for of in (trained, shielded)),
+                ", ".join(f"{statistics.median(column(of, 'minutes')):.1f}" for of in (trained, shielded)),
             )
         )
 
