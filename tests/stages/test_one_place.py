@@ -13,6 +13,7 @@ from pipeline.files import read_json
 from pipeline.kinds import KINDS
 from stages import evaluate, prepare, pretrain, report, sample, stability, train
 
+ONLY = ("variants", "shields")
 FILE = '''
 """Restoration of blurred pictures: a kind that ships nowhere."""
 
@@ -48,7 +49,7 @@ def blurred(tmp_path, monkeypatch):
 def test_a_kind_from_a_file_goes_through_every_stage(blurred, tmp_path, monkeypatch):
     project = make_project(tmp_path / "project")
     edit_params(project, lambda params: params["tasks"][TASK].update(kind="blurred"))
-    edit_params(project, lambda params: params.update(variants={"affine": params["variants"]["affine"]}))
+    edit_params(project, lambda params: params.update({part: {"affine": params[part]["affine"]} for part in ONLY}))
     monkeypatch.chdir(project)
     arguments = {"prepare": [], "pretrain": ["--seed", "10"], "report": None}
     for stage in (prepare, pretrain, train, sample, evaluate, stability, report):
