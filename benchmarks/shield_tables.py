@@ -91,8 +91,7 @@ def bad_values(rows: list[Row]) -> Iterator[str]:
     """
 
     def shown(of: list[Row]) -> str:
-        names = (STRESS[0], f"{STRESS[0]}_before_tails") if _is_shielded(of[0]) else STRESS[:1]
-        return "; ".join(span(column(of, name), percent) for name in names)
+        return "; ".join(span(column(of, name), percent) for name in _also_before_tails(of, STRESS[0]))
 
     yield from _by_task(rows, "bad values, %", shown)
 
@@ -163,9 +162,8 @@ def without_tails(rows: list[Row]) -> Iterator[str]:
     tails = {"": "none", "yes": "with tails", "no": "without tails"}
     for bare in _own(rows, tails="no", attack="yes"):
         for tail, words in tails.items():
-            (row,) = [
-                *_own(rows, tails=tail, attack="yes", **{name: bare[name] for name in ("task", "variant", "seed")})
-            ]
+            same = {name: bare[name] for name in ("task", "variant", "seed")}
+            (row,) = _own(rows, tails=tail, attack="yes", **same)
             cells = []
             for name in settings:
                 ((found,), (share,)) = (column([row], f"{name}_{goal}", NOT_FINITE) for goal in shield.GOALS)
@@ -183,7 +181,6 @@ def other_pictures(rows: list[Row]) -> Iterator[str]:
         )
     )
     others = [row for row in rows if row["calibrated_on"] not in ("", shield.OWN) and row["tails"] == "yes"]
-    others = [row for row in others if _is_shielded(row)]
     for task, variant in dict.fromkeys((row["task"], row["variant"]) for row in others):
         own = [*_own(rows, task=task, variant=variant, seed=SEEDS[0], tails="yes")]
         of = [row for row in others if (row["task"], row["variant"]) == (task, variant)]
@@ -202,8 +199,12 @@ def other_pictures(rows: list[Row]) -> Iterator[str]:
 
 def _before_tails(of: list[Row], name: str, shown: Callable[[float], str]) -> str:
     """Return the worst of a column, of shields before their tails too."""
-    names = (name, f"{name}_before_tails") if _is_shielded(of[0]) else (name,)
-    return "; ".join(shown(max(column(of, each, math.inf))) for each in names)
+    return "; ".join(shown(max(column(of, each, math.inf))) for each in _also_before_tails(of, name))
+
+
+def _also_before_tails(of: list[Row], name: str) -> tuple[str, ...]:
+    """Return the names of a column, and of shields of what it is before their tails."""
+    return (name, f"{name}_before_tails") if _is_shielded(of[0]) else (name,)
 
 
 def _three(rows: list[Row], task: str, variant: str, shielded: bool) -> list[Row]:

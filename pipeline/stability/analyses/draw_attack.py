@@ -87,20 +87,22 @@ class DrawAttack(Analysis):
         rows = [row for goal in goals for row in self._attacked(subject, goal, names, seen, settings, bound)]
         numbers: dict[str, float | None] = {}
         reasons: dict[str, str] = {}
-        for goal, setting in itertools.product(GOALS, settings):
+        for goal, setting in itertools.product(goals, settings):
             name = f"{goal}_{setting.name}"
             found = [row["after"] for row in rows if (row["goal"], row["setting"]) == (goal, setting.name)]
-            numbers[name] = None if None in found else max(found, default=None)
+            numbers[name] = None if None in found else max(found)
             if numbers[name] is None:
                 reasons[name] = f"not finite ({found.count(None)} of {len(found)} pictures)"
-        for goal in _BOUNDS:
+        for goal in [goal for goal in goals if goal in _BOUNDS]:
             name = f"log10_bound_over_{goal}"
             ratios = [row["log10_ratio"] for row in rows if row["goal"] == goal]
-            numbers[name] = None if None in ratios else min(ratios, default=None)
+            numbers[name] = None if None in ratios else min(ratios)
             if numbers[name] is None:
                 reasons[name] = "what was found is not finite" if bound else "no bound"
         if not self.distance:
-            reasons |= {name: "not asked for" for name in numbers if _DISTANCE in name}
+            left_out = [*(f"{_DISTANCE}_{setting.name}" for setting in settings), f"log10_bound_over_{_DISTANCE}"]
+            numbers |= dict.fromkeys(left_out)
+            reasons |= dict.fromkeys(left_out, "not asked for")
         return Found(numbers, reasons, {TABLE: rows}, said=_said(numbers))
 
     def _attacked(
