@@ -125,6 +125,8 @@ def main():
     parser.add_argument("--networks", default=",".join(NETWORKS), help=f"%(default)s, {','.join(FULL)}")
     parser.add_argument("--quantile", type=float, default=0.005, help="%(default)s")
     arguments = parser.parse_args()
+    if unknown := set(arguments.networks.split(",")) - set(NETWORKS | FULL):
+        parser.error(f"--networks: {', '.join(sorted(unknown))}: none of {', '.join(NETWORKS | FULL)}")
     torch.set_num_threads(1)
     write_photographs(arguments.out)
     table = arguments.out / "published.csv"

@@ -64,9 +64,9 @@ def main():
 
 def add(file: Path, kept: Path) -> int:
     """Take a benchmark's rows in, rounded; return how many there were."""
-    new = read_csv(file)
+    new = read_csv(file) if file.is_file() else []
     if not new or set(shield.COLUMNS) - set(new[0]):
-        raise SteadyflowError(f"{file} is no table of this version of benchmarks/shield.py; measure anew")
+        raise SteadyflowError(f"{file} is no table of this version of benchmarks/shield.py; give one that it wrote")
     rows = {_key(row): row for row in (read_csv(kept) if kept.exists() else [])}
     rows |= {_key(row): {name: _rounded(name, row[name]) for name in shield.COLUMNS} for row in new}
     write_csv(kept, shield.COLUMNS, [rows[key] for key in sorted(rows)])

@@ -123,6 +123,8 @@ def test_rows_are_taken_in_once_and_rounded(tmp_path):
 def test_a_table_of_another_version_is_refused(tmp_path):
     with pytest.raises(SteadyflowError, match="no table of this version"):
         add(write_csv(tmp_path / "shield.csv", ("task",), [{"task": "lol"}]), tmp_path / "kept.csv")
+    with pytest.raises(SteadyflowError, match="no table of this version"):
+        add(tmp_path / "missing.csv", tmp_path / "kept.csv")
 
 
 def test_a_place_that_is_missing_or_not_closed_is_named():
