@@ -8,9 +8,9 @@ of them stand at an end at once, no photograph has been. So what the box has cla
 
     v -> c + (v - c) min(1, t(n) / n),   n = |W (v - c)|,   t(n) = r + m tanh((n - r) / m),   m = margin r
 
-W whitens what photographs produce, r is the largest n among them, or a quantile of it. It is the identity where n <= r,
-and differentiable once, continuously. The factor is at most 1 and c lies in the box, which is convex: the box's limits
-still hold.
+W whitens what photographs produce, r is the largest n among them, or a quantile of it, or a multiple of that. It is the
+identity where n <= r, and differentiable once, continuously. The factor is at most 1 and c lies in the box, which is
+convex: the box's limits still hold.
 """
 
 from __future__ import annotations
@@ -125,9 +125,9 @@ class JointRange(Range):
         self.register_buffer("radius", torch.zeros(()))
 
     @torch.no_grad()
-    def fit(self, pixels: Tensor, quantile: float, beyond: float = 0.0) -> None:
-        """Fit the box, and the least ellipsoid of their covariance's shape that holds ``pixels`` ``(D, n)`` in it, all
-        but a share of ``beyond``.
+    def fit(self, pixels: Tensor, quantile: float, beyond: float = 0.0, reach: float = 1.0) -> None:
+        """Fit the box, and an ellipsoid of their covariance's shape: ``reach`` times the least that holds ``pixels``
+        ``(D, n)`` in the box, all but a share of ``beyond``.
 
         From few pixels a covariance tells little: its diagonal is strengthened by D / n, and by a thousandth at least.
         """
@@ -143,7 +143,8 @@ class JointRange(Range):
         self.centre.copy_(centre)
         self.whitening.copy_(whitening)
         norms = (whitening @ around).norm(dim=0)
-        self.radius.copy_(norms.kthvalue(count - round(beyond * (count - 1))).values.clamp(min=_LEAST_MARGIN))
+        least_radius = norms.kthvalue(count - round(beyond * (count - 1))).values
+        self.radius.copy_((reach * least_radius).clamp(min=_LEAST_MARGIN))
 
     def forward(self, values: Tensor) -> Tensor:
         """Return ``values``, ``(B, G * D, h, w)``, clamped; unchanged while recording."""

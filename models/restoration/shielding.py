@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -18,11 +19,22 @@ from models.restoration.low_light import LowLightFlow
 # than one of values. Of what the encoder sees and says no entry alone is clamped to a quantile: that costs most of all,
 # and the ellipsoid of models/flow/ranges.py does its work (docs/shield.md).
 _COARSER = 2.0
-# What is added to an enlarged picture in range is small: there parameters alone hold back what values must hold back
-# elsewhere, and a clamp of values is what costs the likelihood of photographs.
-_OF_RESIDUALS = 0.3
-_OF_PARAMETERS = 0.05
 _MOST = 0.4
+
+
+class _Tightness(NamedTuple):
+    """How closely a shield holds to what photographs produced."""
+
+    values: float  # times the quantile: the share of values that is clamped at each end at the finest level
+    parameters: float  # times the quantile: that of raw parameters and Split's prior
+    reach: float  # of the ellipsoid of these: 1 is to what photographs produced
+
+
+# Where the flow makes a whole picture, values are held, and parameters to all that was seen and half as far again: dark
+# pictures that calibrated nothing go as far, and a clamp there is what changed their draws most. Where it makes what is
+# added to an enlarged picture, a clamp of values costs the likelihood of photographs, and parameters are held instead.
+_OF_PICTURES = _Tightness(values=1.0, parameters=0.0, reach=1.5)
+_OF_RESIDUALS = _Tightness(values=0.3, parameters=0.05, reach=1.0)
 
 
 def add_shield(network: RestorationFlow, margin: float) -> None:
@@ -56,16 +68,20 @@ def fit_shield(network: RestorationFlow, pixels: Mapping[str, Tensor], quantile:
     ``quantile``: what share of the values is clamped at each end at the finest level, 0 or more and less than a half;
     0.3 of it where the flow's output is added to an enlarged picture.
     """
-    finest = quantile * (_OF_RESIDUALS if getattr(network, "residual", False) else 1.0)
+    tightness = _OF_RESIDUALS if getattr(network, "residual", False) else _OF_PICTURES
     values = {
-        f"{name}.transform.values": finest * _COARSER ** (module.place.level - 1 if module.place else 0)
+        f"{name}.transform.values": quantile
+        * tightness.values
+        * _COARSER ** (module.place.level - 1 if module.place else 0)
         for name, module in network.named_modules()
         if isinstance(module, Coupling | Injector)
     }
+    share = quantile * tightness.parameters
     for name, one in ranges_of(network).items():
-        if isinstance(one, JointRange):
-            share = quantile * _OF_PARAMETERS
-            one.fit(pixels[name], 0.0 if name.startswith("feature_ranges") else share, share)
+        if name.startswith("feature_ranges"):
+            one.fit(pixels[name], 0.0, share)
+        elif isinstance(one, JointRange):
+            one.fit(pixels[name], share, share, tightness.reach)
         else:
             one.fit(pixels[name], min(values[name], _MOST))
 

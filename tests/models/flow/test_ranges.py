@@ -113,6 +113,20 @@ def test_all_but_a_share_of_the_photographs_lie_in_the_ellipsoid():
     assert farthest[moved].min() > 0.95 * farthest[~moved].max()
 
 
+def test_an_ellipsoid_can_reach_farther_than_what_was_seen():
+    seen = pixels(2)
+    one, wider = (JointRange(2, margin=0.05) for _ in range(2))
+    one.fit(seen, 0.0)
+    wider.fit(seen, 0.0, reach=1.5)
+    share = torch.rand(2, 5000, generator=torch.Generator().manual_seed(2))
+    inside = one.low[:, None] + (one.high - one.low)[:, None] * share  # of the box, which is the same
+    norms = (one.whitening @ (inside - one.centre[:, None])).norm(dim=0) / one.radius
+    between = as_picture(inside[:, (norms > 1.05) & (norms < 1.45)])
+    assert between.shape[-1] > 20
+    assert ((one(between) - between).abs().amax(1) > 1e-3).all()
+    torch.testing.assert_close(wider(between), between, atol=1e-6, rtol=1e-6)
+
+
 def test_only_what_stands_where_a_picture_is_bad_is_forgotten():
     one = Range(1, margin=0.05)
     one.record(per_batch=500)
