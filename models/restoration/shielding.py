@@ -78,12 +78,12 @@ def fit_shield(network: RestorationFlow, pixels: Mapping[str, Tensor], quantile:
     }
     share = quantile * tightness.parameters
     for name, one in ranges_of(network).items():
-        if name.startswith("feature_ranges"):
-            one.fit(pixels[name], 0.0, share)
-        elif isinstance(one, JointRange):
-            one.fit(pixels[name], share, share, tightness.reach)
-        else:
+        if not isinstance(one, JointRange):
             one.fit(pixels[name], min(values[name], _MOST))
+        elif name.startswith("feature_ranges"):
+            one.fit(pixels[name], 0.0, share)
+        else:
+            one.fit(pixels[name], share, share, tightness.reach)
 
 
 def _levels(network: RestorationFlow) -> int:
