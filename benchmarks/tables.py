@@ -3,9 +3,10 @@
     python benchmarks/tables.py                            # writes the tables into the documents
     python benchmarks/tables.py --add shields/shield.csv   # takes in rows first, in place of those of equal keys
 
-Rows of benchmarks/shield.py are kept in benchmarks/measured/, so that measurements of hours can come from several runs.
-Rows of another version of the code have equal keys: when it changes what they say, measure them anew. In a document a
-table stands between `<!-- table: NAME -->` and `<!-- /table -->`; a test says that it is what this command writes.
+Rows of benchmarks/shield.py and benchmarks/ablation.py are kept in benchmarks/measured/, by the benchmark's name, so
+that measurements of hours can come from several runs. Rows of another version of the code have equal keys: when it
+changes what they say, measure them anew. In a document a table stands between `<!-- table: NAME -->` and
+`<!-- /table -->`; a test says that it is what this command writes.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ import argparse
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
+import ablation
+import ablation_tables
 import shield
 import shield_tables
 from table_cells import Row
@@ -25,7 +29,8 @@ from pipeline.errors import SteadyflowError
 from pipeline.files import read_csv, read_text, write_csv, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
-MEASURED = ROOT / "benchmarks" / "measured" / "shield.csv"
+MEASURED = ROOT / "benchmarks" / "measured"
+BENCHMARKS = (shield, ablation)  # each has COLUMNS, of which KEY says what a row is of
 DIGITS = 5
 
 
@@ -33,44 +38,54 @@ class Table(NamedTuple):
     """A table of a document."""
 
     document: str
+    benchmark: ModuleType
     lines: Callable[[list[Row]], Iterable[str]]
 
 
 TABLES = {
-    "three seeds, LPIPS": Table("README.md", shield_tables.lpips),
-    "three seeds, bad values": Table("README.md", shield_tables.bad_values),
-    "three seeds, explosions": Table("docs/shield.md", shield_tables.explosions),
-    "three seeds, cost": Table("docs/shield.md", shield_tables.cost),
-    "without tails": Table("docs/shield.md", shield_tables.without_tails),
-    "other pictures": Table("docs/shield.md", shield_tables.other_pictures),
-    "three seeds, low light": Table("docs/training.md", shield_tables.low_light),
-    "free slopes": Table("docs/certified-spline.md", shield_tables.free_slopes),
+    "three seeds, LPIPS": Table("README.md", shield, shield_tables.lpips),
+    "three seeds, bad values": Table("README.md", shield, shield_tables.bad_values),
+    "three seeds, explosions": Table("docs/shield.md", shield, shield_tables.explosions),
+    "three seeds, cost": Table("docs/shield.md", shield, shield_tables.cost),
+    "without tails": Table("docs/shield.md", shield, shield_tables.without_tails),
+    "other pictures": Table("docs/shield.md", shield, shield_tables.other_pictures),
+    "three seeds, low light": Table("docs/training.md", shield, shield_tables.low_light),
+    "long trainings": Table("docs/training.md", ablation, ablation_tables.survival),
+    "free slopes": Table("docs/certified-spline.md", shield, shield_tables.free_slopes),
 }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--add", type=Path, nargs="*", default=[], help="tables that benchmarks/shield.py wrote")
+    parser.add_argument("--add", type=Path, nargs="*", default=[], help="tables that these benchmarks wrote")
     for file in parser.parse_args().add:
         say(f"{file}: {add(file, MEASURED)} rows taken")
-    rows, documents = read_csv(MEASURED), {}
+    documents: dict[str, str] = {}
     for name, table in TABLES.items():
         text = documents.get(table.document) or read_text(ROOT / table.document)
-        documents[table.document] = filled(text, name, rows)
+        documents[table.document] = filled(text, name, read_csv(kept(MEASURED, table.benchmark)))
     for document, text in documents.items():
         write_text(ROOT / document, text)
         say(f"{document}: {', '.join(name for name, table in TABLES.items() if table.document == document)}")
 
 
-def add(file: Path, kept: Path) -> int:
-    """Take a benchmark's rows in, rounded; return how many there were."""
+def add(file: Path, folder: Path) -> int:
+    """Take a benchmark's rows in, rounded, into its table in ``folder``; return how many there were."""
     new = read_csv(file) if file.is_file() else []
-    if not new or set(shield.COLUMNS) - set(new[0]):
-        raise SteadyflowError(f"{file} is no table of this version of benchmarks/shield.py; give one that it wrote")
-    rows = {_key(row): row for row in (read_csv(kept) if kept.exists() else [])}
-    rows |= {_key(row): {name: _rounded(name, row[name]) for name in shield.COLUMNS} for row in new}
-    write_csv(kept, shield.COLUMNS, [rows[key] for key in sorted(rows)])
+    benchmark = next((each for each in BENCHMARKS if new and set(each.COLUMNS) == set(new[0])), None)
+    if benchmark is None:
+        names = " or ".join(f"benchmarks/{each.__name__}.py" for each in BENCHMARKS)
+        raise SteadyflowError(f"{file} is no table of this version of {names}; give one that it wrote")
+    before = read_csv(kept(folder, benchmark)) if kept(folder, benchmark).exists() else []
+    added = [{name: value if name in benchmark.KEY else _rounded(value) for name, value in row.items()} for row in new]
+    rows = {tuple(row[name] for name in benchmark.KEY): row for row in [*before, *added]}
+    write_csv(kept(folder, benchmark), benchmark.COLUMNS, [rows[key] for key in sorted(rows)])
     return len(new)
+
+
+def kept(folder: Path, benchmark: ModuleType) -> Path:
+    """Return where rows of a benchmark are kept."""
+    return folder / f"{benchmark.__name__}.csv"
 
 
 def filled(text: str, name: str, rows: list[Row]) -> str:
@@ -83,13 +98,9 @@ def filled(text: str, name: str, rows: list[Row]) -> str:
     return found
 
 
-def _key(row: Row) -> tuple[str, ...]:
-    return tuple(row[name] for name in shield.KEY)
-
-
-def _rounded(name: str, value: str) -> str:
+def _rounded(value: str) -> str:
     try:
-        return value if name in shield.KEY else f"{float(value):.{DIGITS}g}"
+        return f"{float(value):.{DIGITS}g}"
     except ValueError:
         return value
 

@@ -2,11 +2,13 @@
 
 import itertools
 
+import ablation
+import ablation_tables
 import pytest
 import shield
 import shield_tables
 from table_cells import column, percent, size, span
-from tables import MEASURED, ROOT, TABLES, add, filled
+from tables import BENCHMARKS, MEASURED, ROOT, TABLES, add, filled, kept
 
 from pipeline.errors import SteadyflowError
 from pipeline.files import read_csv, write_csv
@@ -34,13 +36,15 @@ def cells_of(lines, *start):
 @pytest.mark.parametrize("name", TABLES)
 def test_a_document_has_the_table_of_what_was_measured(name):
     text = (ROOT / TABLES[name].document).read_text(encoding="utf-8")
-    assert filled(text, name, read_csv(MEASURED)) == text, "write it anew: python benchmarks/tables.py"
+    rows = read_csv(kept(MEASURED, TABLES[name].benchmark))
+    assert filled(text, name, rows) == text, "write it anew: python benchmarks/tables.py"
 
 
-def test_what_is_kept_has_the_columns_of_its_benchmark_and_no_row_twice():
-    rows = read_csv(MEASURED)
-    assert all(tuple(found) == shield.COLUMNS for found in rows)
-    assert len({tuple(found[key] for key in shield.KEY) for found in rows}) == len(rows)
+@pytest.mark.parametrize("benchmark", BENCHMARKS)
+def test_what_is_kept_has_the_columns_of_its_benchmark_and_no_row_twice(benchmark):
+    rows = read_csv(kept(MEASURED, benchmark))
+    assert rows and all(tuple(found) == benchmark.COLUMNS for found in rows)
+    assert len({tuple(found[key] for key in benchmark.KEY) for found in rows}) == len(rows)
 
 
 def test_a_cell_is_the_worst_of_all_seeds_or_their_mean():
@@ -109,22 +113,44 @@ def test_numbers_are_short():
     assert span([0.5, 0.1], percent) == "10 .. 50" and span([0.5, 0.5], percent) == "50"
 
 
+def long(seed, rate="1", end="well", returns="0.0", **values):
+    rest = dict.fromkeys(ablation.COLUMNS, "0.5") | {"task": "own_x4", "steps": "7000", "variant": "affine"}
+    return rest | {"survival": "on", "seed": seed, "rate": rate, "end": end, "returns": returns} | values
+
+
+def test_long_trainings_tell_how_many_ended_and_what_those_reached():
+    diverged = dict.fromkeys(ablation.COLUMNS, "") | {
+        name: value for name, value in long("11", end="training diverged").items() if name in (*ablation.KEY, "end")
+    }
+    rows = [long("12", lpips="0.25", certified_value=""), diverged, long("10", returns="2.0"), long("10", "2")]
+    rows += [long("10", survival="off"), long("10", steps="500"), long("10", task="df2k_x4"), diverged | {"rate": "10"}]
+    lines = [*ablation_tables.survival(rows)][2:]
+    assert [line.strip("| ").split(" | ")[1:7] for line in lines] == [
+        ["x 1", "10, 11, 12", "2 of 3", "1", "0.500", "0.250 .. 0.500"],
+        ["x 2", "10", "1 of 1", "0", "0.500", "0.500"],
+        ["x 10", "11", "0 of 1", "0", "", ""],
+    ]
+    assert [line.strip("| ").split(" | ")[-1] for line in lines[:2]] == ["none", "0.5"]
+
+
 def write(folder, *rows):
-    return write_csv(folder / "shield.csv", shield.COLUMNS, rows)
+    return write_csv(folder / "new.csv", tuple(rows[0]), rows)
 
 
 def test_rows_are_taken_in_once_and_rounded(tmp_path):
-    kept = tmp_path / "kept.csv"
-    assert add(write(tmp_path, row(lpips="0.1"), row(quantile="0.003", lpips="0.2")), kept) == 2
-    assert add(write(tmp_path, row(quantile="0.003", lpips="0.123456789")), kept) == 1
-    assert [(found["quantile"], found["lpips"]) for found in read_csv(kept)] == [("0.003", "0.12346"), ("none", "0.1")]
+    assert add(write(tmp_path, row(lpips="0.1"), row(quantile="0.003", lpips="0.2")), tmp_path) == 2
+    assert add(write(tmp_path, row(quantile="0.003", lpips="0.123456789")), tmp_path) == 1
+    assert add(write(tmp_path, long("10", end="well")), tmp_path) == 1
+    found = read_csv(kept(tmp_path, shield))
+    assert [(each["quantile"], each["lpips"]) for each in found] == [("0.003", "0.12346"), ("none", "0.1")]
+    assert [each["steps"] for each in read_csv(kept(tmp_path, ablation))] == ["7000"]
 
 
 def test_a_table_of_another_version_is_refused(tmp_path):
     with pytest.raises(SteadyflowError, match="no table of this version"):
-        add(write_csv(tmp_path / "shield.csv", ("task",), [{"task": "lol"}]), tmp_path / "kept.csv")
+        add(write(tmp_path, {"task": "lol"}), tmp_path)
     with pytest.raises(SteadyflowError, match="no table of this version"):
-        add(tmp_path / "missing.csv", tmp_path / "kept.csv")
+        add(tmp_path / "missing.csv", tmp_path)
 
 
 def test_a_place_that_is_missing_or_not_closed_is_named():
