@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from table_cells import Row, column, header, line, percent, size, span
+from table_cells import LABELS, Row, column, header, line, percent, size, span
 
 TASK, LONG = "own_x4", "7000"  # an own folder of photographs, steps
 
@@ -18,17 +18,18 @@ def survival(rows: list[Row]) -> Iterator[str]:
         )
     )
     long = [row for row in rows if row["task"] == TASK and row["steps"] == LONG and row["survival"] == "on"]
-    settings = sorted({(row["variant"], row["rate"]) for row in long}, key=lambda each: (each[0], float(each[1])))
-    for variant, rate in settings:
-        of = [row for row in long if (row["variant"], row["rate"]) == (variant, rate)]
-        well = [row for row in of if row["end"] == "well"]
-        back = sum(float(row["returns"] or 0) > 0 for row in of)
-        yield line(
-            (
-                *(variant, f"x {rate}", ", ".join(sorted(row["seed"] for row in of)), f"{len(well)} of {len(of)}"),
-                *(f"{back}", *_reached(well)),
-            )
-        )
+    for variant, label in LABELS.items():
+        for rate in sorted({row["rate"] for row in long if row["variant"] == variant}, key=float):
+            of = [row for row in long if (row["variant"], row["rate"]) == (variant, rate)]
+            well = [row for row in of if row["end"] == "well"]
+            seeds = ", ".join(sorted(row["seed"] for row in of))
+            back = sum(_went_back(row) for row in of)
+            yield line((label, f"x {rate}", seeds, f"{len(well)} of {len(of)}", str(back), *_reached(well)))
+
+
+def _went_back(row: Row) -> bool:
+    """Return whether a training went back; one that diverged did as often as it may, and has no number."""
+    return not row["returns"] or float(row["returns"]) > 0
 
 
 def _reached(well: list[Row]) -> list[str]:

@@ -9,14 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import shield
-from table_cells import Row, arrow, column, header, line, mean, percent, size, span
+from table_cells import LABELS, PARAMS, Row, arrow, column, header, line, mean, percent, size, span
 
 from pipeline.errors import SteadyflowError
-from pipeline.params import load_params
 
-PARAMS = load_params(Path(__file__).parents[1] / "params.yaml")
 SEEDS = ("10", "11", "12")
-LABELS = {name: name for name in PARAMS.variants} | {"shift_alone": "certified_spline, free slopes"}
 STRESS = ("bad_share_stress", "largest_stress")
 NOT_FINITE = math.inf  # of what an attack found
 NONE = math.inf  # of a bound

@@ -1,12 +1,17 @@
-"""Cells of the docs' tables: how numbers of several seeds are shown."""
+"""Cells of the docs' tables: what variants are called, and how numbers of several seeds are shown."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 from pipeline.errors import SteadyflowError
+from pipeline.params import load_params
+
+PARAMS = load_params(Path(__file__).parents[1] / "params.yaml")
+LABELS = {name: name for name in PARAMS.variants} | {"shift_alone": "certified_spline, free slopes"}  # in this order
 
 Row = dict[str, str]
 

@@ -75,7 +75,7 @@ def add(file: Path, folder: Path) -> int:
     benchmark = next((each for each in BENCHMARKS if new and set(each.COLUMNS) == set(new[0])), None)
     if benchmark is None:
         names = " or ".join(f"benchmarks/{each.__name__}.py" for each in BENCHMARKS)
-        raise SteadyflowError(f"{file} is no table of this version of {names}; give one that it wrote")
+        raise SteadyflowError(f"{file} is no table of this version of {names}; give one that it has written")
     before = read_csv(kept(folder, benchmark)) if kept(folder, benchmark).exists() else []
     added = [{name: value if name in benchmark.KEY else _rounded(value) for name, value in row.items()} for row in new]
     rows = {tuple(row[name] for name in benchmark.KEY): row for row in [*before, *added]}

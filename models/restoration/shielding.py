@@ -15,9 +15,9 @@ from models.restoration.encoders.low_light import INPUT_CHANNELS, LEVELS
 from models.restoration.flow import RestorationFlow
 from models.restoration.low_light import LowLightFlow
 
-# A clamp of values costs draws the less the coarser its level, and holds back as much; one of parameters costs more
-# than one of values. Of what the encoder sees and says no entry alone is clamped to a quantile: that costs most of all,
-# and the ellipsoid of models/flow/ranges.py does its work (docs/shield.md).
+# A clamp of values costs draws the less the coarser its level, and holds back as much; one of parameters costs draws
+# more than one of values. Of what the encoder sees and says no entry alone is clamped to a quantile: that costs most of
+# all, and the ellipsoid of models/flow/ranges.py does its work (docs/shield.md).
 _COARSER = 2.0
 _MOST = 0.4
 
@@ -26,13 +26,14 @@ class _Tightness(NamedTuple):
     """How closely a shield holds to what photographs produced."""
 
     values: float  # times the quantile: the share of values that is clamped at each end at the finest level
-    parameters: float  # times the quantile: that of raw parameters and Split's prior
-    reach: float  # of the ellipsoid of these: 1 is to what photographs produced
+    parameters: float  # times the quantile: of raw parameters and priors at each end, and beyond every ellipsoid
+    reach: float  # of the ellipsoid of raw parameters and priors: 1 is to what photographs produced
 
 
-# Where the flow makes a whole picture, values are held, and parameters to all that was seen and half as far again: dark
-# pictures that calibrated nothing go as far, and a clamp there is what changed their draws most. Where it makes what is
-# added to an enlarged picture, a clamp of values costs the likelihood of photographs, and parameters are held instead.
+# Where the flow makes a whole picture, values are held most, and parameters to what was seen of each alone, and
+# together half as far again: dark pictures that calibrated nothing have combinations that no other has. Where it makes
+# what is added to an enlarged picture, a clamp of values costs the likelihood of photographs; they are held less,
+# parameters more.
 _OF_PICTURES = _Tightness(values=1.0, parameters=0.0, reach=1.5)
 _OF_RESIDUALS = _Tightness(values=0.3, parameters=0.05, reach=1.0)
 
@@ -65,18 +66,17 @@ def ranges_of(network: nn.Module) -> dict[str, Range]:
 def fit_shield(network: RestorationFlow, pixels: Mapping[str, Tensor], quantile: float) -> None:
     """Fit every range to the pixels that it has seen, by its name, ``(D, n)``; see ``Range.record``.
 
-    ``quantile``: what share of the values is clamped at each end at the finest level, 0 or more and less than a half;
-    0.3 of it where the flow's output is added to an enlarged picture.
+    ``quantile``: what share of the values is clamped at each end at the finest level, 0 or more and less than a half.
+    Where the flow's output is added to an enlarged picture it is 0.3 of it, and a twentieth of it is the share of the
+    parameters that is clamped; elsewhere all parameters that were seen are left as they are.
     """
     tightness = _OF_RESIDUALS if getattr(network, "residual", False) else _OF_PICTURES
+    finest, share = quantile * tightness.values, quantile * tightness.parameters
     values = {
-        f"{name}.transform.values": quantile
-        * tightness.values
-        * _COARSER ** (module.place.level - 1 if module.place else 0)
+        f"{name}.transform.values": finest * _COARSER ** (module.place.level - 1 if module.place else 0)
         for name, module in network.named_modules()
         if isinstance(module, Coupling | Injector)
     }
-    share = quantile * tightness.parameters
     for name, one in ranges_of(network).items():
         if not isinstance(one, JointRange):
             one.fit(pixels[name], min(values[name], _MOST))
