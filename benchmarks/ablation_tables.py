@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from table_cells import LABELS, Row, column, header, line, percent, size, span
+from table_cells import LABELS, OWN_TASK, Row, column, header, line, percent, size, span
 
-TASK, LONG = "own_x4", "7000"  # an own folder of photographs, steps
+LONG = "7000"  # steps
 
 
 def survival(rows: list[Row]) -> Iterator[str]:
@@ -17,7 +17,7 @@ def survival(rows: list[Row]) -> Iterator[str]:
             *("worst LR-PSNR, dB", "bad on stress inputs, %", "largest there", "bound"),
         )
     )
-    long = [row for row in rows if row["task"] == TASK and row["steps"] == LONG and row["survival"] == "on"]
+    long = [row for row in rows if row["task"] == OWN_TASK and row["steps"] == LONG and row["survival"] == "on"]
     for variant, label in LABELS.items():
         for rate in sorted({row["rate"] for row in long if row["variant"] == variant}, key=float):
             of = [row for row in long if (row["variant"], row["rate"]) == (variant, rate)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import shield
-from table_cells import LABELS, PARAMS, Row, arrow, column, header, line, mean, percent, size, span
+from table_cells import LABELS, OWN_TASK, PARAMS, Row, arrow, column, header, line, mean, percent, size, span
 
 from pipeline.errors import SteadyflowError
 
@@ -36,19 +36,19 @@ def explosions(rows: list[Row]) -> Iterator[str]:
 def _explosions(of: list[Row]) -> tuple[str, ...]:
     attacked = [row for row in of if row["attack"] == "yes"]
     bound = max(column(of, "bound", NONE))
-
-    def worst(names: Iterable[str]) -> float:
-        return max(value for name in names for value in column(attacked, name, NOT_FINITE))
-
     return (
         *(_before_tails(of, name, shown) for name, shown in zip(STRESS, (percent, size), strict=True)),
         percent(max(column(of, "bad_share_photographs"))),
-        percent(worst(f"{where}_drawn_bad_share" for where in ("near", "free"))),
-        size(worst(f"{where}_drawn_largest" for where in ("near", "free"))),
-        size(worst(f"{where}_3_sigma_largest" for where in ("near", "free"))),
+        percent(_worst(attacked, "drawn_bad_share")),
+        *(size(_worst(attacked, f"{latents}_largest")) for latents in ("drawn", "3_sigma")),
         "none" if bound == NONE else size(bound),
         "" if bound == NONE else f"{min(column(attacked, shield.RATIO)):.2f}",
     )
+
+
+def _worst(attacked: list[Row], goal: str) -> float:
+    """Return the most that attacks found, on inputs near the photograph and on any."""
+    return max(value for where in ("near", "free") for value in column(attacked, f"{where}_{goal}", NOT_FINITE))
 
 
 def cost(rows: list[Row]) -> Iterator[str]:
@@ -145,6 +145,26 @@ def free_slopes(rows: list[Row]) -> Iterator[str]:
                 span(column(of, "bound", NONE), size),
             )
         )
+
+
+def long_trainings(rows: list[Row]) -> Iterator[str]:
+    """Yield what the demo's shields do to flows that were trained long on an own folder: the worst of all seeds."""
+    yield from header(
+        (
+            *("variant", "seeds", "bad on stress inputs, %; before tails", "largest there; before tails"),
+            *("input attacked: largest", "latents within 3 sigma too", "agreement, dB, least", "bound"),
+        )
+    )
+    for variant, label in LABELS.items():
+        if of := [*_own(rows, task=OWN_TASK, variant=variant, tails="yes", attack="yes")]:
+            yield line(
+                (
+                    *(label, ", ".join(sorted(row["seed"] for row in of))),
+                    *(_before_tails(of, name, shown) for name, shown in zip(STRESS, (percent, size), strict=True)),
+                    *(size(_worst(of, f"{latents}_largest")) for latents in ("drawn", "3_sigma")),
+                    *(f"{min(column(of, 'held_out_agreement')):.1f}", size(max(column(of, "bound")))),
+                )
+            )
 
 
 def without_tails(rows: list[Row]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from pipeline.params import load_params
 
 PARAMS = load_params(Path(__file__).parents[1] / "params.yaml")
 LABELS = {name: name for name in PARAMS.variants} | {"shift_alone": "certified_spline, free slopes"}  # in this order
+OWN_TASK = "own_x4"  # of a folder of photographs, where trainings are long
 
 Row = dict[str, str]
 

@@ -47,6 +47,7 @@ TABLES = {
     "three seeds, bad values": Table("README.md", shield, shield_tables.bad_values),
     "three seeds, explosions": Table("docs/shield.md", shield, shield_tables.explosions),
     "three seeds, cost": Table("docs/shield.md", shield, shield_tables.cost),
+    "long trainings, shielded": Table("docs/shield.md", shield, shield_tables.long_trainings),
     "without tails": Table("docs/shield.md", shield, shield_tables.without_tails),
     "other pictures": Table("docs/shield.md", shield, shield_tables.other_pictures),
     "three seeds, low light": Table("docs/training.md", shield, shield_tables.low_light),

@@ -133,6 +133,14 @@ def test_long_trainings_tell_how_many_ended_and_what_those_reached():
     assert [line.strip("| ").split(" | ")[-1] for line in lines[:2]] == ["none", "0.5"]
 
 
+def test_shields_of_long_trainings_are_the_worst_of_their_seeds():
+    of = [row("own_x4", seed=seed, **OWN) for seed in ("11", "10")]
+    of[0] |= {"near_drawn_largest": "2", "held_out_agreement": "57.25", "bad_share_stress_before_tails": "0.75"}
+    other = [row("own_x4", seed="10"), *every()]  # as trained, and tasks of the demo
+    lines = [*shield_tables.long_trainings([*of, *other])][2:]
+    assert lines == ["| affine | 10, 11 | 50; 75 | 0.5; 0.5 | 2 | 0.5 | 0.5 | 0.5 |"]
+
+
 def write(folder, *rows):
     return write_csv(folder / "new.csv", tuple(rows[0]), rows)
 
