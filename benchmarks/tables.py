@@ -61,10 +61,10 @@ def main():
     parser.add_argument("--add", type=Path, nargs="*", default=[], help="tables that these benchmarks wrote")
     for file in parser.parse_args().add:
         say(f"{file}: {add(file, MEASURED)} rows taken")
-    documents: dict[str, str] = {}
+    rows, documents = {each: read_csv(kept(MEASURED, each)) for each in BENCHMARKS}, {}
     for name, table in TABLES.items():
         text = documents.get(table.document) or read_text(ROOT / table.document)
-        documents[table.document] = filled(text, name, read_csv(kept(MEASURED, table.benchmark)))
+        documents[table.document] = filled(text, name, rows[table.benchmark])
     for document, text in documents.items():
         write_text(ROOT / document, text)
         say(f"{document}: {', '.join(name for name, table in TABLES.items() if table.document == document)}")
