@@ -81,11 +81,20 @@ class Range(nn.Module):
 
     @torch.no_grad()
     def fit(self, pixels: Tensor, quantile: float) -> None:
-        """Let the range reach from the ``quantile`` to the 1 - ``quantile`` of each entry of ``pixels`` ``(D, n)``."""
+        """Let the range reach from the ``quantile`` to the 1 - ``quantile`` of each entry of ``pixels`` ``(D, n)``.
+
+        Computed where ``pixels`` are, whatever device the range is on.
+        """
+        self._fit_box(pixels, quantile)
+
+    def _fit_box(self, pixels: Tensor, quantile: float) -> tuple[Tensor, Tensor]:
+        """Fit low and high; return them, where ``pixels`` are."""
         last = pixels.shape[1] - 1
         first = min(round(quantile * last), last // 2)
-        self.low.copy_(pixels.kthvalue(first + 1, 1).values)
-        self.high.copy_(pixels.kthvalue(last - first + 1, 1).values)
+        ends = pixels.kthvalue(first + 1, 1).values, pixels.kthvalue(last - first + 1, 1).values
+        for buffer, end in zip((self.low, self.high), ends, strict=True):
+            buffer.copy_(end)
+        return ends
 
     def ends(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return low and high, shaped to broadcast against ``values`` and of its type."""
@@ -93,18 +102,12 @@ class Range(nn.Module):
 
     def limits(self) -> tuple[Tensor, Tensor]:
         """Return what no clamped value is below or above, ``(D,)`` each."""
-        m = self._m(self.low, self.high)
+        m = _width(self.low, self.high, self.margin)
         return self.low - m, self.high + m
 
     def clamp(self, values: Tensor) -> Tensor:
         """Return ``values`` clamped to the box."""
-        low, high = self.ends(values)
-        inner = torch.minimum(torch.maximum(values, low), high)
-        m = self._m(low, high)
-        return inner + m * torch.tanh((values - inner) / m)
-
-    def _m(self, low: Tensor, high: Tensor) -> Tensor:
-        return (self.margin * (high - low)).clamp(min=_LEAST_MARGIN)
+        return _boxed(values, *self.ends(values), self.margin)
 
 
 class JointRange(Range):
@@ -131,8 +134,8 @@ class JointRange(Range):
 
         From few pixels a covariance tells little: its diagonal is strengthened by D / n, and by a thousandth at least.
         """
-        super().fit(pixels, quantile)
-        pixels = self.clamp(pixels[None, :, None])[0, :, 0].double()
+        ends = self._fit_box(pixels, quantile)
+        pixels = _boxed(pixels, *(end[:, None] for end in ends), self.margin).double()
         centre = pixels.mean(1)
         around = pixels - centre[:, None]
         entries, count = pixels.shape
@@ -162,3 +165,14 @@ class JointRange(Range):
         norm = squares.clamp(min=radius.square()).sqrt()
         m = self.margin * radius + _LEAST_MARGIN
         return centre[:, None, None] + around * ((radius + m * torch.tanh((norm - radius) / m)) / norm)
+
+
+def _boxed(values: Tensor, low: Tensor, high: Tensor, margin: float) -> Tensor:
+    inner = torch.minimum(torch.maximum(values, low), high)
+    m = _width(low, high, margin)
+    return inner + m * torch.tanh((values - inner) / m)
+
+
+def _width(low: Tensor, high: Tensor, margin: float) -> Tensor:
+    """Return m: over how much a clamp bends beyond an end."""
+    return (margin * (high - low)).clamp(min=_LEAST_MARGIN)

@@ -39,12 +39,18 @@ _OF_RESIDUALS = _Tightness(values=0.3, parameters=0.05, reach=1.0)
 
 
 def add_shield(network: RestorationFlow, margin: float) -> None:
-    """Put ranges around all that depends on the input, in place; they are empty until each has been ``fit``.
+    """Put ranges around all that depends on the input, in place and where ``network`` is; they are empty until each has
+    been ``fit``.
 
     ``margin``: of every clamp, see models/flow/ranges.py. ValueError if it has a shield.
     """
     if network.feature_ranges is not None:
         raise ValueError("this flow has a shield already")
+    with next(network.parameters()).device:
+        _add_ranges(network, margin)
+
+
+def _add_ranges(network: RestorationFlow, margin: float) -> None:
     for module in list(network.modules()):
         if isinstance(module, Coupling | Injector):
             module.transform = Shield(module.transform, module.transformed, margin)  # type: ignore[arg-type]

@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -156,14 +157,15 @@ def output_bound(network: Bijection, shape: Sequence[int]) -> OutputBound | None
     ``shape``: (C, h, w) of the latent of one block, such as one pixel of the coarsest level; the output has N = C h w
     values.
     """
-    network, count = float64_copy(network), math.prod(shape)
+    network, count, device = float64_copy(network), math.prod(shape), _device_of(network)
     skeleton = _Skeleton()
     chunks: list[list[Tensor]] = []
     try:
-        for rows in torch.arange(count).split(_ROWS):
+        for first in range(0, count, _ROWS):
+            block = torch.zeros(min(_ROWS, count - first), *shape, dtype=torch.float64, device=device)
             skeleton = _Skeleton()
-            z = skeleton.unknown(torch.zeros(len(rows), *shape, dtype=torch.float64), LATENT, LATENT, deviation=1.0)
-            values = inverse_skeleton(network, z, skeleton).flatten(1)[torch.arange(len(rows)), rows]
+            z = skeleton.unknown(block, LATENT, LATENT, deviation=1.0)
+            values = inverse_skeleton(network, z, skeleton).flatten(1).diagonal(first)
             chunks.append([values.detach(), *skeleton.coefficients(values)])
     except _NoBoundError:
         return None
@@ -239,7 +241,7 @@ def _(
 def _(layer: Coupling | Injector, z: Tensor, skeleton: _Skeleton) -> Tensor:
     # c^-1 moves a value by the negative of what c moves another one by
     passed, transformed = z[:, : -layer.transformed], z[:, -layer.transformed :]
-    least, largest = (moved.to(z)[:, None, None] for moved in _displacements(layer))
+    least, largest = (moved[:, None, None] for moved in _displacements(layer, z))
     radius = 0.5 * (largest - least)
     most = float(radius.max())
     unknown = skeleton.unknown(torch.zeros_like(transformed), described(layer), _role(layer), most)
@@ -271,12 +273,18 @@ def _(layer: LowLightFlow, z: Tensor, skeleton: _Skeleton) -> Tensor:
     return inverse_skeleton(layer.flow, z + mean, skeleton)
 
 
-def _displacements(layer: Coupling | Injector) -> tuple[Tensor, Tensor]:
-    """Return how far its transform moves values, per channel, from below and above."""
+def _displacements(layer: Coupling | Injector, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how far its transform moves values, per channel, from below and above, of the type of ``z``."""
     if isinstance(layer.transform, Shield):
-        return layer.transform.displacements()
-    most = torch.full((layer.transformed,), layer.transform.displacement_bound(), dtype=torch.float64)
+        least, largest = layer.transform.displacements()
+        return least.to(z), largest.to(z)
+    most = z.new_full((layer.transformed,), layer.transform.displacement_bound())
     return -most, most
+
+
+def _device_of(network: Bijection) -> torch.device:
+    tensors = itertools.chain(network.parameters(), network.buffers())
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
 def _role(layer: Bijection) -> str:

@@ -41,6 +41,12 @@ def test_the_bound_is_reached_and_not_passed(case):
     assert REACHED <= share(case) <= PASSED
 
 
+def test_it_is_computed_where_the_network_is(case):
+    here = output_bound(case.layer, case.shape).value(LATENT)
+    with torch.device("meta"):  # where a tensor goes that does not say where
+        assert output_bound(case.layer, case.shape).value(LATENT) == here
+
+
 @torch.no_grad()
 def test_no_latent_of_this_size_passes_it(case):
     value = output_bound(case.layer, case.shape).value(LATENT)
