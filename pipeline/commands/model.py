@@ -18,6 +18,7 @@ from pipeline.commands.arguments import (
     temperature,
 )
 from pipeline.console import say
+from pipeline.shielding.usual import QUANTILE
 
 
 def register(add: Add) -> None:
@@ -77,13 +78,16 @@ def register(add: Add) -> None:
     shield.add_argument("--out", type=folder_to_write, required=True, help="the model folder to write")
     how_far = shield.add_mutually_exclusive_group()
     how_far.add_argument(
-        "--quantile", type=quantile, help="share of the photographs' values that is clamped at each end, e.g. 0.01"
+        "--quantile",
+        type=quantile,
+        default=QUANTILE,
+        help="share of the photographs' values that is clamped at each end (default: %(default)s)",
     )
     how_far.add_argument(
         "--budget",
         type=decibels,
         metavar="DB",
-        help="take the largest quantile whose draws keep to so many dB of the unshielded ones (default: 55)",
+        help="take the largest quantile whose draws keep to so many dB of the unshielded ones, e.g. 55",
     )
 
     published = add("import", _import, "turn a published checkpoint into a model folder")

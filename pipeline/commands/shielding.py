@@ -11,8 +11,9 @@ from pipeline.devices import choose_device
 from pipeline.errors import SteadyflowError
 from pipeline.files import writable_folder
 from pipeline.model_folder import CONFIG, load_flow, save_model
-from pipeline.shielding.calibration import BUDGET, LATENT, refuse_shielded, shield_flow, summary_line
+from pipeline.shielding.calibration import LATENT, refuse_shielded, shield_flow, summary_line
 from pipeline.shielding.crops import calibration_crops
+from pipeline.shielding.usual import BUDGET, QUANTILE
 
 
 def shield_model(
@@ -20,7 +21,7 @@ def shield_model(
     pictures: Path,
     degraded: Path | None,
     out: Path,
-    quantile: float | None = None,
+    quantile: float = QUANTILE,
     budget: float | None = None,
     seed: int = 10,
 ) -> dict[str, Any]:
@@ -36,17 +37,17 @@ def shield_model(
     refuse_shielded(flow)
     crops = calibration_crops(flow, pictures, degraded)
     writable_folder(out)
-    wanted = BUDGET if budget is None else budget
-    shielded = shield_flow(flow, crops, seed, quantile, wanted)
+    shielded = shield_flow(flow, crops, seed, quantile, budget)
     save_model(out, shielded.network, shielded.config)
     found: dict[str, Any] = shielded.config.shield or {}
     say(summary_line(shielded))
     if found["bound"] is not None:
         say(f"for latents within {LATENT:g} standard deviations no value of any output exceeds {found['bound']:.3g}")
+    wanted = BUDGET if budget is None else budget
     if found["agreement"] is None or found["agreement"] < wanted:
         warn(
-            f"draws of photographs that calibrated nothing kept to less than {wanted:g} dB of the unshielded ones; "
-            "give more pictures like those that the model is for, or a smaller --quantile"
+            f"that is less than {wanted:g} dB: give more pictures like those that the model is for, or a smaller "
+            "--quantile; with all pictures calibrating, draws keep nearer than a quarter of few pictures tells"
         )
     say(f"shielded model: {out}")
     return found

@@ -27,11 +27,11 @@ from pipeline.inference.sampling import draw_images
 from pipeline.model_folder import LoadedFlow
 from pipeline.pictures.eight_bit import BAD_ABOVE, BAD_BELOW, bad_values, to_tensor, value_statistics
 from pipeline.seeds import generator, seed_of
+from pipeline.shielding.usual import QUANTILE
 from pipeline.stability.measure.bounds import restoration_bound
 
 # from loose to tight: what a budget chooses from
 QUANTILES = (0.0, 0.0001, 0.0003, 0.001, 0.002, 0.003, 0.004, 0.006, 0.008, 0.011, 0.015, 0.02, 0.03, 0.04, 0.06)
-BUDGET = 55.0  # dB between draws with and without the shield
 _MARGIN = 0.05  # of a range, over which a clamp bends
 # Of how far a value lies beyond [-0.1, 1.1] a tenth is left. A draw that is cut at [0, 1] does not change by that.
 _TAILS = {"slack": 0.1, "slope": 0.1}
@@ -46,14 +46,14 @@ Pair = tuple[Tensor, Tensor]  # the original (1, 3, H, W) and what the network s
 
 
 def shield_flow(
-    flow: LoadedFlow, crops: Sequence[Crop], seed: int, quantile: float | None = None, budget: float = BUDGET
+    flow: LoadedFlow, crops: Sequence[Crop], seed: int, quantile: float = QUANTILE, budget: float | None = None
 ) -> LoadedFlow:
     """Return a shielded copy of ``flow``, calibrated on ``crops``: names and sides ``(H, W, 3)`` uint8, target first.
 
-    ``quantile``: what share of the values of photographs is clamped at each end. None: the largest of ``QUANTILES``
-    at which draws of a quarter of the crops, while the others alone calibrate, keep to ``budget`` dB of the unshielded
-    ones, or the least if none does; of a single crop, its own. Unshielded draws with bad values are no yardstick: they
-    are left out, unless all are.
+    ``quantile``: what share of the values of photographs is clamped at each end. ``budget``, in its place: the largest
+    of ``QUANTILES`` at which draws of a quarter of the crops, while the others alone calibrate, keep to so many dB of
+    the unshielded ones, or the least if none does; of a single crop, which calibrates, its own. Unshielded draws with
+    bad values are no yardstick: they are left out, unless all are.
     Raises SteadyflowError for a flow that has a shield, and where photographs make values that are not finite.
     """
     refuse_shielded(flow)
@@ -74,11 +74,13 @@ def shield_flow(
             tried[share] = decibels(before, draws_of(shielded, judged, seed))
         return tried[share]
 
-    share = quantile if quantile is not None else _largest_within(budget, agreement_at)
+    share = quantile if budget is None else _largest_within(budget, agreement_at)
     agreement = agreement_at(share)
     if others:
         added = _seen(shielded, judged, "shield too", seed, len(pairs))
-        fit_shield(shielded.network, {name: torch.cat([pixels[name], added[name]], 1) for name in pixels}, share)
+        for name, found in added.items():  # one by one, for the memory's sake
+            pixels[name] = torch.cat([pixels[name], found], 1)
+        fit_shield(shielded.network, pixels, share)
     shielded.network.tails = Tails(**_TAILS)
     bound = restoration_bound(shielded.network)
     described = {
@@ -97,6 +99,8 @@ def summary_line(flow: LoadedFlow) -> str:
     """Return how a shielded flow was calibrated, in a line for people."""
     found = flow.config.shield or {}
     told = "not a number" if found["agreement"] is None else f"{found['agreement']:.1f} dB"
+    if found["crops"] == 1:
+        return f"quantile {found['quantile']:g}, calibrated on one crop; its draws against unshielded: {told}"
     return (
         f"quantile {found['quantile']:g}, calibrated on {found['crops']} crops; draws of a quarter of them against "
         f"unshielded, before it calibrated too: {told}"

@@ -163,6 +163,18 @@ def test_the_other_commands_take_it(shielded, photographs, tmp_path, capsys):
     assert summary["analyses"]["certified_bound"]["value"] == pytest.approx(bound)
 
 
+def test_the_usual_quantile_is_the_measured_one_and_people_are_told_of_a_single_crop(
+    model, photographs, tmp_path, capsys
+):
+    line = ["shield", "--model", str(model), "--pictures", str(photographs / "a.png"), "--out", str(tmp_path / "out")]
+    assert cli.main(line) == 0
+    told = json.loads((tmp_path / "out" / "config.json").read_text())["shield"]
+    said = capsys.readouterr()
+    assert told["quantile"] == 0.005 and told["crops"] == 1
+    assert "calibrated on one crop; its draws against unshielded" in said.out + said.err
+    assert ("less than 55 dB" in said.out + said.err) == (told["agreement"] < 55)
+
+
 def test_a_budget_chooses_the_largest_quantile_that_keeps_to_it(model, photographs):
     flow = load_flow(model)
     crops = [(name, SR.sides_of(np.asarray(Image.open(photographs / f"{name}.png")), name)) for name in "ab"]
