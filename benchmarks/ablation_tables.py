@@ -6,25 +6,25 @@ from collections.abc import Iterator
 
 from table_cells import LABELS, OWN_TASK, Row, column, header, line, percent, size, span
 
-LONG = "7000"  # steps
-
 
 def survival(rows: list[Row]) -> Iterator[str]:
-    """Yield how long trainings ended and what they reached: least and most of all seeds that ended well."""
+    """Yield how trainings on an own folder ended and what they reached: least and most of all seeds that ended well."""
     yield from header(
         (
-            *("variant", "rate", "seeds", "ended well", "went back", "held out, bits/dim", "LPIPS"),
+            *("variant", "steps", "rate", "seeds", "ended well", "went back", "held out, bits/dim", "LPIPS"),
             *("worst LR-PSNR, dB", "bad on stress inputs, %", "largest there", "bound"),
         )
     )
-    long = [row for row in rows if row["task"] == OWN_TASK and row["steps"] == LONG and row["survival"] == "on"]
+    own = [row for row in rows if row["task"] == OWN_TASK and row["survival"] == "on"]
     for variant, label in LABELS.items():
-        for rate in sorted({row["rate"] for row in long if row["variant"] == variant}, key=float):
-            of = [row for row in long if (row["variant"], row["rate"]) == (variant, rate)]
+        settings = {(row["steps"], row["rate"]) for row in own if row["variant"] == variant}
+        for steps, rate in sorted(settings, key=lambda setting: tuple(map(float, setting))):
+            of = [row for row in own if (row["variant"], row["steps"], row["rate"]) == (variant, steps, rate)]
             well = [row for row in of if row["end"] == "well"]
             seeds = ", ".join(sorted(row["seed"] for row in of))
             back = sum(_went_back(row) for row in of)
-            yield line((label, f"x {rate}", seeds, f"{len(well)} of {len(of)}", str(back), *_reached(well)))
+            count = f"{len(well)} of {len(of)}"
+            yield line((label, f"{int(steps):,}", f"x {rate}", seeds, count, str(back), *_reached(well)))
 
 
 def _went_back(row: Row) -> bool:

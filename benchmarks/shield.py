@@ -8,7 +8,8 @@
 model as it was trained, "budget" a shield whose quantile 55 dB decide. ``--calibrated-on``: "own" is 96 crops of the
 task's training pictures, as the stage `shield` takes them; the name of another task, or a folder, gives its pictures to
 what `steadyflow shield` does with them, ``--pictures`` of them ("all": at most 96). Low light takes tasks alone.
-``--tails no``: a shield without tails, which says how much of what is found is theirs.
+``--without PART,…``: a shield without that part, which says how much of what is found is the part's; see
+benchmarks/shield_parts.py.
 
 Measured on the held-out pictures and by the audit: its stress inputs, at its temperature. "held_out_agreement":
 decibels between shielded and unshielded draws of held-out crops, both clamped to [0, 1]; "agreement" is what
@@ -29,6 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from round_trip import round_trip_in_bfloat16
+from shield_parts import NOTHING, PARTS, take_away
 
 from pipeline.console import run_main, say
 from pipeline.errors import SteadyflowError
@@ -46,6 +48,7 @@ from pipeline.params import load_params
 from pipeline.pictures.eight_bit import to_tensor, write_png
 from pipeline.shielding.calibration import decibels, draws_of, shield_flow
 from pipeline.shielding.crops import calibration_crops, prepared_crops
+from pipeline.shielding.usual import BUDGET as DECIBELS
 from pipeline.stability.audit import audit
 
 TRAINED, BUDGET, OWN, ALL = "none", "budget", "own", "all"
@@ -55,7 +58,7 @@ GOALS = ("largest", "bad_share")
 STRESS = ("bad_share_stress", "largest_stress", "bad_share_stress_before_tails", "largest_stress_before_tails")
 RATIO = "log10_bound_over_largest"  # least over all settings, 6 sigma among them
 FIDELITY = ("lpips", "psnr", "ssim_colour")  # of draws, in low light of their mean
-KEY = ("task", "variant", "seed", "quantile", "calibrated_on", "pictures", "tails", "attack")
+KEY = ("task", "variant", "seed", "quantile", "calibrated_on", "pictures", "without", "attack")
 COLUMNS = (
     *(*KEY, "chosen", "crops", "minutes", "agreement", "held_out_agreement", *STRESS),
     *("bad_share_photographs", *FIDELITY, "lr_psnr_worst", "bits_per_dim"),
@@ -76,11 +79,11 @@ def main():
     parser.add_argument("--quantiles", default="", help=f"{TRAINED}, and that of the shields in params.yaml")
     parser.add_argument("--calibrated-on", default=OWN, help="%(default)s")
     parser.add_argument("--pictures", default=ALL, help="%(default)s")
-    parser.add_argument("--tails", default="yes", help="yes, no, or yes,no (%(default)s)")
+    parser.add_argument("--without", default=NOTHING, help=f"{', '.join(PARTS)}, or several (%(default)s)")
     parser.add_argument("--attack", action="store_true")
     arguments = parser.parse_args()
-    if unknown := set(arguments.tails.split(",")) - {"yes", "no"}:
-        parser.error(f"--tails: {', '.join(sorted(unknown))} is none; allowed: yes, no, or yes,no")
+    if unknown := set(arguments.without.split(",")) - set(PARTS):
+        parser.error(f"--without: a shield has no part {', '.join(sorted(unknown))}; allowed: {', '.join(PARTS)}")
     torch.set_num_threads(1)
     table = arguments.out / "shield.csv"
     rows = read_csv(table) if table.exists() else []
@@ -100,13 +103,13 @@ def main():
 def cells(arguments, params) -> list[tuple[str, ...]]:
     """Return the keys of all rows that are asked for; a model as trained has one, and is calibrated on nothing."""
     tasks = arguments.tasks.split(",") if arguments.tasks else list(params.tasks)
-    rest = (arguments.quantiles, arguments.calibrated_on, arguments.pictures, arguments.tails)
+    rest = (arguments.quantiles, arguments.calibrated_on, arguments.pictures, arguments.without)
     attack = "yes" if arguments.attack else "no"
     found = []
     for task, variant in itertools.product(tasks, arguments.variants.split(",")):
         for seed in seeds_of(arguments, params, task, variant):
-            for quantile, source, pictures, tails in itertools.product(*(names.split(",") for names in rest)):
-                calibrated = (source, ALL if source == OWN else pictures, tails)
+            for quantile, source, pictures, part in itertools.product(*(names.split(",") for names in rest)):
+                calibrated = (source, ALL if source == OWN else pictures, part)
                 calibrated = ("", "", "") if quantile == TRAINED else calibrated
                 found.append((task, variant, seed, quantile, *calibrated, attack))
     return list(dict.fromkeys(found))
@@ -128,11 +131,11 @@ def seeds_of(arguments, params, task: str, variant: str) -> list[str]:
     return sorted((model.parts[-4].removeprefix("seed") for model in models), key=int)
 
 
-def measure(arguments, params, task, variant, seed, quantile, source, pictures, tails, attack) -> dict:
+def measure(arguments, params, task, variant, seed, quantile, source, pictures, without, attack) -> dict:
     """Shield one model and return what its row says beside the key."""
     chosen = Experiment.of(params, task, params.seeds[0], variant).vary({"seed": int(seed)})
     model = variant_folder(arguments.root, task, variant, chosen.seed)
-    named = (task, variant, seed, quantile, source.replace("/", "-"), pictures, tails)
+    named = (task, variant, seed, quantile, source.replace("/", "-"), pictures, without)
     scratch = arguments.out / "_".join(named).rstrip("_")
     flow = load_flow(model / "model")
     if quantile == TRAINED:
@@ -140,9 +143,9 @@ def measure(arguments, params, task, variant, seed, quantile, source, pictures, 
         return found | measured(flow, arguments.root, chosen, scratch, attack == "yes")
     crops = crops_of(arguments.root, params, chosen, flow, source, pictures, scratch)
     start = time.perf_counter()
-    shielded = shield_flow(flow, crops, chosen.seed, None if quantile == BUDGET else float(quantile))
-    if tails == "no":
-        shielded.network.tails = None
+    how_far = {"budget": DECIBELS} if quantile == BUDGET else {"quantile": float(quantile)}
+    shielded = shield_flow(flow, crops, chosen.seed, **how_far)
+    take_away(without, shielded.network, flow.network)
     told = shielded.config.shield
     found = {"minutes": (time.perf_counter() - start) / 60, "chosen": told["quantile"], "crops": told["crops"]}
     pairs = _pairs(flow, arguments.root, chosen)
@@ -222,7 +225,7 @@ def _pairs(flow: LoadedFlow, root: Path, chosen: Experiment):
 def _say(row: dict[str, object]) -> None:
     shown = (f"{name} {float(row[name]):.4g}" for name in COLUMNS[len(KEY) :] if row[name] not in (None, ""))
     source = f", {row['pictures']} pictures of {row['calibrated_on']}" if row["calibrated_on"] else ""
-    source += ", without tails" if row["tails"] == "no" else ""
+    source += f", without {row['without']}" if row["without"] not in ("", NOTHING) else ""
     say(f"{row['task']} {row['variant']}, seed {row['seed']}, quantile {row['quantile']}{source}: {', '.join(shown)}")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import shield
+from shield_parts import NOTHING, PICTURE, RANGES, TAILS
 from table_cells import LABELS, OWN_TASK, PARAMS, Row, arrow, column, header, line, mean, percent, size, span
 
 from pipeline.errors import SteadyflowError
@@ -24,8 +25,8 @@ def explosions(rows: list[Row]) -> Iterator[str]:
     yield from header(
         (
             *("task", "variant", "bad on stress inputs, %; before tails", "largest finite there; before tails"),
-            *("bad on photographs, %", "input attacked: bad, %", "largest", "latents within 3 sigma too: largest"),
-            *("bound", "log10(bound / attack), least"),
+            *("bad on photographs, %", "input attacked: bad, %", "largest", "latents within 3 sigma too: bad, %"),
+            *("largest", "bound", "log10(bound / attack), least"),
         )
     )
     for task, variant in itertools.product(PARAMS.tasks, LABELS):
@@ -39,8 +40,11 @@ def _explosions(of: list[Row]) -> tuple[str, ...]:
     return (
         *(_before_tails(of, name, shown) for name, shown in zip(STRESS, (percent, size), strict=True)),
         percent(max(column(of, "bad_share_photographs"))),
-        percent(_worst(attacked, "drawn_bad_share")),
-        *(size(_worst(attacked, f"{latents}_largest")) for latents in ("drawn", "3_sigma")),
+        *(
+            shown(_worst(attacked, f"{latents}_{goal}"))
+            for latents in ("drawn", "3_sigma")
+            for goal, shown in (("bad_share", percent), ("largest", size))
+        ),
         "none" if bound == NONE else size(bound),
         "" if bound == NONE else f"{min(column(attacked, shield.RATIO)):.2f}",
     )
@@ -56,7 +60,8 @@ def cost(rows: list[Row]) -> Iterator[str]:
     yield from header(
         (
             *("task", "variant", "agreement, dB, least", "LPIPS", "change of it, %, most"),
-            *("worst LR-PSNR, or PSNR of the mean, dB", "bits/dim", "round trip, most", "minutes: training, shield"),
+            *("worst LR-PSNR, or PSNR of the mean, dB", "bits/dim", "round trip, most; nets in bfloat16"),
+            "minutes: training, shield",
         )
     )
     for task, variant in itertools.product(PARAMS.tasks, LABELS):
@@ -71,10 +76,15 @@ def cost(rows: list[Row]) -> Iterator[str]:
                 f"{100 * max(changes):.2f}",
                 arrow(*(mean(column(of, fidelity), 1) for of in (trained, shielded))),
                 arrow(*(mean(column(of, "bits_per_dim"), 2) for of in (trained, shielded))),
-                arrow(*(f"{max(column(of, 'round_trip', math.inf)):.0e}" for of in (trained, shielded))),
+                arrow(*(_round_trips(of) for of in (trained, shielded))),
                 ", ".join(f"{statistics.median(column(of, 'minutes')):.1f}" for of in (trained, shielded)),
             )
         )
+
+
+def _round_trips(of: list[Row]) -> str:
+    trips = (max(column(of, name, math.inf)) for name in ("round_trip", "round_trip_bfloat16"))
+    return "; ".join("not finite" if trip == math.inf else f"{trip:.0e}" for trip in trips)
 
 
 def lpips(rows: list[Row]) -> Iterator[str]:
@@ -134,14 +144,13 @@ def free_slopes(rows: list[Row]) -> Iterator[str]:
     bounded = {"shift_alone": "shift", "certified_spline": "shift and slopes"}
     for task, (variant, what) in itertools.product(PARAMS.tasks, bounded.items()):
         of = _three(rows, task, variant, False)
-        trips = (max(column(of, name, math.inf)) for name in ("round_trip", "round_trip_bfloat16"))
         yield line(
             (
                 *(f"`{task}`", what, span(column(of, "bad_share_stress"), percent)),
                 span(column(of, "largest_stress"), size),
                 *(span(column(of, f"free_{latent}_largest", NOT_FINITE), size) for latent in ("drawn", "3_sigma")),
                 *(mean(column(of, "bits_per_dim"), 2), mean(column(of, "lpips"), 3)),
-                "; ".join(f"{trip:.0e}" for trip in trips),
+                _round_trips(of),
                 span(column(of, "bound", NONE), size),
             )
         )
@@ -152,17 +161,20 @@ def long_trainings(rows: list[Row]) -> Iterator[str]:
     yield from header(
         (
             *("variant", "seeds", "bad on stress inputs, %; before tails", "largest there; before tails"),
-            *("input attacked: largest", "latents within 3 sigma too", "agreement, dB, least", "bound"),
+            *("input attacked: largest", "latents within 3 sigma too", "agreement, dB, least", "bits/dim, worst"),
+            *("LPIPS", "bound"),
         )
     )
     for variant, label in LABELS.items():
-        if of := [*_own(rows, task=OWN_TASK, variant=variant, tails="yes", attack="yes")]:
+        if of := [*_own(rows, task=OWN_TASK, variant=variant, without=NOTHING, attack="yes")]:
             yield line(
                 (
                     *(label, ", ".join(sorted(row["seed"] for row in of))),
                     *(_before_tails(of, name, shown) for name, shown in zip(STRESS, (percent, size), strict=True)),
                     *(size(_worst(of, f"{latents}_largest")) for latents in ("drawn", "3_sigma")),
-                    *(f"{min(column(of, 'held_out_agreement')):.1f}", size(max(column(of, "bound")))),
+                    f"{min(column(of, 'held_out_agreement')):.1f}",
+                    f"{max(column(of, 'bits_per_dim')):.2f}",
+                    *(span(column(of, "lpips"), "{:.3f}".format), size(max(column(of, "bound")))),
                 )
             )
 
@@ -176,17 +188,33 @@ def without_tails(rows: list[Row]) -> Iterator[str]:
         "free_3_sigma": "free, latents within 3 sigma",
     }
     yield from header(("task", "variant", "shield", *settings.values(), "bound"))
-    tails = {"": "none", "yes": "with tails", "no": "without tails"}
-    for bare in _own(rows, tails="no", attack="yes"):
+    tails = {"": "none", NOTHING: "with tails", TAILS: "without tails"}
+    for bare in _own(rows, without=TAILS, attack="yes"):
         for tail, words in tails.items():
             same = {name: bare[name] for name in ("task", "variant", "seed")}
-            (row,) = _own(rows, tails=tail, attack="yes", **same)
+            (row,) = _own(rows, without=tail, attack="yes", **same)
             cells = []
             for name in settings:
                 ((found,), (share,)) = (column([row], f"{name}_{goal}", NOT_FINITE) for goal in shield.GOALS)
                 cells.append(f"{size(found)}; {percent(share)} %")
             (bound,) = column([row], "bound", NONE)
             yield line((f"`{row['task']}`", row["variant"], words, *cells, "none" if bound == NONE else size(bound)))
+
+
+def parts(rows: list[Row]) -> Iterator[str]:
+    """Yield what shields do without one of their parts, before the tails: bad values and agreement."""
+    taken = [row for row in rows if row["without"] in (*RANGES, PICTURE)]
+    yield from header(
+        ("task", "variant", "without", "bad on stress inputs, %", "largest finite there", "agreement, dB")
+    )
+    for task, variant, seed in dict.fromkeys((row["task"], row["variant"], row["seed"]) for row in taken):
+        same = {"task": task, "variant": variant, "seed": seed}
+        for part in (NOTHING, *RANGES, PICTURE):
+            for row in [*_own(rows, without=part, **same)][:1]:
+                bad, largest = (row[f"{name}_before_tails"] for name in STRESS)
+                agreement = f"{float(row['held_out_agreement'] or math.nan):.1f}"
+                cells = (part, percent(float(bad)), size(float(largest or math.inf)), agreement)
+                yield line((f"`{task}`", variant, *cells))
 
 
 def other_pictures(rows: list[Row]) -> Iterator[str]:
@@ -197,9 +225,10 @@ def other_pictures(rows: list[Row]) -> Iterator[str]:
             *("largest finite there; before tails", "bound", "agreement on held-out photographs, dB", "bits/dim"),
         )
     )
-    others = [row for row in rows if row["calibrated_on"] not in ("", shield.OWN) and row["tails"] == "yes"]
+    usual = {"quantile": f"{shield.usual_quantile(PARAMS):g}", "seed": SEEDS[0], "without": NOTHING}
+    others = [row for row in _of(rows, **usual) if row["calibrated_on"] not in ("", shield.OWN)]
     for task, variant in dict.fromkeys((row["task"], row["variant"]) for row in others):
-        own = [*_own(rows, task=task, variant=variant, seed=SEEDS[0], tails="yes")]
+        own = [*_own(rows, task=task, variant=variant, seed=SEEDS[0], without=NOTHING)]
         of = [row for row in others if (row["task"], row["variant"]) == (task, variant)]
         for row in own[:1] + sorted(of, key=lambda row: (row["calibrated_on"], int(row["crops"]))):
             count, source = row["pictures"], Path(row["calibrated_on"]).name
@@ -229,8 +258,7 @@ def _three(rows: list[Row], task: str, variant: str, shielded: bool) -> list[Row
 
     SteadyflowError if one is missing.
     """
-    tails = "yes" if shielded else ""
-    of = [*_own(rows, task=task, variant=variant, tails=tails)]
+    of = [*_own(rows, task=task, variant=variant, without=NOTHING if shielded else "")]
     found = {row["seed"]: row for row in sorted(of, key=lambda row: row["attack"] == "yes")}
     if missing := set(SEEDS) - set(found):
         raise SteadyflowError(
@@ -241,10 +269,16 @@ def _three(rows: list[Row], task: str, variant: str, shielded: bool) -> list[Row
 
 def _own(rows: list[Row], **wanted: str) -> Iterator[Row]:
     """Yield rows of models as trained, and with the demo's quantile calibrated on the task's own pictures."""
-    usual = shield.usual_quantile(PARAMS)
+    usual = f"{shield.usual_quantile(PARAMS):g}"
+    for row in _of(rows, **wanted):
+        if not _is_shielded(row) or (row["calibrated_on"] == shield.OWN and row["quantile"] == usual):
+            yield row
+
+
+def _of(rows: list[Row], **wanted: str) -> Iterator[Row]:
+    """Yield rows whose columns say what is wanted."""
     for row in rows:
-        ours = not _is_shielded(row) or (row["calibrated_on"] == shield.OWN and float(row["quantile"]) == usual)
-        if ours and all(row[name] == value for name, value in wanted.items()):
+        if all(row[name] == value for name, value in wanted.items()):
             yield row
 
 

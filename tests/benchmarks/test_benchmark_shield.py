@@ -17,7 +17,7 @@ from smoke_project import ROOT, TASK, edit_params, make_project, succeed
 from pipeline.params import load_params
 
 ASKED = {"tasks": "lol", "variants": "affine", "quantiles": "none,0.01", "calibrated_on": "own,ve_lol"}
-ASKED |= {"seeds": "", "pictures": "1,4", "tails": "yes", "attack": False, "root": ROOT}
+ASKED |= {"seeds": "", "pictures": "1,4", "without": "nothing", "attack": False, "root": ROOT}
 
 
 def rows(**asked):
@@ -35,9 +35,10 @@ def test_a_model_as_trained_has_one_row_and_what_calibrates_another_one_each():
     ]
 
 
-def test_tails_concern_shields_alone():
-    found = rows(tails="yes,no", calibrated_on="own")
-    assert [(row["quantile"], row["tails"]) for row in found] == [("none", ""), ("0.01", "yes"), ("0.01", "no")]
+def test_parts_concern_shields_alone():
+    found = rows(without="nothing,tails", calibrated_on="own")
+    told = [("none", ""), ("0.01", "nothing"), ("0.01", "tails")]
+    assert [(row["quantile"], row["without"]) for row in found] == told
 
 
 def test_all_seeds_are_those_that_have_the_model(tmp_path):

@@ -14,8 +14,8 @@ from pipeline.errors import SteadyflowError
 from pipeline.files import read_csv, write_csv
 
 QUANTILE = f"{shield.usual_quantile(PARAMS):g}"
-CELLS = dict.fromkeys((*shield.COLUMNS,), "0.5") | {"calibrated_on": "", "pictures": "", "tails": "", "attack": "yes"}
-OWN = {"quantile": QUANTILE, "calibrated_on": "own", "pictures": "all", "tails": "yes"}
+CELLS = dict.fromkeys((*shield.COLUMNS,), "0.5") | {"calibrated_on": "", "pictures": "", "without": "", "attack": "yes"}
+OWN = {"quantile": QUANTILE, "calibrated_on": "own", "pictures": "all", "without": "nothing"}
 
 
 def row(task="lol", variant="affine", seed="10", quantile="none", **values):
@@ -52,9 +52,11 @@ def test_a_cell_is_the_worst_of_all_seeds_or_their_mean():
     for seed, (bad, lpips, bound) in zip(
         ("10", "11", "12"), (("0", "0.1", "2"), ("0.25", "0.2", "3"), ("0", "0.3", "1")), strict=True
     ):
-        found = next(r for r in rows if (r["task"], r["variant"], r["seed"]) == ("lol", "affine", seed) and r["tails"])
+        found = next(
+            r for r in rows if (r["task"], r["variant"], r["seed"]) == ("lol", "affine", seed) and r["without"]
+        )
         found |= {"bad_share_stress": bad, "lpips": lpips, "bound": bound}
-    _, _, stress, _, _, _, _, _, bounds, _ = cells_of(shield_tables.explosions(rows), "`lol`", "affine")
+    _, _, stress, *_, bounds, _ = cells_of(shield_tables.explosions(rows), "`lol`", "affine")
     assert (stress, bounds) == ("50 -> 25; 50", "0.5 -> 3")
     assert cells_of(shield_tables.cost(rows), "`lol`", "affine")[3] == "0.500 ± 0.000 -> 0.200 ± 0.100"
     assert cells_of(shield_tables.bad_values(rows), "`lol`")[5] == "0 .. 25; 50"
@@ -63,7 +65,7 @@ def test_a_cell_is_the_worst_of_all_seeds_or_their_mean():
 def test_what_an_attack_drove_out_of_all_numbers_and_a_flow_without_bound_are_said_so():
     rows = every(free_drawn_largest="", bound="")
     cells = cells_of(shield_tables.explosions(rows), "`lol`", "affine")
-    assert cells[6] == "not finite -> not finite" and cells[8].startswith("none -> none")
+    assert cells[6] == "not finite -> not finite" and cells[9].startswith("none -> none")
 
 
 def test_a_seed_without_an_attack_is_left_out_of_what_attacks_found_alone():
@@ -76,7 +78,8 @@ def test_a_seed_without_an_attack_is_left_out_of_what_attacks_found_alone():
 
 
 def test_of_two_rows_the_attacked_one_counts():
-    rows = [*every(), row(attack="no", lpips="9"), row(quantile="0.2", calibrated_on="own", tails="yes", lpips="9")]
+    others = [row(quantile=q, calibrated_on="own", without="nothing", lpips="9") for q in ("0.2", "budget")]
+    rows = [*every(), row(attack="no", lpips="9"), *others]
     assert "9" not in "".join(shield_tables.lpips(rows))
 
 
@@ -125,12 +128,13 @@ def test_long_trainings_tell_how_many_ended_and_what_those_reached():
     rows = [long("12", lpips="0.25", certified_value=""), diverged, long("10", returns="2.0"), long("10", "2")]
     rows += [long("10", survival="off"), long("10", steps="500"), long("10", task="df2k_x4"), diverged | {"rate": "10"}]
     lines = [*ablation_tables.survival(rows)][2:]
-    assert [line.split(" | ")[1:7] for line in lines] == [
-        ["x 1", "10, 11, 12", "2 of 3", "2", "0.500", "0.250 .. 0.500"],
-        ["x 2", "10", "1 of 1", "0", "0.500", "0.500"],
-        ["x 10", "11", "0 of 1", "1", "", ""],
+    assert [line.split(" | ")[1:8] for line in lines] == [
+        ["500", "x 1", "10", "1 of 1", "0", "0.500", "0.500"],
+        ["7,000", "x 1", "10, 11, 12", "2 of 3", "2", "0.500", "0.250 .. 0.500"],
+        ["7,000", "x 2", "10", "1 of 1", "0", "0.500", "0.500"],
+        ["7,000", "x 10", "11", "0 of 1", "1", "", ""],
     ]
-    assert [line.strip("| ").split(" | ")[-1] for line in lines[:2]] == ["none", "0.5"]
+    assert [line.strip("| ").split(" | ")[-1] for line in lines[1:3]] == ["none", "0.5"]
 
 
 def test_shields_of_long_trainings_are_the_worst_of_their_seeds():
@@ -138,7 +142,16 @@ def test_shields_of_long_trainings_are_the_worst_of_their_seeds():
     of[0] |= {"near_drawn_largest": "2", "held_out_agreement": "57.25", "bad_share_stress_before_tails": "0.75"}
     other = [row("own_x4", seed="10"), *every()]  # as trained, and tasks of the demo
     lines = [*shield_tables.long_trainings([*of, *other])][2:]
-    assert lines == ["| affine | 10, 11 | 50; 75 | 0.5; 0.5 | 2 | 0.5 | 0.5 | 0.5 |"]
+    assert lines == ["| affine | 10, 11 | 50; 75 | 0.5; 0.5 | 2 | 0.5 | 0.5 | 0.50 | 0.500 | 0.5 |"]
+
+
+def test_a_part_that_was_taken_away_stands_beside_the_whole_shield():
+    of = [row(**OWN), row(**(OWN | {"without": "values"}), largest_stress_before_tails="", held_out_agreement="60.25")]
+    lines = [*shield_tables.parts([*of, row(), row(task="ve_lol", **OWN)])][2:]
+    assert lines == [
+        "| `lol` | affine | nothing | 50 | 0.5 | 0.5 |",
+        "| `lol` | affine | values | 50 | not finite | 60.2 |",
+    ]
 
 
 def write(folder, *rows):

@@ -1,0 +1,57 @@
+"""Taking a part of a shield away leaves the others, and what the part clamped passes."""
+
+import pytest
+import torch
+from shield_parts import NOTHING, PARTS, take_away
+
+from models.flow.transforms import Affine
+from models.restoration.low_light import LowLightFlow
+from models.restoration.shielding import add_shield, ranges_of
+from models.restoration.super_resolution import SuperResolutionFlow
+from models.restoration.tails import Tails
+
+TINY = {"channels": 4, "blocks": 1, "growth": 2, "taps": [0]}
+
+
+def flow(name, shielded=True):
+    torch.manual_seed(0)
+    if name == "low_light":
+        network = LowLightFlow(Affine(), 1, 4, "learned", TINY)
+    else:
+        network = SuperResolutionFlow(Affine(), 4, 3, 1, 4, [], "learned", TINY)
+    with torch.no_grad():
+        for one, parameter in network.named_parameters():
+            if ".net." in one or "prior" in one:
+                parameter.copy_(0.1 * torch.randn_like(parameter))
+    if shielded:
+        add_shield(network, margin=0.05)
+        for one in ranges_of(network).values():
+            one.fit(0.01 * torch.randn(one.entries, 300), 0.0)
+        network.tails = Tails(0.1, 0.1)
+        if name == "super_resolution":
+            network.overshoot = 0.0
+    return network
+
+
+def drawn(network, name):
+    seen = torch.rand(1, 6 if name == "low_light" else 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    z = torch.randn(1, *network.latent_shape(8, 8), generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        return network.inverse(3 * z, network.share(seen))[0]
+
+
+@pytest.mark.parametrize("name", ["super_resolution", "low_light"])
+def test_every_part_does_something_and_without_all_of_them_the_flow_is_as_trained(name):
+    trained, whole = flow(name, shielded=False), drawn(flow(name), name)
+    stripped, missing = flow(name), 0
+    for part in PARTS:
+        one = flow(name)
+        try:
+            take_away(part, one, trained)
+        except ValueError:
+            missing += 1
+            continue
+        assert torch.equal(drawn(one, name), whole) == (part == NOTHING), part
+        take_away(part, stripped, trained)
+    assert missing == 1  # an enlarged picture, or low light's input
+    torch.testing.assert_close(drawn(stripped, name), drawn(trained, name))
