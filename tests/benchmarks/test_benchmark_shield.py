@@ -87,6 +87,13 @@ def test_a_random_network_of_a_published_family_explodes_and_shielded_does_not(t
     shutil.rmtree(tmp_path / "fs_ncsr_x4")
 
 
+@pytest.mark.slow
+def test_what_a_shield_makes_of_the_time_of_a_draw_is_told_for_each_network():
+    options = ("--profile", "smoke", "--tasks", "df2k_x4,lol", "--variants", "affine", "--pairs", "1")
+    lines = [line for line in run("shield_time", *options).splitlines() if "a shielded draw takes" in line]
+    assert [line.split(":")[0] for line in lines] == ["df2k_x4 affine", "lol affine"]
+
+
 def test_there_are_ten_networks_of_every_family_that_is_named():
     assert len(NETWORKS) == 10
     assert {one.family for one in NETWORKS.values()} == {"SRFlow", "NCSR", "FS-NCSR", "LLFlow"}
