@@ -8,7 +8,8 @@ value farthest; saturated biases of these signs do. Nothing here asks the code t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -39,13 +40,15 @@ class Case:
     """A flow whose nets are constants, and the shape of its latent for one block.
 
     ``condition``: makes the flow's condition of the mean of its latent, where it has one. ``base``: the least and the
-    most that is added to the output whatever the latent is.
+    most that is added to the output whatever the latent is. ``others``: what raw parameters that are no shift are tried
+    at, a number for all of them or one for each of a channel's.
     """
 
     layer: Bijection
     shape: tuple[int, int, int]
     condition: Callable[[Tensor], object] = lambda mean: None
     base: tuple[float, float] = (0.0, 0.0)
+    others: Sequence[float | tuple[float, ...]] = (0.0,)
 
 
 def randomized(layer: Bijection) -> Bijection:
@@ -78,14 +81,16 @@ def with_nets(layer: Bijection) -> list[Coupling | Injector | Split]:
 def farthest(case: Case, value: int) -> float:
     """Return how far the value of this number goes, of the real inverse pass, at the worst latent and biases."""
     best = 0.0
-    for way, base in zip((-1.0, 1.0), case.base, strict=True):
+    for (way, base), others in itertools.product(zip((-1.0, 1.0), case.base, strict=True), case.others):
         z = torch.randn(1, *case.shape, dtype=torch.float64, requires_grad=True)  # outside of the boxes
         mean = torch.full_like(z, 0.5, requires_grad=True)
         moved = biases(case.layer)
         for bias, module in zip(moved, with_nets(case.layer), strict=True):
-            bias.requires_grad_(False).zero_()
-            if isinstance(module, Split):
-                bias.view(-1, 2)[:, 1] = SATURATED  # the largest deviation
+            bias.requires_grad_(False)
+            count, shift = _parameters(module)
+            # of a prior, the largest deviation
+            bias.view(-1, count)[:] = torch.tensor(SATURATED if isinstance(module, Split) else others)
+            bias.view(-1, count)[:, shift] = 0.0
             bias.requires_grad_(True)
         asked = [z, mean, *moved]
         gradients = torch.autograd.grad(_output(case, z, mean, base)[value], asked, allow_unused=True)
@@ -94,11 +99,18 @@ def farthest(case: Case, value: int) -> float:
             z.copy_(LATENT * signs[0])
             mean.copy_(0.5 if signs[1] is None else 0.5 + 0.5 * signs[1])
             for bias, sign, module in zip(moved, signs[2:], with_nets(case.layer), strict=True):
-                # the mean of (mean, log deviation), the shift of (w, h, v, t)
-                count, which = (2, 0) if isinstance(module, Split) else (4, 3)
-                bias.view(-1, count)[:, which] = SATURATED * sign.view(-1, count)[:, which]
+                count, shift = _parameters(module)
+                bias.view(-1, count)[:, shift] = SATURATED * sign.view(-1, count)[:, shift]
             best = max(best, abs(float(_output(case, z, mean, base)[value])))
     return best
+
+
+def _parameters(module: Coupling | Injector | Split) -> tuple[int, int]:
+    """Return how many a net says of a channel, and which of them is the shift: of (mean, log deviation) the mean."""
+    if isinstance(module, Split):
+        return 2, 0
+    transform = getattr(module.transform, "inner", module.transform)
+    return transform.parameters_per_channel, transform.shift_place
 
 
 def _output(case: Case, z: Tensor, mean: Tensor, base: float) -> Tensor:
@@ -119,12 +131,12 @@ def wide_actnorm(*factors: float, bias: float = 0.0) -> ActNorm:
 
 def coupling(channels: int = 5) -> Case:
     layer = randomized(Coupling(channels, SHIFT, 1, 2))
-    return Case(layer, (channels, 1, 1), _features(layer))
+    return Case(layer, (channels, 1, 1), condition_of(layer))
 
 
 def injector() -> Case:
     layer = randomized(Injector(3, SHIFT, 1, 2))
-    return Case(layer, (3, 1, 1), _features(layer))
+    return Case(layer, (3, 1, 1), condition_of(layer))
 
 
 def split() -> Case:
@@ -137,11 +149,11 @@ def chain() -> Case:
     """Layers that do not commute: the factor of the one applies to the bias of the other, and to its displacement."""
     inner = randomized(Coupling(2, SHIFT, 1, 2))
     layer = Chain([wide_actnorm(3.0, 0.5, bias=0.1), inner, wide_actnorm(0.2, 4.0, bias=-0.7)])
-    features = {"encoder": torch.zeros(1, 1, 1, 1, dtype=torch.float64)}
-    return Case(layer, (2, 1, 1), lambda mean: layer.share(features))
+    return Case(layer, (2, 1, 1), condition_of(layer))
 
 
-def _features(layer: Bijection) -> Callable[[Tensor], object]:
+def condition_of(layer: Bijection) -> Callable[[Tensor], object]:
+    """Return what makes the condition of a layer that sees one channel of features: zeros."""
     return lambda mean: layer.share({"encoder": torch.zeros(1, 1, 1, 1, dtype=torch.float64)})
 
 
@@ -195,4 +207,3 @@ NETWORKS: dict[str, Callable[[], Case]] = {
     "super-resolution without a base, with tails": lambda: with_tails(super_resolution(residual=False)),
     "low light with tails": lambda: with_tails(low_light()),
 }
-CASES = LAYERS | NETWORKS

@@ -8,7 +8,8 @@ import math
 
 import pytest
 import torch
-from bound_cases import CASES, LATENT, SHIFT, Case, farthest, low_light, super_resolution, wide_actnorm
+from bound_cases import LATENT, LAYERS, NETWORKS, SHIFT, Case, farthest, low_light, super_resolution, wide_actnorm
+from shielded_bound_cases import SHIELDED
 from torch.nn import functional as F
 
 from models.flow.bijection import Bijection, Chain
@@ -17,11 +18,13 @@ from models.flow.layers.coupling import Coupling, Injector
 from models.flow.layers.invertible_conv import InvertibleConv1x1
 from models.flow.layers.split import Split
 from models.flow.layers.squeeze import Squeeze
-from models.flow.transforms import Affine, CertifiedSpline
+from models.flow.ranges import Range
+from models.flow.transforms import TRANSFORMS, Affine, CertifiedSpline, Shield
 from models.restoration.tails import Tails
 from pipeline.stability.measure import bounds
 from pipeline.stability.measure.bounds import _BICUBIC_PEAK, coupling_bounds, output_bound, restoration_bound
 
+CASES = LAYERS | SHIELDED | NETWORKS
 ONE = torch.ones(1, dtype=torch.float64)
 REACHED, PASSED = 0.999, 1.0 + 1e-9
 
@@ -104,6 +107,36 @@ def of_ends(change, chosen=lambda ends: ends):
     return bounds.OutputBound, "_ends", lambda self, reach: chosen(original(change(self), reach))
 
 
+def interval(change, owner=Shield, name="displacements"):
+    """Return what states an interval per channel, its middle and half its width changed."""
+    original = getattr(owner, name)
+
+    def mutant(*asked):
+        least, largest = original(*asked)
+        middle, radius = change(0.5 * (least + largest), 0.5 * (largest - least))
+        return middle - radius, middle + radius
+
+    return owner, name, mutant
+
+
+def mirrored(middle, radius):
+    return -middle, radius
+
+
+def of_prior(chosen):
+    """Return ``Split.prior_bounds`` of what is ``chosen`` of the limits of a prior's range, ``(C, 2)`` each."""
+    original = Split.prior_bounds
+
+    def mutant(self):
+        if self.prior_range is None:
+            return original(self)
+        limits = torch.stack(self.prior_range.limits(), -1).unflatten(0, (-1, 2))
+        mean, log_deviation = chosen(*limits.unbind(1))
+        return float(mean.abs().max()), float(log_deviation[:, 1].exp().max())
+
+    return Split, "prior_bounds", mutant
+
+
 def rule(layer, change):
     """Return the rule of a layer, changed."""
     original = bounds.inverse_skeleton.dispatch(layer)
@@ -152,6 +185,19 @@ MUTANTS = {
     "the upper end alone": of_ends(lambda bound: bound, lambda ends: ends[:1]),
     "half of the latent": (bounds.Part, "reach", lambda self, k: self.total * (self.radius + 0.5 * k * self.deviation)),
     "the peak of the enlargement": (bounds, "_BICUBIC_PEAK", 1.1875**2),
+    "shield, middles mirrored": interval(mirrored),
+    "shield, no middles": interval(lambda middle, radius: (0.0 * middle, radius)),
+    "shield, half of the radii": interval(lambda middle, radius: (middle, 0.5 * radius)),
+    "shield, the widest channel's radius": interval(lambda middle, radius: (middle, radius.max().expand_as(radius))),
+    "shield, channels in the wrong order": interval(lambda middle, radius: (middle.flip(0), radius.flip(0))),
+    **{
+        f"shield around {name}, mirrored": interval(mirrored, kind, "displacement_within")
+        for name, kind in TRANSFORMS.items()
+    },
+    "ranges without their margins": (Range, "limits", lambda self: (self.low, self.high)),
+    "prior's range, its lower end alone": of_prior(lambda mean, log: (mean[:, :1], log)),
+    "prior's range, its upper end alone": of_prior(lambda mean, log: (mean[:, 1:], log)),
+    "prior's range, its first channel alone": of_prior(lambda mean, log: (mean[:1], log[:1])),
     "a squeeze that reads the channels backwards": rule(Squeeze, without_squeeze),
     "a coupling that moves every channel": rule(Coupling, all_channels),
     "a coupling that moves the other half": rule(Coupling, other_half),
