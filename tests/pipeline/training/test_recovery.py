@@ -16,7 +16,7 @@ from pipeline.errors import DivergenceError, Interrupted
 from pipeline.objective import Objective
 from pipeline.training.checkpoints import CheckpointStore
 from pipeline.training.loop import Hooks, Plan, fit
-from pipeline.training.optimizers import clip_spikes
+from pipeline.training.optimizers import adam, clip_spikes
 from pipeline.training.recovery import COLLAPSE, ended_collapsed
 from pipeline.training.schedule import learning_rate_at
 from pipeline.training.train import flow_plan
@@ -279,3 +279,36 @@ def test_a_spike_keeps_its_direction_and_gets_the_length_that_is_allowed():
     parameter.grad = torch.tensor([0.0, -600.0, 800.0, 0.0])
     clip_spikes(optimizer, 2.0)
     torch.testing.assert_close(parameter.grad, torch.tensor([0.0, -6.0, 8.0, 0.0]), rtol=1e-4, atol=0)
+
+
+class Pulled(Objective):
+    """A loss whose gradient is 1 everywhere, but in one half of the parameters and one step 10,000."""
+
+    def __init__(self, spike):
+        super().__init__(nn.ParameterList(nn.Parameter(torch.zeros(8)) for _ in range(2)))
+        self.spike = spike
+
+    def forward(self, x, y):
+        hit, spared = (half.sum() for half in self.network)
+        return hit * (1e4 if self.step == self.spike else 1.0) + spared
+
+
+@pytest.mark.parametrize(
+    ("limit", "spike", "expected"),
+    [(2.0, 110, (2.0, 1e-3)), (2.0, 50, (10.0, 1e-3)), (None, 110, (10.0, 1e-3))],
+    ids=["settled", "first steps", "without a limit"],
+)
+def test_a_training_shortens_a_spike_where_the_whole_gradient_has_been_clipped(tmp_path, limit, spike, expected):
+    """Clipped to 10 times what one half usually has, so the half that is spared has a thousandth of its own left."""
+    reached = []
+
+    def watched(*asked):
+        optimizer = adam(*asked)
+        (group,) = optimizer.param_groups
+        optimizer.register_step_pre_hook(lambda *_: reached.append([float(p.grad.mean()) for p in group["params"]]))
+        return optimizer
+
+    plan = Plan("toy", 120, 1e-3, clip_norm=10.0 * math.sqrt(8), clip_spikes=limit, optimizer=watched)
+    fit(Pulled(spike), plan, batches, CheckpointStore(tmp_path), CPU, Hooks())
+    assert reached.pop(spike) == pytest.approx(expected, rel=1e-3)
+    assert reached == [[1.0, 1.0]] * 119
