@@ -2,17 +2,17 @@
 
     python benchmarks/ablation.py --project . --out ablation --tasks df2k_x4,lol --seeds 10,11,12 --steps 500,7000
     python benchmarks/ablation.py --project . --out survival --tasks own_x4 --seeds 10,11,12 --steps 7000 \
-        --variants affine,bounded,rq_spline,certified_spline --rates 1,2 --survival on,off
+        --variants affine,bounded,rq_spline,certified_spline --rates 1,2 --survival on,clipped
     python benchmarks/ablation.py --project . --out ablation --tasks df2k_x4 --seeds 10 --steps 4   # does it run at all
 
 ``--project``: a folder with params.yaml, whose pictures are prepared (``steadyflow repro prepare``); it is only read. A
 seed's encoder is taken from there, or pretrained. shift_alone and slopes_alone are its certified_spline with 1e6 in
 place of the other bound, which is as good as none; other names are its own variants. ``--rates``: what the profile's
-learning rate is multiplied by. ``--survival off``: without clip_spikes and recovery, whatever the profile says. Trained
-as ``steadyflow repro`` trains, measured by its metrics and audits on held-out pictures and on stress inputs, with an
-attack on the input; a training that diverged has a row with nothing but its end. What is measured is kept in
-``--out``/ablation.csv, so that a run that was stopped goes on after the last row. Minutes per row of 500 steps on one
-core.
+learning rate is multiplied by. ``--survival off``: without clip_spikes and recovery, whatever the profile says;
+``clipped``: without recovery alone. Trained as ``steadyflow repro`` trains, measured by its metrics and audits on
+held-out pictures and on stress inputs, with an attack on the input; a training that diverged has a row with nothing but
+its end. What is measured is kept in ``--out``/ablation.csv, so that a run that was stopped goes on after the last row.
+Minutes per row of 500 steps on one core.
 """
 
 from __future__ import annotations
@@ -42,6 +42,11 @@ from pipeline.training.ray_train import launch
 from pipeline.training.train import train
 
 FREE = 1e6
+SURVIVAL = {  # what is taken from the profile's training
+    "on": {},
+    "off": {"settings.training.clip_spikes": None, "settings.training.recovery": None},
+    "clipped": {"settings.training.recovery": None},
+}
 VARIANTS = {"shift_alone": {"lipschitz": FREE}, "slopes_alone": {"shift": FREE}}  # what differs from certified_spline
 ANALYSES = {
     "bad_pixels": {},
@@ -67,11 +72,11 @@ def main():
     parser.add_argument("--steps", default="500")
     parser.add_argument("--variants", default=",".join([*VARIANTS, "certified_spline"]), help="%(default)s")
     parser.add_argument("--rates", default="1", help="%(default)s")
-    parser.add_argument("--survival", default="on", help="on, off, or on,off (%(default)s)")
+    parser.add_argument("--survival", default="on", help=f"of {', '.join(SURVIVAL)} (%(default)s)")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    if unknown := set(arguments.survival.split(",")) - {"on", "off"}:
-        parser.error(f"--survival: {', '.join(sorted(unknown))} is none; allowed: on, off, or on,off")
+    if unknown := set(arguments.survival.split(",")) - set(SURVIVAL):
+        parser.error(f"--survival: {', '.join(sorted(unknown))} is none; allowed: {', '.join(SURVIVAL)}")
     torch.set_num_threads(arguments.threads)
     root, table = _own_project(arguments.project, arguments.out), arguments.out / "ablation.csv"
     rows = read_csv(table) if table.exists() else []
@@ -91,9 +96,7 @@ def experiment_of(params, task: str, steps: str, seed: str, variant: str, rate: 
     changes = {f"design.options.{name}": value for name, value in VARIANTS.get(variant, {}).items()}
     changes |= {"variant": variant, "seed": int(seed), "settings.training.steps": int(steps)}
     changes["settings.training.learning_rate"] = float(rate) * chosen.settings.training.learning_rate
-    if survival == "off":
-        changes |= {"settings.training.clip_spikes": None, "settings.training.recovery": None}
-    return chosen.vary(changes)
+    return chosen.vary(changes | SURVIVAL[survival])
 
 
 def measure(root: Path, params, task: str, steps: str, seed: str, variant: str, rate: str, survival: str) -> dict:

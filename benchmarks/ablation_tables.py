@@ -11,20 +11,31 @@ def survival(rows: list[Row]) -> Iterator[str]:
     """Yield how trainings on an own folder ended and what they reached: least and most of all seeds that ended well."""
     yield from header(
         (
-            *("variant", "steps", "rate", "seeds", "ended well", "went back", "held out, bits/dim", "LPIPS"),
+            *("variant", "steps", "rate", "seeds", "ended well", "went back", "those without going back"),
+            *("held out, bits/dim", "LPIPS"),
             *("worst LR-PSNR, dB", "bad on stress inputs, %", "largest there", "bound"),
         )
     )
     own = [row for row in rows if row["task"] == OWN_TASK and row["survival"] == "on"]
+    clipped = {_setting(row): row for row in rows if row["survival"] == "clipped"}
     for variant, label in LABELS.items():
         settings = {(row["steps"], row["rate"]) for row in own if row["variant"] == variant}
         for steps, rate in sorted(settings, key=lambda setting: tuple(map(float, setting))):
             of = [row for row in own if (row["variant"], row["steps"], row["rate"]) == (variant, steps, rate)]
             well = [row for row in of if row["end"] == "well"]
             seeds = ", ".join(sorted(row["seed"] for row in of))
-            back = sum(_went_back(row) for row in of)
-            count = f"{len(well)} of {len(of)}"
-            yield line((label, f"{int(steps):,}", f"x {rate}", seeds, count, str(back), *_reached(well)))
+            back = [row for row in of if _went_back(row)]
+            without = [clipped[key] for key in map(_setting, back) if key in clipped]
+            counts = (_ended_well(of), str(len(back)), _ended_well(without) if without else "")
+            yield line((label, f"{int(steps):,}", f"x {rate}", seeds, *counts, *_reached(well)))
+
+
+def _setting(row: Row) -> tuple[str, ...]:
+    return tuple(row[name] for name in ("task", "steps", "seed", "variant", "rate"))
+
+
+def _ended_well(of: list[Row]) -> str:
+    return f"{sum(row['end'] == 'well' for row in of)} of {len(of)}"
 
 
 def _went_back(row: Row) -> bool:

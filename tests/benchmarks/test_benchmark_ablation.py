@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from ablation import ANALYSES, COLUMNS, FREE, VARIANTS, experiment_of
+from ablation import ANALYSES, COLUMNS, FREE, SURVIVAL, VARIANTS, experiment_of
 from smoke_project import ROOT, TASK, edit_params, make_project, succeed
 
 from models.flow.transforms import CertifiedSpline
@@ -29,13 +29,17 @@ def test_each_variant_is_the_certified_spline_with_one_of_its_bounds_or_both():
 
 def test_a_row_is_trained_at_its_rate_and_length_with_or_without_what_keeps_it_alive():
     params = load_params()
-    alive, bare = (experiment_of(params, "df2k_x4", "7000", "12", "rq_spline", "2", on) for on in ("on", "off"))
-    for one in (alive, bare):
+    alive, bare, clipped = (
+        experiment_of(params, "df2k_x4", "7000", "12", "rq_spline", "2", survival) for survival in SURVIVAL
+    )
+    for one in (alive, bare, clipped):
         training = one.settings.training
         assert (training.steps, training.learning_rate, one.seed) == (7000, pytest.approx(4e-3), 12)
         assert one.variant == one.design.transform.replace("rational_quadratic", "rq")
     assert alive.settings.training.recovery and alive.settings.training.clip_spikes
     assert (bare.settings.training.recovery, bare.settings.training.clip_spikes) == (None, None)
+    assert clipped.settings.training.recovery is None
+    assert clipped.settings.training.clip_spikes == alive.settings.training.clip_spikes
 
 
 @pytest.mark.slow
