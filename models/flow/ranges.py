@@ -91,10 +91,10 @@ class Range(nn.Module):
         """Fit low and high; return them, where ``pixels`` are."""
         last = pixels.shape[1] - 1
         first = min(round(quantile * last), last // 2)
-        ends = pixels.kthvalue(first + 1, 1).values, pixels.kthvalue(last - first + 1, 1).values
-        for buffer, end in zip((self.low, self.high), ends, strict=True):
-            buffer.copy_(end)
-        return ends
+        low, high = pixels.kthvalue(first + 1, 1).values, pixels.kthvalue(last - first + 1, 1).values
+        self.low.copy_(low)
+        self.high.copy_(high)
+        return low, high
 
     def ends(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return low and high, shaped to broadcast against ``values`` and of its type."""
@@ -134,8 +134,8 @@ class JointRange(Range):
 
         From few pixels a covariance tells little: its diagonal is strengthened by D / n, and by a thousandth at least.
         """
-        ends = self._fit_box(pixels, quantile)
-        pixels = _boxed(pixels, *(end[:, None] for end in ends), self.margin).double()
+        low, high = self._fit_box(pixels, quantile)
+        pixels = _boxed(pixels, low[:, None], high[:, None], self.margin).double()
         centre = pixels.mean(1)
         around = pixels - centre[:, None]
         entries, count = pixels.shape
