@@ -26,12 +26,20 @@ def survival(rows: list[Row]) -> Iterator[str]:
             seeds = ", ".join(sorted(row["seed"] for row in of))
             back = [row for row in of if _went_back(row)]
             without = [clipped[key] for key in map(_setting, back) if key in clipped]
-            counts = (_ended_well(of), str(len(back)), _ended_well(without) if without else "")
+            counts = (_ended_well(of), str(len(back)), _back_again(len(back), without))
             yield line((label, f"{int(steps):,}", f"x {rate}", seeds, *counts, *_reached(well)))
 
 
 def _setting(row: Row) -> tuple[str, ...]:
     return tuple(row[name] for name in ("task", "steps", "seed", "variant", "rate"))
+
+
+def _back_again(count: int, without: list[Row]) -> str:
+    """Return how many of those that went back end well where they may not, and how many were not tried."""
+    if not count:
+        return "-"
+    missing = count - len(without)
+    return ", ".join(filter(None, [_ended_well(without) if without else "", missing and f"{missing} not measured"]))
 
 
 def _ended_well(of: list[Row]) -> str:

@@ -30,7 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from round_trip import round_trip_in_bfloat16
-from shield_parts import NOTHING, PARTS, take_away
+from shield_parts import NOTHING, PARTS, parts_of, take_away
 
 from pipeline.console import run_main, say
 from pipeline.errors import SteadyflowError
@@ -101,7 +101,9 @@ def main():
 
 
 def cells(arguments, params) -> list[tuple[str, ...]]:
-    """Return the keys of all rows that are asked for; a model as trained has one, and is calibrated on nothing."""
+    """Return the keys of all rows that are asked for, but for parts that a shield does not have; a model as trained has
+    one row, and is calibrated on nothing.
+    """
     tasks = arguments.tasks.split(",") if arguments.tasks else list(params.tasks)
     rest = (arguments.quantiles, arguments.calibrated_on, arguments.pictures, arguments.without)
     attack = "yes" if arguments.attack else "no"
@@ -109,10 +111,17 @@ def cells(arguments, params) -> list[tuple[str, ...]]:
     for task, variant in itertools.product(tasks, arguments.variants.split(",")):
         for seed in seeds_of(arguments, params, task, variant):
             for quantile, source, pictures, part in itertools.product(*(names.split(",") for names in rest)):
+                if part not in parts_of(params.tasks[task].kind, caps_of(params, variant)):
+                    continue
                 calibrated = (source, ALL if source == OWN else pictures, part)
                 calibrated = ("", "", "") if quantile == TRAINED else calibrated
                 found.append((task, variant, seed, quantile, *calibrated, attack))
     return list(dict.fromkeys(found))
+
+
+def caps_of(params, variant: str) -> dict[str, float]:
+    """Return the caps of a variant; of one that params.yaml does not have, which has no model either, none."""
+    return params.variants[variant].caps if variant in params.variants else {}
 
 
 def usual_quantile(params) -> float:
@@ -150,7 +159,7 @@ def measure(arguments, params, task, variant, seed, quantile, source, pictures, 
     found = {"minutes": (time.perf_counter() - start) / 60, "chosen": told["quantile"], "crops": told["crops"]}
     pairs = _pairs(flow, arguments.root, chosen)
     drawn = [draws_of(one, pairs, chosen.seed) for one in (flow, shielded)]
-    found |= {"agreement": told["agreement"], "held_out_agreement": decibels(*drawn)}
+    found |= {"agreement": told["agreement"] if without == NOTHING else None, "held_out_agreement": decibels(*drawn)}
     return found | measured(shielded, arguments.root, chosen, scratch, attack == "yes")
 
 

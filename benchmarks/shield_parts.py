@@ -21,23 +21,22 @@ PARTS = (NOTHING, *RANGES, PICTURE, TAILS)
 _FAR = 1e15  # no value of a picture; its square is a number in float32
 
 
-def take_away(part: str, shielded: RestorationFlow, trained: RestorationFlow) -> None:
-    """Take a part of the shield away, in place. ``trained``: the flow that the shield is around.
+def parts_of(kind: str, caps: dict[str, float]) -> list[str]:
+    """Return which parts the shield around a flow has, of its kind (pipeline.kinds.KINDS) and with its caps."""
+    missing = PICTURE if kind == "low_light" or "overshoot" in caps else ""  # capped as trained: no part of the shield
+    return [part for part in PARTS if part != missing and (part != "input" or kind == "low_light")]
 
-    ValueError if the shield has no such part.
-    """
+
+def take_away(part: str, shielded: RestorationFlow, trained: RestorationFlow) -> None:
+    """Take a part of the shield away, one that it has, in place. ``trained``: the flow that the shield is around."""
     if part == TAILS:
         shielded.tails = None
     elif part == PICTURE:
-        if not getattr(shielded, "residual", False):
-            raise ValueError("this flow adds to no enlarged picture")
         shielded.overshoot = trained.overshoot
     elif part != NOTHING:
-        found = [one for name, one in ranges_of(shielded).items() if re.search(RANGES[part], name)]
-        if not found:
-            raise ValueError(f"this shield clamps no {part}")
-        for one in found:
-            _open(one)
+        for name, one in ranges_of(shielded).items():
+            if re.search(RANGES[part], name):
+                _open(one)
 
 
 @torch.no_grad()

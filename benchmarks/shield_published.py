@@ -42,6 +42,7 @@ from pipeline.kinds import KINDS
 from pipeline.model_folder import LoadedFlow, load_flow
 from pipeline.pictures.eight_bit import bad_values, to_tensor, value_statistics, write_png
 from pipeline.shielding.calibration import decibels, draws_of
+from pipeline.shielding.usual import QUANTILE
 from pipeline.stability.stress import stress_inputs
 from pipeline.upstream import import_upstream
 from pipeline.upstream.mapping import published_tensors
@@ -123,7 +124,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--networks", default=",".join(NETWORKS), help=f"%(default)s, {','.join(FULL)}")
-    parser.add_argument("--quantile", type=float, default=0.005, help="%(default)s")
+    parser.add_argument("--quantile", type=float, default=QUANTILE, help="%(default)s")
     arguments = parser.parse_args()
     if unknown := set(arguments.networks.split(",")) - set(NETWORKS | FULL):
         parser.error(f"--networks: {', '.join(sorted(unknown))}: none of {', '.join(NETWORKS | FULL)}")

@@ -1,4 +1,4 @@
-"""What a shield makes of the time of a draw and of the size of a model, beside the same flow without one.
+"""What a shield makes of the time of ten draws and of the size of a model, beside the same flow without one.
 
     python benchmarks/shield_time.py                   # networks of the demo; half a minute each
     python benchmarks/shield_time.py --profile smoke   # does it run at all
@@ -53,7 +53,9 @@ def main():
             ratios = [seconds(shielded, seen) / seconds(flow, seen) for _ in range(arguments.pairs)]
             grown = size(shielded) / size(flow)
             told = f"{statistics.median(ratios):.2f} times the seconds ({min(ratios):.2f} .. {max(ratios):.2f})"
-            say(f"{task} {variant}: a shielded draw takes {told}; weights {grown:.2f} times the bytes")
+            say(
+                f"{task} {variant}: shielded, ten draws of one picture take {told}; weights {grown:.2f} times the bytes"
+            )
 
 
 def fresh_flow(experiment: Experiment, task: str, variant: str) -> LoadedFlow:

@@ -48,7 +48,6 @@ TABLES = {
     "three seeds, explosions": Table("docs/shield.md", shield, shield_tables.explosions),
     "three seeds, cost": Table("docs/shield.md", shield, shield_tables.cost),
     "long trainings, shielded": Table("docs/shield.md", shield, shield_tables.long_trainings),
-    "parts": Table("docs/shield.md", shield, shield_tables.parts),
     "without tails": Table("docs/shield.md", shield, shield_tables.without_tails),
     "other pictures": Table("docs/shield.md", shield, shield_tables.other_pictures),
     "three seeds, low light": Table("docs/training.md", shield, shield_tables.low_light),

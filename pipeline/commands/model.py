@@ -80,8 +80,7 @@ def register(add: Add) -> None:
     how_far.add_argument(
         "--quantile",
         type=quantile,
-        default=QUANTILE,
-        help="share of the photographs' values that is clamped at each end (default: %(default)s)",
+        help=f"share of the photographs' values that is clamped at each end (default: {QUANTILE:g})",
     )
     how_far.add_argument(
         "--budget",

@@ -13,7 +13,7 @@ from pipeline.files import writable_folder
 from pipeline.model_folder import CONFIG, load_flow, save_model
 from pipeline.shielding.calibration import LATENT, refuse_shielded, shield_flow, summary_line
 from pipeline.shielding.crops import calibration_crops
-from pipeline.shielding.usual import BUDGET, QUANTILE
+from pipeline.shielding.usual import BUDGET
 
 
 def shield_model(
@@ -21,7 +21,7 @@ def shield_model(
     pictures: Path,
     degraded: Path | None,
     out: Path,
-    quantile: float = QUANTILE,
+    quantile: float | None = None,
     budget: float | None = None,
     seed: int = 10,
 ) -> dict[str, Any]:
@@ -43,11 +43,17 @@ def shield_model(
     say(summary_line(shielded))
     if found["bound"] is not None:
         say(f"for latents within {LATENT:g} standard deviations no value of any output exceeds {found['bound']:.3g}")
-    wanted = BUDGET if budget is None else budget
-    if found["agreement"] is None or found["agreement"] < wanted:
-        warn(
-            f"that is less than {wanted:g} dB: give more pictures like those that the model is for, or a smaller "
-            "--quantile; with all pictures calibrating, draws keep nearer than a quarter of few pictures tells"
-        )
+    if fault := _too_far(found, BUDGET if budget is None else budget):
+        warn(f"{fault}; give more pictures like those that the model is for, or a smaller --quantile")
     say(f"shielded model: {out}")
     return found
+
+
+def _too_far(found: dict[str, Any], wanted: float) -> str:
+    """Return what is wrong with how far the shield changes draws, so far as its calibration tells; empty: nothing."""
+    whose = "the one crop that calibrated" if found["crops"] == 1 else "crops that had not calibrated"
+    if found["agreement"] is None:
+        return f"draws of {whose} are not finite, shielded or not"
+    if found["agreement"] < wanted:
+        return f"draws of {whose} kept to {found['agreement']:.1f} dB of the unshielded ones, less than {wanted:g}"
+    return ""

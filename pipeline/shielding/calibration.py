@@ -46,16 +46,20 @@ Pair = tuple[Tensor, Tensor]  # the original (1, 3, H, W) and what the network s
 
 
 def shield_flow(
-    flow: LoadedFlow, crops: Sequence[Crop], seed: int, quantile: float = QUANTILE, budget: float | None = None
+    flow: LoadedFlow, crops: Sequence[Crop], seed: int, quantile: float | None = None, budget: float | None = None
 ) -> LoadedFlow:
     """Return a shielded copy of ``flow``, calibrated on ``crops``: names and sides ``(H, W, 3)`` uint8, target first.
 
-    ``quantile``: what share of the values of photographs is clamped at each end. ``budget``, in its place: the largest
+    ``quantile``: what share of the values of photographs is clamped at each end; None: ``QUANTILE``. ``budget``, in its
+    place: the largest
     of ``QUANTILES`` at which draws of a quarter of the crops, while the others alone calibrate, keep to so many dB of
     the unshielded ones, or the least if none does; of a single crop, which calibrates, its own. Unshielded draws with
     bad values are no yardstick: they are left out, unless all are.
-    Raises SteadyflowError for a flow that has a shield, and where photographs make values that are not finite.
+    Raises SteadyflowError for a flow that has a shield, and where photographs make values that are not finite;
+    ValueError for both a quantile and a budget.
     """
+    if quantile is not None and budget is not None:
+        raise ValueError("a shield has a quantile or a budget, not both")
     refuse_shielded(flow)
     pairs = [
         flow.kind.pair([to_tensor(side).to(flow.device) for side in sides], flow.network.scale) for _, sides in crops
@@ -74,12 +78,15 @@ def shield_flow(
             tried[share] = decibels(before, draws_of(shielded, judged, seed))
         return tried[share]
 
-    share = quantile if budget is None else _largest_within(budget, agreement_at)
+    if budget is None:
+        share = QUANTILE if quantile is None else quantile
+    else:
+        share = _largest_within(budget, agreement_at)
     agreement = agreement_at(share)
     if others:
         added = _seen(shielded, judged, "shield too", seed, len(pairs))
-        for name, found in added.items():  # one by one, for the memory's sake
-            pixels[name] = torch.cat([pixels[name], found], 1)
+        for name in list(added):  # one by one, for the memory's sake
+            pixels[name] = torch.cat([pixels[name], added.pop(name)], 1)
         fit_shield(shielded.network, pixels, share)
     shielded.network.tails = Tails(**_TAILS)
     bound = restoration_bound(shielded.network)

@@ -14,7 +14,6 @@ from pipeline.layout import manifest_path, variant_folder
 from pipeline.model_folder import WEIGHTS, LoadedFlow, load_flow, save_model
 from pipeline.shielding.calibration import shield_flow
 from pipeline.shielding.crops import prepared_crops
-from pipeline.shielding.usual import QUANTILE
 from pipeline.tracking.experiments import open_experiment
 from pipeline.training.run_key import run_key
 
@@ -39,8 +38,7 @@ def shield_variant(root: Path, experiment: Experiment) -> LoadedFlow:
     key = run_key("shield", {**named, "settings": settings}, [manifest, source / WEIGHTS])
     with open_experiment(root, experiment, key, "shield") as run:
         run.params({**named, "design": experiment.design and experiment.design.model_dump()})
-        crops, quantile = prepared_crops(root, experiment), QUANTILE if shield.quantile is None else shield.quantile
-        shielded = shield_flow(flow, crops, seed, quantile, shield.budget)
+        shielded = shield_flow(flow, prepared_crops(root, experiment), seed, shield.quantile, shield.budget)
         config = dataclasses.replace(shielded.config, variant=str(experiment.variant), run_key=key)
         described = config.shield or {}
         run.params({"shield": {"of": experiment.trained, "run_key": flow.config.run_key, **shield.model_dump()}})

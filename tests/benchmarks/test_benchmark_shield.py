@@ -41,6 +41,12 @@ def test_parts_concern_shields_alone():
     assert [(row["quantile"], row["without"]) for row in found] == told
 
 
+def test_parts_that_a_shield_does_not_have_have_no_rows():
+    found = rows(tasks="lol,df2k_x4", without="nothing,input,picture", quantiles="0.01", calibrated_on="own")
+    told = [("lol", "nothing"), ("lol", "input"), ("df2k_x4", "nothing"), ("df2k_x4", "picture")]
+    assert [(row["task"], row["without"]) for row in found] == told
+
+
 def test_all_seeds_are_those_that_have_the_model(tmp_path):
     for seed in (12, 9):
         (tmp_path / f"artifacts/lol/seed{seed}/affine/model").mkdir(parents=True)
@@ -90,7 +96,7 @@ def test_a_random_network_of_a_published_family_explodes_and_shielded_does_not(t
 @pytest.mark.slow
 def test_what_a_shield_makes_of_the_time_of_a_draw_is_told_for_each_network():
     options = ("--profile", "smoke", "--tasks", "df2k_x4,lol", "--variants", "affine", "--pairs", "1")
-    lines = [line for line in run("shield_time", *options).splitlines() if "a shielded draw takes" in line]
+    lines = [line for line in run("shield_time", *options).splitlines() if "ten draws of one picture" in line]
     assert [line.split(":")[0] for line in lines] == ["df2k_x4 affine", "lol affine"]
 
 

@@ -130,10 +130,10 @@ def test_long_trainings_tell_how_many_ended_and_what_those_reached():
     rows += [long("10", survival="clipped", end="training diverged"), long("12", survival="clipped")]
     lines = [*ablation_tables.survival(rows)][2:]
     assert [line.split(" | ")[1:9] for line in lines] == [
-        ["500", "x 1", "10", "1 of 1", "0", "", "0.500", "0.500"],
-        ["7,000", "x 1", "10, 11, 12", "2 of 3", "2", "0 of 1", "0.500", "0.250 .. 0.500"],
-        ["7,000", "x 2", "10", "1 of 1", "0", "", "0.500", "0.500"],
-        ["7,000", "x 10", "11", "0 of 1", "1", "", "", ""],
+        ["500", "x 1", "10", "1 of 1", "0", "-", "0.500", "0.500"],
+        ["7,000", "x 1", "10, 11, 12", "2 of 3", "2", "0 of 1, 1 not measured", "0.500", "0.250 .. 0.500"],
+        ["7,000", "x 2", "10", "1 of 1", "0", "-", "0.500", "0.500"],
+        ["7,000", "x 10", "11", "0 of 1", "1", "1 not measured", "", ""],
     ]
     assert [line.strip("| ").split(" | ")[-1] for line in lines[1:3]] == ["none", "0.5"]
 

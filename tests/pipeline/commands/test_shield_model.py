@@ -14,7 +14,7 @@ from upstream_cases import TINY
 from models.restoration.shielding import ranges_of
 from pipeline import cli
 from pipeline.commands.audit import audit_model
-from pipeline.commands.shielding import shield_model
+from pipeline.commands.shielding import _too_far, shield_model
 from pipeline.errors import CheckpointError, DataError, SteadyflowError
 from pipeline.inference.restore import restore_file
 from pipeline.kinds import KINDS
@@ -163,16 +163,29 @@ def test_the_other_commands_take_it(shielded, photographs, tmp_path, capsys):
     assert summary["analyses"]["certified_bound"]["value"] == pytest.approx(bound)
 
 
-def test_the_usual_quantile_is_the_measured_one_and_people_are_told_of_a_single_crop(
-    model, photographs, tmp_path, capsys
-):
-    line = ["shield", "--model", str(model), "--pictures", str(photographs / "a.png"), "--out", str(tmp_path / "out")]
-    assert cli.main(line) == 0
-    told = json.loads((tmp_path / "out" / "config.json").read_text())["shield"]
-    said = capsys.readouterr()
+def test_the_usual_quantile_is_the_measured_one(model, photographs, tmp_path, capsys):
+    told = shield_model(model, photographs / "a.png", None, tmp_path / "out")
     assert told["quantile"] == 0.005 and told["crops"] == 1
-    assert "calibrated on one crop; its draws against unshielded" in said.out + said.err
-    assert ("less than 55 dB" in said.out + said.err) == (told["agreement"] < 55)
+    said = f"calibrated on one crop; its draws against unshielded: {told['agreement']:.1f} dB"
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("crops", "agreement", "said"),
+    [
+        (24, 55.0, ""),
+        (24, 39.04, "draws of crops that had not calibrated kept to 39.0 dB of the unshielded ones, less than 55"),
+        (1, 39.04, "draws of the one crop that calibrated kept to 39.0 dB of the unshielded ones, less than 55"),
+        (24, None, "draws of crops that had not calibrated are not finite, shielded or not"),
+    ],
+)
+def test_people_are_warned_of_draws_that_changed_too_much(crops, agreement, said):
+    assert _too_far({"crops": crops, "agreement": agreement}, 55.0) == said
+
+
+def test_a_shield_of_a_quantile_and_a_budget_is_refused(model):
+    with pytest.raises(ValueError, match="not both"):
+        shield_flow(load_flow(model), [], 10, 0.01, 55.0)
 
 
 def test_a_budget_chooses_the_largest_quantile_that_keeps_to_it(model, photographs):
