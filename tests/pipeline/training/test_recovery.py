@@ -225,7 +225,8 @@ def test_without_trouble_it_changes_nothing(tmp_path):
     ("held_out", "expected"),
     [
         ([-15.75, -6.6], True),
-        ([-15.75, -14.3], False),
+        ([-10.9, -9.7], True),
+        ([-15.75, -15.1], False),
         ([-15.75, math.nan], True),
         ([-15.75, math.inf], True),
         ([math.nan, -3.0], False),
@@ -234,7 +235,9 @@ def test_without_trouble_it_changes_nothing(tmp_path):
     ],
 )
 def test_a_model_has_collapsed_if_it_ends_far_below_its_best(held_out, expected):
-    """Of the first: a training of 7,000 steps that fell from 5.25 to 2.2 bits per dimension."""
+    """Trainings of 7,000 steps: the first fell from 5.25 to 2.2 bits per dimension; the second by 0.4, which took it
+    1,700 steps to make up for, and it ended 1.3 behind others.
+    """
     assert ended_collapsed(held_out) == expected
 
 
