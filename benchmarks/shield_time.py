@@ -21,15 +21,16 @@ import numpy as np
 import torch
 from skimage import data
 
+from pipeline.commands.arguments import positive
 from pipeline.console import run_main, say
 from pipeline.experiment import Experiment
 from pipeline.inference.sampling import draw_images
 from pipeline.kinds import KINDS
-from pipeline.model_config import ModelConfig
 from pipeline.model_folder import LoadedFlow, build
 from pipeline.params import load_params
 from pipeline.pictures.eight_bit import to_tensor
 from pipeline.shielding.calibration import shield_flow
+from pipeline.training.model_configs import flow_config
 
 DRAWS, SEED, SIDE, CROPS = 10, 10, 160, 4
 
@@ -39,40 +40,26 @@ def main():
     parser.add_argument("--profile", default="demo", help="%(default)s")
     parser.add_argument("--tasks", default="df2k_x4,df2k_x8,lol", help="%(default)s")
     parser.add_argument("--variants", default="affine,rq_spline,certified_spline", help="%(default)s")
-    parser.add_argument("--pairs", type=int, default=5, help="%(default)s")
+    parser.add_argument("--pairs", type=positive, default=5, help="%(default)s")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     params = load_params().model_copy(update={"profile": arguments.profile})
     for task in arguments.tasks.split(","):
         for variant in arguments.variants.split(","):
-            flow = fresh_flow(Experiment.of(params, task, SEED, variant), task, variant)
+            flow = fresh_flow(Experiment.of(params, task, SEED, variant))
             crops = [(str(index), crop) for index, crop in enumerate(crops_for(flow))]
             shielded = shield_flow(flow, crops, SEED)
             seen = flow.kind.pair([to_tensor(side) for side in crops[0][1]], flow.network.scale)[1]
             seconds(shielded, seen)  # what is made once is made now
             ratios = [seconds(shielded, seen) / seconds(flow, seen) for _ in range(arguments.pairs)]
-            grown = size(shielded) / size(flow)
             told = f"{statistics.median(ratios):.2f} times the seconds ({min(ratios):.2f} .. {max(ratios):.2f})"
-            say(
-                f"{task} {variant}: shielded, ten draws of one picture take {told}; weights {grown:.2f} times the bytes"
-            )
+            grown = f"{size(shielded) / size(flow):.2f} times the bytes"
+            say(f"{task} {variant}: shielded, ten draws of one picture take {told}; weights {grown}")
 
 
-def fresh_flow(experiment: Experiment, task: str, variant: str) -> LoadedFlow:
-    """Return the network of an experiment, untrained."""
-    problem, design, settings = experiment.problem, experiment.design, experiment.settings
-    config = ModelConfig(
-        problem.kind,
-        task,
-        variant,
-        "none",
-        problem.scale,
-        settings.network.model_dump(),
-        {"name": design.transform, "options": design.options},
-        design.caps,
-        run_key="none",
-        temperature=settings.sampling.temperature,
-    )
+def fresh_flow(experiment: Experiment) -> LoadedFlow:
+    """Return the flow of an experiment, untrained."""
+    config = flow_config(experiment)
     torch.manual_seed(SEED)
     return LoadedFlow(build(config).eval(), config, KINDS[config.kind])
 
