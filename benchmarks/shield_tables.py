@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import shield
-from shield_parts import NOTHING, PICTURE, RANGES, TAILS
+from shield_parts import NOTHING, TAILS
 from table_cells import LABELS, OWN_TASK, PARAMS, Row, arrow, column, header, line, mean, percent, size, span
 
 from pipeline.errors import SteadyflowError
@@ -199,22 +199,6 @@ def without_tails(rows: list[Row]) -> Iterator[str]:
                 cells.append(f"{size(found)}; {percent(share)} %")
             (bound,) = column([row], "bound", NONE)
             yield line((f"`{row['task']}`", row["variant"], words, *cells, "none" if bound == NONE else size(bound)))
-
-
-def parts(rows: list[Row]) -> Iterator[str]:
-    """Yield what shields do without one of their parts, before the tails: bad values and agreement."""
-    taken = [row for row in rows if row["without"] in (*RANGES, PICTURE)]
-    yield from header(
-        ("task", "variant", "without", "bad on stress inputs, %", "largest finite there", "agreement, dB")
-    )
-    for task, variant, seed in dict.fromkeys((row["task"], row["variant"], row["seed"]) for row in taken):
-        same = {"task": task, "variant": variant, "seed": seed}
-        for part in (NOTHING, *RANGES, PICTURE):
-            for row in [*_own(rows, without=part, **same)][:1]:
-                bad, largest = (row[f"{name}_before_tails"] for name in STRESS)
-                agreement = f"{float(row['held_out_agreement'] or math.nan):.1f}"
-                cells = (part, percent(float(bad)), size(float(largest or math.inf)), agreement)
-                yield line((f"`{task}`", variant, *cells))
 
 
 def other_pictures(rows: list[Row]) -> Iterator[str]:

@@ -146,15 +146,6 @@ def test_shields_of_long_trainings_are_the_worst_of_their_seeds():
     assert lines == ["| affine | 10, 11 | 50; 75 | 0.5; 0.5 | 2 | 0.5 | 0.5 | 0.50 | 0.500 | 0.5 |"]
 
 
-def test_a_part_that_was_taken_away_stands_beside_the_whole_shield():
-    of = [row(**OWN), row(**(OWN | {"without": "values"}), largest_stress_before_tails="", held_out_agreement="60.25")]
-    lines = [*shield_tables.parts([*of, row(), row(task="ve_lol", **OWN)])][2:]
-    assert lines == [
-        "| `lol` | affine | nothing | 50 | 0.5 | 0.5 |",
-        "| `lol` | affine | values | 50 | not finite | 60.2 |",
-    ]
-
-
 def write(folder, *rows):
     return write_csv(folder / "new.csv", tuple(rows[0]), rows)
 
