@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from pipeline.config import SHIELDED
 from pipeline.console import console
 
 _ALL = "in all"
@@ -16,7 +17,7 @@ def print_minutes(took: Iterable[tuple[str, float]], tasks: Sequence[str]) -> No
     from rich.text import Text
 
     columns, rows = minutes_table(took, tasks)
-    table = Table(title=Text("minutes", "bold"), title_justify="left", box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    table = Table(title=Text("minutes", "bold"), title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
     table.add_column("")
     for column in columns:
         table.add_column(Text(column), justify="right", overflow="fold")
@@ -31,13 +32,14 @@ def minutes_table(
     """Return the columns, and by row its minutes; None where a task has no such stage among ``took``.
 
     ``took``: names of stages as DVC writes them (``train@lol-affine-10``) and seconds, a stage that ran twice, twice.
-    A row per task in the order of ``tasks`` and a column per stage in the order in which they ended; a stage without
-    a task has a row of its own. The last row and the last column are sums.
+    A row per task in the order of ``tasks`` and a column per stage in the order in which they ended, the stages of
+    shielded variants with those of the others; a stage without a task has a row of its own. The last row and the last
+    column are sums.
     """
     seconds: dict[tuple[str, str | None], float] = {}
     for name, length in took:
         stage, _, item = name.partition("@")
-        task = _task_of(item, tasks)
+        stage, task = stage.removesuffix(SHIELDED), _task_of(item, tasks)
         key = (stage, task) if task else (name, None)
         seconds[key] = seconds.get(key, 0.0) + length
     stages = list(dict.fromkeys(stage for stage, task in seconds if task))

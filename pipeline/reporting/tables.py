@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,14 @@ from pipeline.reporting.verdicts import agreement
 from pipeline.reporting.wording import Wording, wording_of
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from pipeline.metrics.evaluate import Evaluation
     from pipeline.stability.contract import Number
 
 REPORT_FILE = Path("report") / "report.html"
+_NARROW = 7  # characters of a column whose values are told in words too
+_ENDLESS = 10_000  # characters, of a terminal into which every table fits
 _PICTURES, _STABILITY = "Restored pictures", "Stability audit"
 PAPER_COLUMNS = ("paper: affine", "paper: bounded", "paper: rq_spline")  # of comparison.csv
 # summary.json of a training -> title, unit, better
@@ -154,22 +159,37 @@ def print_evaluation(evaluation: Evaluation, temperature: float) -> None:
 
 def _print_main(title: str, rows: Iterable[ComparisonRow], words: Wording) -> None:
     """Print those of ``rows`` that ``words.main`` names, in its order, under their short names."""
+    from rich.measure import Measurement
+
+    found = {row.name: row for row in rows}
+    named = {short: found[name] for name, short in words.main.items() if name in found}
+    table = _main_table(title, named, words.baseline, narrow=False)
+    if Measurement.get(console, console.options.update(max_width=_ENDLESS), table).maximum > console.width:
+        table = _main_table(title, named, words.baseline, narrow=True)
+    console.print(table)
+    console.print()
+
+
+def _main_table(title: str, named: dict[str, ComparisonRow], baseline: str, narrow: bool) -> Table:
+    """Return the table of a terminal; ``narrow``: the columns' names in lines of one word each."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    found = {row.name: row for row in rows}
-    named = {short: found[name] for name, short in words.main.items() if name in found}
-    table = Table(title=Text(title, "bold"), title_justify="left", box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
+    table = Table(title=Text(title, "bold"), title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
     table.add_column("")
-    for column in (*next(iter(named.values())).values, words.baseline.replace(" ", "\n")):
-        table.add_column(Text(column), justify="right", overflow="fold")
+    for column in (*next(iter(named.values())).values, baseline):
+        head = re.sub("[_ ]", "\n", column) if narrow else column
+        width = max(_NARROW, *map(len, head.split())) if narrow else None
+        table.add_column(Text(head), justify="right", overflow="fold", width=width)
     for short, row in named.items():
         shown = {variant: row.text(variant).replace(" ±", "\n±") for variant in row.values}
+        if narrow:
+            shown = {variant: re.sub("(?<=_)", "\n", text) for variant, text in shown.items()}
         values = [Text(text, "bold" if variant in row.best else "") for variant, text in shown.items()]
         head = ", ".join(filter(None, (short, _short(row.unit))))
         table.add_row(Text(f"{head} {row.arrow}"), *values, Text(row.baseline_text))
-    console.print(table)
+    return table
 
 
 def _short(unit: str) -> str:

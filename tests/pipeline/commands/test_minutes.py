@@ -24,6 +24,11 @@ def test_variants_and_seeds_of_a_task_are_summed():
     assert rows["c"][columns.index("train")] == pytest.approx(24 / 60)
 
 
+def test_stages_of_shielded_variants_count_with_those_of_the_others():
+    columns, rows = minutes_table([("sample@a-affine-10", 60.0), ("sample_shielded@a-affine-10", 30.0)], TASKS)
+    assert (columns, rows["a"]) == (["sample", "in all"], [1.5, 1.5])
+
+
 def test_a_task_whose_name_begins_like_another_keeps_its_own():
     columns, rows = minutes_table(TOOK, TASKS)
     assert rows["a-b"][columns.index("train")] == pytest.approx(2.0)

@@ -9,6 +9,7 @@ import pytest
 from report_tree import BOTH, VARIANTS, Page, make_params, page_of, plain_photograph, write_variant
 from rich.console import Console
 
+from pipeline.config import Params
 from pipeline.errors import DataError
 from pipeline.kinds import KINDS
 from pipeline.metrics import METRICS, metrics_of
@@ -148,6 +149,27 @@ def test_the_terminal_tables_fit_100_columns(both, monkeypatch):
     lines = [line.rstrip() for line in written.getvalue().splitlines() if not line.startswith("report")]
     assert max(map(len, lines)) <= 100
     assert sum("certified_spline" in line for line in lines) == 2 and not any("…" in line for line in lines)
+
+
+def test_the_terminal_tables_of_seven_variants_fit_80_columns(root, monkeypatch):
+    trained = (*VARIANTS, "certified_spline")
+    write_variant(root, "certified_spline", 2)
+    params = make_params(variants=trained)
+    shielded = {"shields": {name: {"quantile": 0.005} for name in VARIANTS}}
+    params = Params.model_validate(params.model_dump(mode="json") | shielded)
+    for name in VARIANTS:
+        write_variant(root, f"{name}_shielded", 1)
+    written = io.StringIO()
+    monkeypatch.setattr(tables, "console", Console(file=written, width=80))
+    print_summary(root, params)
+    lines = written.getvalue().splitlines()
+    table = lines[: lines.index("")]
+    assert max(map(len, table)) <= 80 and not any("…" in line for line in table)
+    heads = table[1 : next(i for i, line in enumerate(table) if line.startswith("─"))]
+    assert [line.split() for line in heads[-2:]] == [
+        ["rq", "certified", "affine", "bounded", "spline"],
+        ["affine", "bounded", "spline", "spline", "shielded", "shielded", "shielded", "bicubic"],
+    ]
 
 
 def test_the_terminal_summary_ends_with_what_to_type_next(root, capsys):
