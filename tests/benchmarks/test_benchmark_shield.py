@@ -81,6 +81,13 @@ def test_a_model_is_measured_before_and_after_and_once(tmp_path):
     assert float(shielded["bound"]) > float(shielded["largest_stress"]) > 0
     assert float(shielded["held_out_agreement"]) > 20 and trained["held_out_agreement"] == ""
     assert said[1] == [line for line in said[0] if line.startswith(f"{TASK} affine, seed")]
+    succeed(project, "shield", "affine_shielded")
+    told = run("shield_transfer", "--root", str(project), "--variants", "affine", "--steps", "2", "--starts", "1")
+    lines = [line.strip("| ").split(" | ") for line in told.splitlines() if line.startswith(f"| `{TASK}` | affine |")]
+    assert [line[2] for line in lines] == ["as drawn", "within 3 sigma"]
+    for line in lines:
+        _, direct, transferred, onwards, _, long = map(float, line[3:])
+        assert onwards >= transferred > 0 and long > 0 and direct > 0
 
 
 @pytest.mark.slow

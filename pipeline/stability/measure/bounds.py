@@ -55,6 +55,7 @@ from models.restoration.flow import RestorationFlow
 from models.restoration.low_light import LowLightFlow
 from models.restoration.super_resolution import SuperResolutionFlow
 from models.restoration.tails import Tails
+from pipeline.pictures.eight_bit import BAD_ABOVE, BAD_BELOW
 from pipeline.stability.measure.jacobian import float64_copy
 
 # Bicubic enlargement (a = -0.75) of pictures in [0, 1]: halfway between pixels an axis has positive weights of 1.1875
@@ -96,6 +97,16 @@ class OutputBound:
         """Return what no value exceeds in magnitude but with probability 4 Phi(-latent), for latents from N(0, I)."""
         variance = torch.stack([part.squares * part.deviation**2 for part in self.parts]).sum(0)
         return float(self._magnitudes(self._reach(0.0) + latent * variance.sqrt()).max())
+
+    def good_latent(self) -> float | None:
+        """Return the largest k for which no value is bad, outside of [-0.5, 1.5], for any latent with entries in
+        [-k, k]; None if some value may be bad at latents of 0 too.
+        """
+        ends = self.centre.new_tensor([BAD_BELOW, BAD_ABOVE])
+        low, high = ends if self.tails is None else self.tails.forward(ends[None])[0][0]
+        still = self._reach(0.0)
+        room = torch.minimum(high - self.centre, self.centre - low) - still
+        return None if bool((room < 0).any()) else float((room / (self._reach(1.0) - still)).min())
 
     def distance(self, latent: float) -> float:
         """Return what the root mean square of the difference of two draws of one condition cannot exceed.

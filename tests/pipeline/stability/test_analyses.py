@@ -154,6 +154,7 @@ def test_the_bound_is_of_the_latents_asked_for():
     one, six = (CertifiedBound(latent=latent).run(subject).numbers for latent in (1.0, 6.0))
     assert one["value"] < six["value"] and one["least_slope"] == six["least_slope"] == 0.25
     assert 0.9 < six["draw"] < six["value"]
+    assert six["good_latent"] is None and CertifiedBound().run(subject).reasons["good_latent"] == "no latent is certain"
     with pytest.raises(ValueError, match="latent must be a positive number"):
         CertifiedBound(latent=0.0)
 

@@ -287,6 +287,30 @@ def test_what_is_said_of_before_tails_is_of_the_end_that_counts(centre, value, b
     assert bound.before_tails(4.0) == pytest.approx(before)
 
 
+@pytest.mark.parametrize(
+    ("centre", "radius", "tails", "latent"),
+    [
+        (0.5, 0.2, None, 0.4),  # 0.5 +- (0.2 + 2 k) reaches either end of [-0.5, 1.5]
+        (0.7, 0.2, None, 0.3),  # the upper one first
+        (0.1, 0.2, None, 0.2),  # the lower one first
+        (0.5, 0.2, Tails(0.1, 0.25), 1.0),  # before these the ends are -1.7 and 2.7
+        (0.5, 1.0, None, 0.0),
+        (0.5, 1.1, None, None),
+        (0.5, 1.1, Tails(0.1, 0.25), 0.55),
+    ],
+)
+def test_no_value_is_bad_up_to_the_latent_that_is_said(centre, radius, tails, latent):
+    """The first of two values is the one that decides."""
+    first, second = torch.eye(2, dtype=torch.float64)
+    coupling = bounds.Part("", "coupling", radius, 0.0, first, first)
+    parts = (coupling, bounds.Part("", "latent", 0.0, 2.0, first + 0.1 * second, first))
+    bound = bounds.OutputBound(centre * first + 0.5 * second, parts, tails)
+    assert bound.good_latent() == (None if latent is None else pytest.approx(latent))
+    if latent:
+        up, down = bound._ends(bound._reach(latent)).amax(1)
+        assert max(up - 1.5, down - 0.5) == pytest.approx(0.0)
+
+
 def test_enlargement_peaks_half_way_between_pixels():
     """The peak of bicubic enlargement in general; a 4x one comes within 5 % of it, 3/8 of a pixel from a centre."""
     picture = torch.zeros(1, 1, 6, 6, dtype=torch.float64, requires_grad=True)
