@@ -51,18 +51,9 @@ SEED, SIDE, TEMPERATURE, STRESS_SIDE = 10, 128, 0.9, 24
 EXPLODED, CALM = 100.0, 10.0
 CALIBRATING = ("astronaut", "rocket", "immunohistochemistry", "flower.jpg")
 HELD_OUT = ("chelsea", "coffee", "china.jpg")
+KEY = ("network", "quantile")
 COLUMNS = (
-    *(
-        "network",
-        "values",
-        "gain",
-        "photographs_largest",
-        "stress_largest",
-        "stress_bad",
-        "quantile",
-        "crops",
-        "minutes",
-    ),
+    *(*KEY, "values", "gain", "photographs_largest", "stress_largest", "stress_bad", "crops", "minutes"),
     *("shielded_largest", "shielded_bad", "no_tails_largest", "no_tails_bad", "bound", "held_out", "note"),
 )
 
@@ -80,6 +71,13 @@ class Published:
     taps: tuple[int, ...] = (0, 1, 2, 3)
     steps: int = 2
     hidden: int = 32
+
+    @property
+    def label(self) -> str:
+        """Return what the docs call it."""
+        if self.family == "LLFlow":
+            return f"LLFlow, {'four taps' if len(self.taps) == 4 else 'one tap'}"
+        return f"{self.family} {self.scale}x{', other weights' if self.seed > 1 else ''}"
 
     @property
     def kind(self):

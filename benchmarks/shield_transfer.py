@@ -1,7 +1,7 @@
 """Do attacks on shielded flows fail for want of a gradient? The same attack by other ways.
 
-    python benchmarks/shield_transfer.py                                             # models of `make repro`, seed 10
-    python benchmarks/shield_transfer.py --tasks lol --variants affine --steps 2     # does it run at all
+    python benchmarks/shield_transfer.py --out transfer   # models of `make repro`, minutes each
+    python benchmarks/shield_transfer.py --out transfer --tasks lol --variants affine --steps 2   # does it run at all
 
 A clamp has no gradient beyond its ends, so what climbs a shielded flow by its gradient may be lost where the flow as
 trained is not (Athalye, Carlini and Wagner 2018). On the crops that the analysis `draw_attack` takes, any input in
@@ -12,7 +12,8 @@ flow, from the photograph. transferred: the input and latents that the first fou
 the direct attack from there. noise: the direct attack from ``--starts`` inputs of noise, the best; every other one is
 black and white. long: five times the steps.
 
-A line per model, with latents as drawn and within 3 standard deviations: the worse of two crops, behind the tails.
+A row per model, with latents as drawn and within 3 standard deviations: the worse of two crops, behind the tails. They
+are kept in ``--out``/transfer.csv; a value that is not finite is left empty.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import argparse
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -33,6 +35,7 @@ from pipeline.commands.arguments import positive
 from pipeline.config import SHIELDED
 from pipeline.console import run_main, say
 from pipeline.experiment import Experiment
+from pipeline.files import write_csv
 from pipeline.inference.held_out import held_out_crops
 from pipeline.inference.sampling import latents
 from pipeline.layout import variant_folder
@@ -42,9 +45,12 @@ from pipeline.pictures.eight_bit import to_tensor
 from pipeline.seeds import generator
 from pipeline.stability.measure.ascent import Box
 from pipeline.stability.measure.draw_attack import Goal, attack_draws, largest_magnitude
-from pipeline.stability.subject import Subject
+from pipeline.stability.subject import Subject, finite_or_none
 
 PICTURES = 2
+WAYS = ("as trained", "direct", "transferred", "onwards", "noise", "long")
+KEY = ("task", "variant", "seed", "latents")
+COLUMNS = (*KEY, *(way.replace(" ", "_") for way in WAYS))
 LATENTS = {"as drawn": None, "within 3 sigma": 3.0}
 FAR = Goal(1, lambda x: largest_magnitude(x - 0.5) + 0.5)
 
@@ -52,13 +58,14 @@ FAR = Goal(1, lambda x: largest_magnitude(x - 0.5) + 0.5)
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=Path(), help="where `make repro` has ended; it is only read")
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tasks", default="", help="all of params.yaml")
     parser.add_argument("--variants", default="affine,bounded,rq_spline", help="%(default)s")
     parser.add_argument("--steps", type=positive, default=40, help="%(default)s")
     parser.add_argument("--starts", type=positive, default=2, help="%(default)s")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    params = load_params(arguments.root / "params.yaml")
+    params, rows = load_params(arguments.root / "params.yaml"), []
     for task in arguments.tasks.split(",") if arguments.tasks else params.tasks:
         for variant in arguments.variants.split(","):
             chosen = Experiment.of(params, task, params.seeds[0], variant)
@@ -67,14 +74,16 @@ def main():
                 for name in (variant, variant + SHIELDED)
             )
             crops = held_out_crops(arguments.root, chosen, limit=chosen.settings.stability.pictures)
-            for line in attacked(trained, shielded, crops, chosen, arguments.steps, arguments.starts):
-                say(f"| `{task}` | {variant} | {line}")
+            for found in attacked(trained, shielded, crops, chosen, arguments.steps, arguments.starts):
+                rows.append({"task": task, "variant": variant, "seed": chosen.seed} | found)
+                write_csv(arguments.out / "transfer.csv", COLUMNS, rows)
+                say(", ".join(f"{name} {rows[-1][name]}" for name in COLUMNS))
 
 
 def attacked(
     trained: LoadedFlow, shielded: LoadedFlow, crops, chosen: Experiment, steps: int, starts: int
-) -> Iterator[str]:
-    """Yield a line per kind of latents: what every way found."""
+) -> Iterator[dict[str, Any]]:
+    """Yield per kind of latents what every way found; None where that is not finite."""
     kind, limits = trained.kind, chosen.settings.stability
     pictures = [(name, *kind.pair([to_tensor(side) for side in sides], trained.network.scale)) for name, sides in crops]
     subject = Subject(trained, pictures, [], 1, limits.temperature, chosen.seed)
@@ -96,15 +105,14 @@ def attacked(
         start, network = (seen, z), shielded.network
         elsewhere = apart(climb(trained.network, start).point)
         found = {
-            "as trained": climb(trained.network, start).after,
+            "as_trained": climb(trained.network, start).after,
             "direct": climb(network, start).after,
             "transferred": far(network, *elsewhere),
             "onwards": climb(network, elsewhere).after,
             "noise": torch.stack([climb(network, (noise(inputs, n), z)).after for n in range(starts)]).amax(0),
             "long": climb(network, start, times=5).after,
         }
-        values = (f"{value:.3g}" if value < 1e4 else "1e4 or more" for value in (each.max() for each in found.values()))
-        yield f"{words} | {' | '.join(values)} |"
+        yield {"latents": words} | {way: finite_or_none(float(each.max())) for way, each in found.items()}
 
 
 @torch.no_grad()

@@ -82,12 +82,12 @@ def test_a_model_is_measured_before_and_after_and_once(tmp_path):
     assert float(shielded["held_out_agreement"]) > 20 and trained["held_out_agreement"] == ""
     assert said[1] == [line for line in said[0] if line.startswith(f"{TASK} affine, seed")]
     succeed(project, "shield", "affine_shielded")
-    told = run("shield_transfer", "--root", str(project), "--variants", "affine", "--steps", "2", "--starts", "1")
-    lines = [line.strip("| ").split(" | ") for line in told.splitlines() if line.startswith(f"| `{TASK}` | affine |")]
-    assert [line[2] for line in lines] == ["as drawn", "within 3 sigma"]
-    for line in lines:
-        _, direct, transferred, onwards, _, long = map(float, line[3:])
-        assert onwards >= transferred > 0 and long > 0 and direct > 0
+    few = ("--variants", "affine", "--steps", "2", "--starts", "1")
+    run("shield_transfer", "--root", str(project), "--out", str(tmp_path / "out"), *few)
+    rows = read(tmp_path / "out" / "transfer.csv")
+    assert [row["latents"] for row in rows] == ["as drawn", "within 3 sigma"]
+    for row in rows:
+        assert float(row["onwards"]) >= float(row["transferred"]) > 0 < float(row["direct"])
 
 
 @pytest.mark.slow
