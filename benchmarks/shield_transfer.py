@@ -1,26 +1,30 @@
-"""Do attacks on shielded flows fail for want of a gradient? The same attack by other ways.
+"""Do attacks on shielded flows fail for want of a gradient? The same attack by ways that do not need it.
 
     python benchmarks/shield_transfer.py --out transfer   # models of `make repro`, minutes each
     python benchmarks/shield_transfer.py --out transfer --tasks lol --variants affine --steps 2   # does it run at all
 
-A clamp has no gradient beyond its ends, so what climbs a shielded flow by its gradient may be lost where the flow as
-trained is not (Athalye, Carlini and Wagner 2018). On the crops that the analysis `draw_attack` takes, any input in
-[0, 1], what is made large is the distance of a value from mid-grey, plus 0.5: a value is bad where that is beyond 1.5.
+A smooth clamp has next to no gradient far beyond its ends, so what climbs a shielded flow by its gradient may be lost
+where the flow as trained is not (Athalye, Carlini and Wagner 2018, "Obfuscated gradients give a false sense of
+security"). On the crops that the analysis `draw_attack` takes, any input in [0, 1], what is made large is the distance
+of a value from mid-grey, plus 0.5: a value is bad where that is beyond 1.5, behind the tails.
 
 as trained: what ``--steps`` of signed gradient find of the flow without its shield. direct: as many, of the shielded
-flow, from the photograph. transferred: the input and latents that the first found, given to the shielded flow. onwards:
-the direct attack from there. noise: the direct attack from ``--starts`` inputs of noise, the best; every other one is
-black and white. long: five times the steps.
+one. straight through: the same, but clamps let gradients pass as if they were not there (that paper's BPDA).
+transferred: the input and latents that the first found, given to the shielded flow; the first ends where a value is not
+finite, for affine flows after a few steps. restarts: direct, from ``--starts`` inputs of noise (in low light noise of
+the logs) instead of the photograph, every other one at the ends of what an input may be; the best. more steps: direct,
+five times the steps, each a fifth as long.
 
-A row per model, with latents as drawn and within 3 standard deviations: the worse of two crops, behind the tails. They
-are kept in ``--out``/transfer.csv; a value that is not finite is left empty.
+A row per model, with latents as drawn and within 3 standard deviations: the worse of two crops. They are kept in
+``--out``/transfer.csv; a value that is not finite is left empty.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +34,9 @@ import torch
 from shield import attack_on
 from torch import Tensor
 
+from models.flow.ranges import JointRange
 from models.restoration.flow import RestorationFlow
+from models.restoration.shielding import ranges_of
 from pipeline.commands.arguments import positive
 from pipeline.config import SHIELDED
 from pipeline.console import run_main, say
@@ -43,12 +49,12 @@ from pipeline.model_folder import LoadedFlow, load_flow
 from pipeline.params import load_params
 from pipeline.pictures.eight_bit import to_tensor
 from pipeline.seeds import generator
-from pipeline.stability.measure.ascent import Box
+from pipeline.stability.measure.ascent import Ascent, Box
 from pipeline.stability.measure.draw_attack import Goal, attack_draws, largest_magnitude
 from pipeline.stability.subject import Subject, finite_or_none
 
 PICTURES = 2
-WAYS = ("as trained", "direct", "transferred", "onwards", "noise", "long")
+WAYS = ("as trained", "direct", "straight through", "transferred", "restarts", "more steps")
 KEY = ("task", "variant", "seed", "latents")
 COLUMNS = (*KEY, *(way.replace(" ", "_") for way in WAYS))
 LATENTS = {"as drawn": None, "within 3 sigma": 3.0}
@@ -94,31 +100,62 @@ def attacked(
     for words, limit in LATENTS.items():
         free = Box(z, z) if limit is None else Box(torch.full_like(z, -limit), torch.full_like(z, limit))
 
-        def climb(network: RestorationFlow, start: tuple[Tensor, Tensor], times: int = 1, free: Box = free):
+        def climb(network: RestorationFlow, start: Tensor, times: int = 1, free: Box = free) -> Ascent:
             sources = [generator("shield_transfer", chosen.seed, name) for name in names]
-            return attack_draws(network, FAR, *start, inputs, free, times * steps, sources)
+            return attack_draws(network, FAR, start, z, inputs, free, times * steps, sources)
 
-        def apart(point: Tensor) -> tuple[Tensor, Tensor]:
-            at, latent = point.split([seen[0].numel(), z[:, 0].numel()], 1)
-            return at.reshape(seen.shape), latent.reshape(z.shape[1:])[None]
-
-        start, network = (seen, z), shielded.network
-        elsewhere = apart(climb(trained.network, start).point)
-        found = {
-            "as_trained": climb(trained.network, start).after,
-            "direct": climb(network, start).after,
-            "transferred": far(network, *elsewhere),
-            "onwards": climb(network, elsewhere).after,
-            "noise": torch.stack([climb(network, (noise(inputs, n), z)).after for n in range(starts)]).amax(0),
-            "long": climb(network, start, times=5).after,
-        }
+        found = by_every_way(trained.network, shielded.network, climb, seen, inputs, starts)
         yield {"latents": words} | {way: finite_or_none(float(each.max())) for way, each in found.items()}
 
 
+def by_every_way(
+    trained: RestorationFlow,
+    shielded: RestorationFlow,
+    climb: Callable[..., Ascent],
+    seen: Tensor,
+    inputs: Box,
+    starts: int,
+) -> dict[str, Tensor]:
+    """Return what each way finds of every input, ``(B,)``, by its column.
+
+    ``climb(network, start, times)``: the attack, from inputs ``start``, in ``times`` as many steps.
+    """
+    first = climb(trained, seen)
+    with straight_through(shielded):
+        through = climb(shielded, seen)
+    return {
+        "as_trained": first.after,
+        "direct": climb(shielded, seen).after,
+        "straight_through": through.after,
+        "transferred": far(shielded, first.point, seen),
+        "restarts": torch.stack([climb(shielded, noise(inputs, number)).after for number in range(starts)]).amax(0),
+        "more_steps": climb(shielded, seen, times=5).after,
+    }
+
+
+@contextlib.contextmanager
+def straight_through(network: RestorationFlow) -> Iterator[None]:
+    """Let gradients pass the clamps of a shielded flow unchanged; what these give back stays as it is."""
+
+    def pass_on(clamp: JointRange, given: tuple[Tensor], clamped: Tensor) -> Tensor:
+        return clamped.detach() + (given[0] - given[0].detach()).nan_to_num()
+
+    with contextlib.ExitStack() as stack:
+        for one in ranges_of(network).values():
+            if isinstance(one, JointRange):
+                stack.callback(one.register_forward_hook(pass_on).remove)
+        yield
+
+
 @torch.no_grad()
-def far(network: RestorationFlow, seen: Tensor, z: Tensor) -> Tensor:
-    """Return how far from mid-grey values are, plus 0.5, per input."""
-    return FAR.of(network.inverse(z[0], network.share(seen))[0])
+def far(network: RestorationFlow, point: Tensor, seen: Tensor) -> Tensor:
+    """Return how far from mid-grey values are, plus 0.5, per input: of points of an ascent, inputs shaped as ``seen``
+    and their latents in a row.
+    """
+    at, latent = point.split([seen[0].numel(), point.shape[1] - seen[0].numel()], 1)
+    at = at.reshape(seen.shape)
+    z = latent.reshape(len(seen), *network.latent_shape(*seen.shape[2:]))
+    return FAR.of(network.inverse(z, network.share(at))[0])
 
 
 def noise(inputs: Box, number: int) -> Tensor:

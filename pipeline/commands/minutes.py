@@ -18,7 +18,7 @@ def print_minutes(took: Iterable[tuple[str, float]], tasks: Sequence[str]) -> No
 
     columns, rows = minutes_table(took, tasks)
     table = Table(title=Text("minutes", "bold"), title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
-    table.add_column("")
+    table.add_column("", overflow="fold")
     for column in columns:
         table.add_column(Text(column), justify="right", overflow="fold")
     for name, minutes in rows.items():

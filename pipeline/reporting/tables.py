@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline.stability.contract import Number
 
 REPORT_FILE = Path("report") / "report.html"
-_NARROW = 7  # characters of a column whose values are told in words too
+_WORD, _LABEL = 8, 8  # characters of a cell's word that is not broken, and of the names of rows, in a narrow terminal
 _ENDLESS = 10_000  # characters, of a terminal into which every table fits
 _PICTURES, _STABILITY = "Restored pictures", "Stability audit"
 PAPER_COLUMNS = ("paper: affine", "paper: bounded", "paper: rq_spline")  # of comparison.csv
@@ -171,25 +171,43 @@ def _print_main(title: str, rows: Iterable[ComparisonRow], words: Wording) -> No
 
 
 def _main_table(title: str, named: dict[str, ComparisonRow], baseline: str, narrow: bool) -> Table:
-    """Return the table of a terminal; ``narrow``: the columns' names in lines of one word each."""
+    """Return the table of a terminal; ``narrow``: names in lines of one word each, columns as wide as these need."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
+    heads = ["", *next(iter(named.values())).values, baseline]
+    rows = [
+        [f"{', '.join(filter(None, (short, _short(row.unit))))} {row.arrow}"]
+        + [row.text(variant).replace(" ± ", "\n±") for variant in row.values]
+        + [row.baseline_text]
+        for short, row in named.items()
+    ]
+    widths: list[int | None] = [None] * len(heads)
+    if narrow:
+        heads = [re.sub("[_ ]", "\n", head) for head in heads]
+        rows = [[cells[0], *(re.sub("(?<=_)", "\n", cell) for cell in cells[1:])] for cells in rows]
+        widths = _narrow_widths(heads, rows)
     table = Table(title=Text(title, "bold"), title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
-    table.add_column("")
-    for column in (*next(iter(named.values())).values, baseline):
-        head = re.sub("[_ ]", "\n", column) if narrow else column
-        width = max(_NARROW, *map(len, head.split())) if narrow else None
-        table.add_column(Text(head), justify="right", overflow="fold", width=width)
-    for short, row in named.items():
-        shown = {variant: row.text(variant).replace(" ±", "\n±") for variant in row.values}
-        if narrow:
-            shown = {variant: re.sub("(?<=_)", "\n", text) for variant, text in shown.items()}
-        values = [Text(text, "bold" if variant in row.best else "") for variant, text in shown.items()]
-        head = ", ".join(filter(None, (short, _short(row.unit))))
-        table.add_row(Text(f"{head} {row.arrow}"), *values, Text(row.baseline_text))
+    for index, (head, width) in enumerate(zip(heads, widths, strict=True)):
+        table.add_column(Text(head), justify="right" if index else "left", overflow="fold", width=width)
+    for row, (label, *cells, last) in zip(named.values(), rows, strict=True):
+        styled = (Text(cell, "bold" if name in row.best else "") for name, cell in zip(row.values, cells, strict=True))
+        table.add_row(Text(label), *styled, Text(last))
     return table
+
+
+def _narrow_widths(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int | None]:
+    """Return the widths of columns, the names of rows first, in which no word of a head and no short one of a cell is
+    broken; None is what is left. Where that is too little for names, words are broken after all.
+    """
+    fixed = []
+    for head, *cells in list(zip(heads, *rows, strict=True))[1:]:
+        short = (min(len(word), _WORD) for cell in cells for word in cell.split())
+        fixed.append(max((*map(len, head.split()), *short)))
+    if sum(fixed) + len(fixed) + _LABEL <= console.width:
+        return [None, *fixed]
+    return [_LABEL, *(None for _ in fixed)]
 
 
 def _short(unit: str) -> str:

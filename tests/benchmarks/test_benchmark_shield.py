@@ -86,8 +86,7 @@ def test_a_model_is_measured_before_and_after_and_once(tmp_path):
     run("shield_transfer", "--root", str(project), "--out", str(tmp_path / "out"), *few)
     rows = read(tmp_path / "out" / "transfer.csv")
     assert [row["latents"] for row in rows] == ["as drawn", "within 3 sigma"]
-    for row in rows:
-        assert float(row["onwards"]) >= float(row["transferred"]) > 0 < float(row["direct"])
+    assert float(rows[0]["direct"]) < float(rows[1]["direct"])  # where latents climb too
 
 
 @pytest.mark.slow

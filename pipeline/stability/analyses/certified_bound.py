@@ -27,9 +27,8 @@ class CertifiedBound(Analysis):
         "displacement": Number("Certified: largest shift by a coupling"),
         "value": Number("Certified: largest magnitude of any output value (of range 1)"),
         "draw": Number("Certified: magnitude that a draw's values hardly ever exceed (of range 1)"),
-        "good_latent": Number(
-            "Certified: no bad value for latents within so many standard deviations", "sigma", better="higher"
-        ),
+        "good_latent": Number("Certified: no value is bad for any latents within", "sigma", "higher"),
+        "good_draw": Number("Certified: hardly any value of a draw is bad within", "sigma", "higher"),
         "share_<role>": Number(
             "Share in the largest magnitude, {}",
             "%",
@@ -57,8 +56,9 @@ class CertifiedBound(Analysis):
     def run(self, subject: Subject) -> Found:
         """Return ``least_slope`` and ``largest_slope`` of every coupling's derivative, ``displacement`` |c(x) - x|,
         ``value``: the largest absolute value that any pixel of any output can have, ``draw``: what it exceeds once in
-        250 million values at 6 standard deviations, ``good_latent``: up to how many no value of any output is bad, and
-        the shares of each role in ``value``, or in what a shield's tails make it of.
+        250 million values at 6 standard deviations, ``good_latent`` and ``good_draw``: up to how many no value is bad,
+        or hardly any of a draw, behind a shield's tails, and the shares of each role in ``value``, or in what tails
+        make it of.
         """
         slopes, bound = coupling_bounds(subject.network), restoration_bound(subject.network)
         limit = self.latent * max(1.0, subject.temperature)
@@ -69,13 +69,14 @@ class CertifiedBound(Analysis):
             "value": bound.value(limit) if bound else None,
             "draw": bound.draw(limit) if bound else None,
             "good_latent": bound.good_latent() if bound else None,
+            "good_draw": bound.good_draw() if bound else None,
         }
         rows = _rows(bound, limit) if bound else []
         shares: Counter[str] = Counter()
         for row in rows:
             shares[f"share_{row['role'].replace(' ', '_')}"] += row["share"]
         missing = [name for name, value in numbers.items() if value is None]
-        reasons = dict.fromkeys(missing, "no latent is certain" if bound else "no bound")
+        reasons = dict.fromkeys(missing, "not ruled out at latent 0" if bound else "no bound")
         return Found(numbers | shares, reasons, {SHARES_TABLE: rows})
 
 

@@ -95,18 +95,26 @@ class OutputBound:
 
     def draw(self, latent: float) -> float:
         """Return what no value exceeds in magnitude but with probability 4 Phi(-latent), for latents from N(0, I)."""
-        variance = torch.stack([part.squares * part.deviation**2 for part in self.parts]).sum(0)
-        return float(self._magnitudes(self._reach(0.0) + latent * variance.sqrt()).max())
+        return float(self._magnitudes(self._reach(0.0) + latent * self._deviations()).max())
 
     def good_latent(self) -> float | None:
-        """Return the largest k for which no value is bad, outside of [-0.5, 1.5], for any latent with entries in
-        [-k, k]; None if some value may be bad at latents of 0 too.
+        """Return the largest k for which no value is bad, outside of [-0.5, 1.5] behind any tails, for any latent with
+        entries in [-k, k]; None if bad values are not ruled out at the latent 0.
         """
+        return self._within(self._reach(1.0) - self._reach(0.0))
+
+    def good_draw(self) -> float | None:
+        """Return the largest k for which a value of a draw at temperature T is bad with probability 4 Phi(-k / T) at
+        most, for any condition; None if bad values are not ruled out at the latent 0.
+        """
+        return self._within(self._deviations())
+
+    def _within(self, per_sigma: Tensor) -> float | None:
+        """Return up to how many standard deviations of the latent values stay good that move so far with each."""
         ends = self.centre.new_tensor([BAD_BELOW, BAD_ABOVE])
         low, high = ends if self.tails is None else self.tails.forward(ends[None])[0][0]
-        still = self._reach(0.0)
-        room = torch.minimum(high - self.centre, self.centre - low) - still
-        return None if bool((room < 0).any()) else float((room / (self._reach(1.0) - still)).min())
+        room = torch.minimum(high - self.centre, self.centre - low) - self._reach(0.0)
+        return None if bool((room < 0).any()) else float((room / per_sigma).min())
 
     def distance(self, latent: float) -> float:
         """Return what the root mean square of the difference of two draws of one condition cannot exceed.
@@ -129,6 +137,10 @@ class OutputBound:
 
     def _reach(self, latent: float) -> Tensor:
         return torch.stack([part.reach(latent) for part in self.parts]).sum(0)
+
+    def _deviations(self) -> Tensor:
+        """Return s_i."""
+        return torch.stack([part.squares * part.deviation**2 for part in self.parts]).sum(0).sqrt()
 
     def _magnitudes(self, reach: Tensor) -> Tensor:
         return self._ends(reach).amax(0)

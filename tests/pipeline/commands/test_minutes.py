@@ -66,3 +66,9 @@ def test_a_full_run_is_printed_in_a_row_per_task(capsys):
     assert ["task0", *["6.0"] * 5, "30.0"] in lines
     assert ["in", "all", *["30.0"] * 5, "150.0"] in lines
     assert len(lines) < 12
+
+
+def test_the_name_of_a_stage_is_not_cut(capsys):
+    stages = ("prepare", "pretrain", "train", "shield", "stability", "sample", "evaluate")
+    print_minutes([*((f"{stage}@a-x-10", 60.0) for stage in stages), ("study_checkerboard_of_many", 60.0)], TASKS)
+    assert "…" not in capsys.readouterr().out

@@ -151,25 +151,43 @@ def test_the_terminal_tables_fit_100_columns(both, monkeypatch):
     assert sum("certified_spline" in line for line in lines) == 2 and not any("…" in line for line in lines)
 
 
-def test_the_terminal_tables_of_seven_variants_fit_80_columns(root, monkeypatch):
-    trained = (*VARIANTS, "certified_spline")
+@pytest.fixture
+def seven(root):
+    """Return the root and the parameters of four variants, three of them with a shield."""
     write_variant(root, "certified_spline", 2)
-    params = make_params(variants=trained)
-    shielded = {"shields": {name: {"quantile": 0.005} for name in VARIANTS}}
-    params = Params.model_validate(params.model_dump(mode="json") | shielded)
     for name in VARIANTS:
         write_variant(root, f"{name}_shielded", 1)
+    shields = {"shields": {name: {"quantile": 0.005} for name in VARIANTS}}
+    params = make_params(variants=(*VARIANTS, "certified_spline")).model_dump(mode="json")
+    return root, Params.model_validate(params | shields)
+
+
+def table_of(of, width, monkeypatch):
+    """Return the lines of the first table of a terminal: of the heads, and of the rest."""
     written = io.StringIO()
-    monkeypatch.setattr(tables, "console", Console(file=written, width=80))
-    print_summary(root, params)
+    monkeypatch.setattr(tables, "console", Console(file=written, width=width, soft_wrap=True))
+    print_summary(*of)
     lines = written.getvalue().splitlines()
-    table = lines[: lines.index("")]
-    assert max(map(len, table)) <= 80 and not any("…" in line for line in table)
-    heads = table[1 : next(i for i, line in enumerate(table) if line.startswith("─"))]
+    lines = lines[1 : lines.index("")]
+    assert max(map(len, lines)) <= width and not any("…" in line for line in lines)
+    rule = next(index for index, line in enumerate(lines) if line.startswith("─"))
+    return lines[:rule], lines[rule + 1 :]
+
+
+def test_the_terminal_tables_of_seven_variants_fit_80_columns_without_a_broken_word(seven, monkeypatch):
+    heads, rows = table_of(seven, 80, monkeypatch)
     assert [line.split() for line in heads[-2:]] == [
         ["rq", "certified", "affine", "bounded", "spline"],
         ["affine", "bounded", "spline", "spline", "shielded", "shielded", "shielded", "bicubic"],
     ]
+    assert any(line.startswith("LPIPS ↓") for line in rows)
+    words = {word for line in rows for word in line.split()}
+    assert {"rq_", "spline", "affine", "bounded", "certified"} <= words
+
+
+def test_in_a_narrower_terminal_the_names_of_rows_stay(seven, monkeypatch):
+    _, rows = table_of(seven, 60, monkeypatch)
+    assert any(line.startswith("LPIPS ↓") for line in rows)
 
 
 def test_the_terminal_summary_ends_with_what_to_type_next(root, capsys):

@@ -14,6 +14,7 @@ from pipeline.stability.analyses.certified_bound import CertifiedBound
 from pipeline.stability.analyses.feature_variance import FeatureVariance
 from pipeline.stability.analyses.gradient_angle import GradientAngle
 from pipeline.stability.contract import COSTS, Analysis, Bars, Found, Number
+from pipeline.stability.measure.bounds import restoration_bound
 from pipeline.stability.stress import StressInput
 from pipeline.stability.subject import Subject
 
@@ -154,9 +155,18 @@ def test_the_bound_is_of_the_latents_asked_for():
     one, six = (CertifiedBound(latent=latent).run(subject).numbers for latent in (1.0, 6.0))
     assert one["value"] < six["value"] and one["least_slope"] == six["least_slope"] == 0.25
     assert 0.9 < six["draw"] < six["value"]
-    assert six["good_latent"] is None and CertifiedBound().run(subject).reasons["good_latent"] == "no latent is certain"
+    assert six["good_latent"] is None
+    assert CertifiedBound().run(subject).reasons["good_draw"] == "not ruled out at latent 0"
     with pytest.raises(ValueError, match="latent must be a positive number"):
         CertifiedBound(latent=0.0)
+
+
+def test_up_to_which_latents_no_value_is_bad_is_told():
+    still = {"name": "certified_spline", "options": {"bound": 0.01, "lipschitz": 4.0, "shift": 0.001}}
+    subject = Subject(small_flow(transform=still, caps=CAPS | {"overshoot": 0.0}), [], [], 1, 0.5, 10)
+    bound, numbers = restoration_bound(subject.network), CertifiedBound().run(subject).numbers
+    assert (numbers["good_latent"], numbers["good_draw"]) == (bound.good_latent(), bound.good_draw())
+    assert 0.0 < numbers["good_latent"] < numbers["good_draw"]
 
 
 def test_the_shares_of_the_bound_are_those_of_its_layers_and_make_it_whole():

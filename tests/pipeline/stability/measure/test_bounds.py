@@ -300,12 +300,17 @@ def test_what_is_said_of_before_tails_is_of_the_end_that_counts(centre, value, b
     ],
 )
 def test_no_value_is_bad_up_to_the_latent_that_is_said(centre, radius, tails, latent):
-    """The first of two values is the one that decides."""
+    """The first of two values is the one that decides; half of its radius, and most of its latent, is of a split."""
     first, second = torch.eye(2, dtype=torch.float64)
-    coupling = bounds.Part("", "coupling", radius, 0.0, first, first)
-    parts = (coupling, bounds.Part("", "latent", 0.0, 2.0, first + 0.1 * second, first))
+    parts = (
+        bounds.Part("", "coupling", 0.5 * radius, 0.0, first, first),
+        bounds.Part("", "split", 0.5 * radius, 1.5, first, 0.64 * first),
+        bounds.Part("", "latent", 0.0, 0.5, first + 0.1 * second, 0.01 * first + 0.01 * second),
+    )
     bound = bounds.OutputBound(centre * first + 0.5 * second, parts, tails)
     assert bound.good_latent() == (None if latent is None else pytest.approx(latent))
+    per_draw = math.sqrt(0.64 * 1.5**2 + 0.01 * 0.5**2)  # where 2 of latents that are chosen
+    assert bound.good_draw() == (None if latent is None else pytest.approx(latent * 2.0 / per_draw))
     if latent:
         up, down = bound._ends(bound._reach(latent)).amax(1)
         assert max(up - 1.5, down - 0.5) == pytest.approx(0.0)
