@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ from pipeline.console import say, warn
 from pipeline.devices import choose_device
 from pipeline.errors import SteadyflowError
 from pipeline.files import writable_folder
-from pipeline.model_folder import CONFIG, load_flow, save_model
+from pipeline.model_folder import CONFIG, LoadedFlow, load_flow, save_model
 from pipeline.shielding.calibration import LATENT, refuse_shielded, shield_flow, summary_line
 from pipeline.shielding.crops import calibration_crops
 from pipeline.shielding.usual import BUDGET
+from pipeline.stability.measure.bounds import restoration_bound
 
 
 def shield_model(
@@ -41,12 +43,26 @@ def shield_model(
     save_model(out, shielded.network, shielded.config)
     found: dict[str, Any] = shielded.config.shield or {}
     say(summary_line(shielded))
-    if found["bound"] is not None:
-        say(f"for latents within {LATENT:g} standard deviations no value of any output exceeds {found['bound']:.3g}")
+    for line in certain_lines(shielded):
+        say(line)
     if fault := _too_far(found, BUDGET if budget is None else budget):
         warn(f"{fault}; give more pictures like those that the model is for, or a smaller --quantile")
     say(f"shielded model: {out}")
     return found
+
+
+def certain_lines(flow: LoadedFlow) -> Iterator[str]:
+    """Yield what is proven of the output for every input, in lines for people."""
+    bound, temperature = restoration_bound(flow.network), flow.config.temperature
+    if bound is None:
+        return
+    yield f"for latents within {LATENT:g} standard deviations no value of any output exceeds {bound.value(LATENT):.3g}"
+    good = bound.good_draw()
+    if good is not None and good >= LATENT * temperature:
+        yield (
+            f"at temperature {temperature:g} no input makes a value of a draw bad, outside of [-0.5, 1.5]: proven, "
+            "but for one value in 250 million"
+        )
 
 
 def _too_far(found: dict[str, Any], wanted: float) -> str:

@@ -14,13 +14,14 @@ from upstream_cases import TINY
 from models.restoration.shielding import ranges_of
 from pipeline import cli
 from pipeline.commands.audit import audit_model
-from pipeline.commands.shielding import _too_far, shield_model
+from pipeline.commands.shielding import _too_far, certain_lines, shield_model
 from pipeline.errors import CheckpointError, DataError, SteadyflowError
 from pipeline.inference.restore import restore_file
 from pipeline.kinds import KINDS
 from pipeline.model_folder import build, load_flow, save_model, verify_model
 from pipeline.pictures.eight_bit import to_tensor
 from pipeline.shielding.calibration import decibels, draws_of, shield_flow
+from pipeline.stability.measure.bounds import OutputBound
 from pipeline.upstream import import_upstream
 
 SR = KINDS["super_resolution"]
@@ -83,6 +84,15 @@ def test_it_writes_a_model_folder_that_says_how_it_was_made(shielded, model, pho
     assert config["caps"] == {"overshoot": 0.0} and before["shield"] is None
     same = {"weights_sha256", "caps", "shield"}
     assert {k: v for k, v in config.items() if k not in same} == {k: v for k, v in before.items() if k not in same}
+
+
+@pytest.mark.parametrize(("sigmas", "told"), [(None, False), (5.9, False), (6.0, True)])
+def test_what_is_proven_of_draws_is_said_where_it_is(shielded, sigmas, told, monkeypatch):
+    flow = load_flow(shielded)
+    good = None if sigmas is None else sigmas * flow.config.temperature
+    monkeypatch.setattr(OutputBound, "good_draw", lambda self: good)
+    bound, *proven = certain_lines(flow)
+    assert f"exceeds {flow.config.shield['bound']:.3g}" in bound and bool(proven) == told
 
 
 def test_what_exploded_before_keeps_to_the_bound(shielded, model):
