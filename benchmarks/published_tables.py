@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shield_published import NETWORKS, QUANTILE
-from table_cells import Row, arrow, header, line, percent, size
+from table_cells import Row, arrow, column, header, line, percent, size
 
 from pipeline.errors import SteadyflowError
 
@@ -23,15 +23,20 @@ def published(rows: list[Row]) -> Iterator[str]:
     for name, network in NETWORKS.items():
         if name not in measured:
             raise SteadyflowError(f"{name} is not measured; run benchmarks/shield_published.py --networks {name}")
-        row = measured[name]
-        number = {key: float(value) for key, value in row.items() if value and key not in ("network", "note")}
-        yield line(
-            (
-                *(network.label, f"{number['values']:,.0f}"),
-                ", ".join(size(number[f"{where}_largest"]) for where in ("photographs", "stress")),
-                "; ".join(size(number[f"{what}_largest"]) for what in ("shielded", "no_tails")),
-                f"{arrow(*(percent(number[f'{what}_bad']) for what in ('stress', 'shielded')))}; "
-                f"{percent(number['no_tails_bad'])}",
-                *(size(number["bound"]), f"{number['held_out']:.1f}", f"{60 * number['minutes']:.0f}"),
-            )
+        yield _line(network.label, measured[name])
+
+
+def _line(label: str, row: Row) -> str:
+    def number(name: str) -> float:
+        return column([row], name)[0]
+
+    bad = arrow(*(percent(number(f"{what}_bad")) for what in ("stress", "shielded")))
+    return line(
+        (
+            *(label, f"{number('values'):,.0f}"),
+            ", ".join(size(number(f"{where}_largest")) for where in ("photographs", "stress")),
+            "; ".join(size(number(f"{what}_largest")) for what in ("shielded", "no_tails")),
+            f"{bad}; {percent(number('no_tails_bad'))}",
+            *(size(number("bound")), f"{number('held_out'):.1f}", f"{60 * number('minutes'):.0f}"),
         )
+    )

@@ -9,8 +9,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import shield
-from shield_parts import NOTHING, TAILS
-from table_cells import LABELS, OWN_TASK, PARAMS, Row, arrow, column, header, line, mean, percent, size, span
+from shield_parts import NOTHING, PICTURE, RANGES, TAILS
+from table_cells import (
+    BOUNDED,
+    LABELS,
+    OWN_TASK,
+    PARAMS,
+    Row,
+    arrow,
+    column,
+    header,
+    line,
+    mean,
+    percent,
+    round_trips,
+    size,
+    span,
+)
 
 from pipeline.errors import SteadyflowError
 
@@ -18,6 +33,7 @@ SEEDS = ("10", "11", "12")
 STRESS = ("bad_share_stress", "largest_stress")
 NOT_FINITE = math.inf  # of what an attack found
 NONE = math.inf  # of a bound
+ROUND_TRIPS = ("round_trip", "round_trip_bfloat16")
 
 
 def explosions(rows: list[Row]) -> Iterator[str]:
@@ -76,15 +92,10 @@ def cost(rows: list[Row]) -> Iterator[str]:
                 f"{100 * max(changes):.2f}",
                 arrow(*(mean(column(of, fidelity), 1) for of in (trained, shielded))),
                 arrow(*(mean(column(of, "bits_per_dim"), 2) for of in (trained, shielded))),
-                arrow(*(_round_trips(of) for of in (trained, shielded))),
+                arrow(*(round_trips(of, ROUND_TRIPS) for of in (trained, shielded))),
                 ", ".join(f"{statistics.median(column(of, 'minutes')):.1f}" for of in (trained, shielded)),
             )
         )
-
-
-def _round_trips(of: list[Row]) -> str:
-    trips = (max(column(of, name, math.inf)) for name in ("round_trip", "round_trip_bfloat16"))
-    return "; ".join("not finite" if trip == math.inf else f"{trip:.0e}" for trip in trips)
 
 
 def lpips(rows: list[Row]) -> Iterator[str]:
@@ -133,16 +144,15 @@ def _is_better(row: Row, name: str) -> bool:
     return gain < 0 if name == "lpips" else gain > 0
 
 
-def free_slopes(rows: list[Row]) -> Iterator[str]:
-    """Yield what the certified spline's bound of slopes adds to that of its shift, as trained."""
+def each_bound(rows: list[Row]) -> Iterator[str]:
+    """Yield what each bound of the certified spline does alone, and both, as trained."""
     yield from header(
         (
             *("task", "bounded", "bad on stress inputs, %", "largest finite there", "input attacked: largest"),
             *("latents within 3 sigma too", "bits/dim", "LPIPS", "round trip; nets in bfloat16", "bound"),
         )
     )
-    bounded = {"shift_alone": "shift", "certified_spline": "shift and slopes"}
-    for task, (variant, what) in itertools.product(PARAMS.tasks, bounded.items()):
+    for task, (variant, what) in itertools.product(PARAMS.tasks, BOUNDED.items()):
         of = _three(rows, task, variant, False)
         yield line(
             (
@@ -150,7 +160,7 @@ def free_slopes(rows: list[Row]) -> Iterator[str]:
                 span(column(of, "largest_stress"), size),
                 *(span(column(of, f"free_{latent}_largest", NOT_FINITE), size) for latent in ("drawn", "3_sigma")),
                 *(mean(column(of, "bits_per_dim"), 2), mean(column(of, "lpips"), 3)),
-                _round_trips(of),
+                round_trips(of, ROUND_TRIPS),
                 span(column(of, "bound", NONE), size),
             )
         )
@@ -201,6 +211,21 @@ def without_tails(rows: list[Row]) -> Iterator[str]:
             yield line((f"`{row['task']}`", row["variant"], words, *cells, "none" if bound == NONE else size(bound)))
 
 
+def parts(rows: list[Row]) -> Iterator[str]:
+    """Yield what shields do without one of their parts, before the tails: bad values and agreement."""
+    yield from header(
+        ("task", "variant", "without", "bad on stress inputs, %", "largest finite there", "agreement, dB")
+    )
+    own = [*_own(rows, seed=SEEDS[0], attack="no")]  # of one training: those that were attacked are of another
+    for task, variant in dict.fromkeys((row["task"], row["variant"]) for row in own if row["without"] in RANGES):
+        for part in (NOTHING, *RANGES, PICTURE):
+            of = [row for row in own if (row["task"], row["variant"], row["without"]) == (task, variant, part)]
+            for row in of[:1]:
+                (bad,), (largest,) = (column([row], f"{name}_before_tails", math.inf) for name in STRESS)
+                agreement = f"{column([row], 'held_out_agreement', math.nan)[0]:.1f}"
+                yield line((f"`{task}`", variant, part, percent(bad), size(largest), agreement))
+
+
 def other_pictures(rows: list[Row]) -> Iterator[str]:
     """Yield what other pictures calibrate, and fewer, beside the task's own."""
     yield from header(
@@ -212,7 +237,7 @@ def other_pictures(rows: list[Row]) -> Iterator[str]:
     usual = {"quantile": f"{shield.usual_quantile(PARAMS):g}", "seed": SEEDS[0], "without": NOTHING}
     others = [row for row in _of(rows, **usual) if row["calibrated_on"] not in ("", shield.OWN)]
     for task, variant in dict.fromkeys((row["task"], row["variant"]) for row in others):
-        own = [*_own(rows, task=task, variant=variant, seed=SEEDS[0], without=NOTHING)]
+        own = [*_own(rows, task=task, variant=variant, seed=SEEDS[0], without=NOTHING, attack="yes")]
         of = [row for row in others if (row["task"], row["variant"]) == (task, variant)]
         for row in own[:1] + sorted(of, key=lambda row: (row["calibrated_on"], int(row["crops"]))):
             count, source = row["pictures"], Path(row["calibrated_on"]).name

@@ -12,6 +12,7 @@ from pipeline.params import load_params
 
 PARAMS = load_params(Path(__file__).parents[1] / "params.yaml")
 LABELS = {name: name for name in PARAMS.variants} | {"shift_alone": "certified_spline, free slopes"}  # in this order
+BOUNDED = {"slopes_alone": "slopes", "shift_alone": "shift", "certified_spline": "shift and slopes"}  # what alone
 OWN_TASK = "own_x4"  # of a folder of photographs, where trainings are long
 
 Row = dict[str, str]
@@ -37,7 +38,9 @@ def size(value: float) -> str:
     """Return a magnitude; an infinite one is not finite."""
     if value == math.inf:
         return "not finite"
-    return f"{value:.1e}".replace("e+", "e") if value >= 1e4 else f"{value:.3g}"
+    if value >= 1e3:
+        return f"{value:,.0f}" if value < 1e4 else f"{value:.1e}".replace("e+", "e")
+    return f"{value:.3g}"
 
 
 def span(values: list[float], shown: Callable[[float], str]) -> str:
@@ -50,6 +53,12 @@ def mean(values: list[float], digits: int) -> str:
     """Return the mean, and the standard deviation of several."""
     spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{statistics.fmean(values):.{digits}f}{spread}"
+
+
+def round_trips(of: Iterable[Row], names: Iterable[str]) -> str:
+    """Return the largest errors of round trips, in float32 and with nets in bfloat16."""
+    trips = (max(column(of, name, math.inf)) for name in names)
+    return "; ".join("not finite" if trip == math.inf else f"{trip:.0e}" for trip in trips)
 
 
 def arrow(before: str, after: str) -> str:

@@ -3,10 +3,10 @@
     python benchmarks/tables.py                            # writes the tables into the documents
     python benchmarks/tables.py --add shields/shield.csv   # takes in rows first, in place of those of equal keys
 
-Rows of benchmarks/shield.py and benchmarks/ablation.py are kept in benchmarks/measured/, by the benchmark's name, so
-that measurements of hours can come from several runs. Rows of another version of the code have equal keys: when it
-changes what they say, measure them anew. In a document a table stands between `<!-- table: NAME -->` and
-`<!-- /table -->`; a test says that it is what this command writes.
+Rows of BENCHMARKS are kept in benchmarks/measured/, by the benchmark's name, so that measurements of hours can
+come from several runs. Rows of another version of the code have equal keys: when it changes what they say, measure
+them anew. In a document a table stands between `<!-- table: NAME -->` and `<!-- /table -->`; a test says that it is
+what this command writes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import ablation
 import ablation_tables
 import shield
 import shield_tables
+import shield_transfer
+import transfer_tables
 from table_cells import Row
 
 from pipeline.console import run_main, say
@@ -30,7 +32,8 @@ from pipeline.files import read_csv, read_text, write_csv, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ROOT / "benchmarks" / "measured"
-BENCHMARKS = (shield, ablation)  # each has COLUMNS, of which KEY says what a row is of
+# Each has COLUMNS, of which KEY says what a row is of.
+BENCHMARKS = (shield, shield_transfer, ablation)
 DIGITS = 5
 
 
@@ -47,12 +50,15 @@ TABLES = {
     "three seeds, bad values": Table("README.md", shield, shield_tables.bad_values),
     "three seeds, explosions": Table("docs/shield.md", shield, shield_tables.explosions),
     "three seeds, cost": Table("docs/shield.md", shield, shield_tables.cost),
+    "parts": Table("docs/shield.md", shield, shield_tables.parts),
     "long trainings, shielded": Table("docs/shield.md", shield, shield_tables.long_trainings),
+    "transfer attacks": Table("docs/shield.md", shield_transfer, transfer_tables.transfer_attacks),
     "without tails": Table("docs/shield.md", shield, shield_tables.without_tails),
     "other pictures": Table("docs/shield.md", shield, shield_tables.other_pictures),
     "three seeds, low light": Table("docs/training.md", shield, shield_tables.low_light),
     "long trainings": Table("docs/training.md", ablation, ablation_tables.survival),
-    "free slopes": Table("docs/certified-spline.md", shield, shield_tables.free_slopes),
+    "each bound, long": Table("docs/certified-spline.md", ablation, ablation_tables.each_bound),
+    "each bound": Table("docs/certified-spline.md", shield, shield_tables.each_bound),
 }
 
 
@@ -101,7 +107,7 @@ def filled(text: str, name: str, rows: list[Row]) -> str:
 
 def _rounded(value: str) -> str:
     try:
-        return f"{float(value):.{DIGITS}g}"
+        return value if value.isdigit() else f"{float(value):.{DIGITS}g}"
     except ValueError:
         return value
 

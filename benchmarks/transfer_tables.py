@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 
 from shield_transfer import LATENTS, WAYS
 from table_cells import PARAMS, Row, column, header, line, size
 
+from pipeline.errors import SteadyflowError
 
-def other_ways(rows: list[Row]) -> Iterator[str]:
-    """Yield what every way of an attack found of each shielded flow."""
+
+def transfer_attacks(rows: list[Row]) -> Iterator[str]:
+    """Yield what every way of an attack found of the shielded variants that are measured; all tasks must be."""
     yield from header(("task", "variant", "latents", *WAYS))
-    for task in PARAMS.tasks:
-        for variant in PARAMS.shields:
-            for latents in LATENTS:
-                of = [row for row in rows if (row["task"], row["variant"], row["latents"]) == (task, variant, latents)]
-                if of:
-                    found = (max(column(of, way.replace(" ", "_"), math.inf)) for way in WAYS)
-                    yield line((f"`{task}`", variant, latents, *map(size, found)))
+    measured = {(row["task"], row["variant"], row["latents"]): row for row in rows}
+    variants = [variant for variant in PARAMS.shields if any(key[1] == variant for key in measured)]
+    for task, variant, latents in itertools.product(PARAMS.tasks, variants, LATENTS):
+        if (task, variant, latents) not in measured:
+            raise SteadyflowError(f"{task} {variant}: attacks with latents {latents} are not measured")
+        row = measured[task, variant, latents]
+        found = (column([row], way.replace(" ", "_"), math.inf)[0] for way in WAYS)
+        yield line((f"`{task}`", variant, latents, *map(size, found)))

@@ -4,9 +4,13 @@ import itertools
 
 import ablation
 import ablation_tables
+import published_tables
 import pytest
 import shield
+import shield_published
 import shield_tables
+import shield_transfer
+import transfer_tables
 from table_cells import LABELS, PARAMS, column, percent, size, span
 from tables import BENCHMARKS, MEASURED, ROOT, TABLES, add, filled, kept
 
@@ -112,7 +116,8 @@ def test_other_pictures_stand_below_the_tasks_own():
 
 def test_numbers_are_short():
     assert [percent(share) for share in (0.0, 1.0, 0.998, 0.0998, 0.0000123)] == ["0", "100", "100", "10", "0.0012"]
-    assert [size(value) for value in (1.234, 123456.0, float("inf"))] == ["1.23", "1.2e05", "not finite"]
+    assert [size(value) for value in (1.234, 1469.0, 123456.0)] == ["1.23", "1,469", "1.2e05"]
+    assert size(float("inf")) == "not finite"
     assert span([0.5, 0.1], percent) == "10 .. 50" and span([0.5, 0.5], percent) == "50"
 
 
@@ -128,12 +133,13 @@ def test_long_trainings_tell_how_many_ended_and_what_those_reached():
     rows = [long("12", lpips="0.25", certified_value=""), diverged, long("10", returns="2.0"), long("10", "2")]
     rows += [long("10", survival="off"), long("10", steps="500"), long("10", task="df2k_x4"), diverged | {"rate": "10"}]
     rows += [long("10", survival="clipped", end="training diverged"), long("12", survival="clipped")]
+    rows += [long("10", "10", returns="1.0"), long("10", "10", survival="clipped", bits_per_dim="-3.96")]
     lines = [*ablation_tables.survival(rows)][2:]
     assert [line.split(" | ")[1:9] for line in lines] == [
         ["500", "x 1", "10", "1 of 1", "0", "-", "0.500", "0.500"],
         ["7,000", "x 1", "10, 11, 12", "2 of 3", "2", "0 of 1, 1 not measured", "0.500", "0.250 .. 0.500"],
         ["7,000", "x 2", "10", "1 of 1", "0", "-", "0.500", "0.500"],
-        ["7,000", "x 10", "11", "0 of 1", "1", "1 not measured", "", ""],
+        ["7,000", "x 10", "10, 11", "1 of 2", "2", "1 of 1 (at -3.96), 1 not measured", "0.500", "0.500"],
     ]
     assert [line.strip("| ").split(" | ")[-1] for line in lines[1:3]] == ["none", "0.5"]
 
@@ -146,16 +152,54 @@ def test_shields_of_long_trainings_are_the_worst_of_their_seeds():
     assert lines == ["| affine | 10, 11 | 50; 75 | 0.5; 0.5 | 2 | 0.5 | 0.5 | 0.50 | 0.500 | 0.5 |"]
 
 
+def test_a_part_that_was_taken_away_stands_beside_the_whole_shield():
+    whole, less = (row(**(OWN | {"without": part, "attack": "no"})) for part in ("nothing", "values"))
+    less |= {"largest_stress_before_tails": "", "held_out_agreement": "60.25"}
+    attacked = row(**OWN, bad_share_stress_before_tails="1")
+    lines = [*shield_tables.parts([attacked, whole, less, row(), row(task="ve_lol", **OWN)])][2:]
+    assert lines == [
+        "| `lol` | affine | nothing | 50 | 0.5 | 0.5 |",
+        "| `lol` | affine | values | 50 | not finite | 60.2 |",
+    ]
+
+
+def test_every_published_network_has_a_row_and_one_that_is_missing_is_told():
+    cells = dict.fromkeys(shield_published.COLUMNS, "0.5") | {"quantile": QUANTILE, "values": "1234567", "note": ""}
+    rows = [cells | {"network": name} for name in shield_published.NETWORKS]
+    other = cells | {"network": "srflow_x4", "quantile": "0.1", "bound": "9"}
+    lines = [*published_tables.published([*rows, other])][2:]
+    assert lines[0] == "| SRFlow 4x | 1,234,567 | 0.5, 0.5 | 0.5; 0.5 | 50 -> 50; 50 | 0.5 | 0.5 | 30 |"
+    labels = [line.strip("| ").split(" | ")[0] for line in lines]
+    assert labels[1:3] == ["SRFlow 4x, other weights", "SRFlow 8x"]
+    assert labels[-2:] == ["LLFlow, four taps", "LLFlow, one tap"]
+    with pytest.raises(SteadyflowError, match="llflow_one_tap is not measured"):
+        [*published_tables.published(rows[:-1])]
+
+
+def test_a_row_of_attacks_has_what_each_way_found_and_no_task_may_be_missing():
+    of = {name: str(place) for place, name in enumerate(shield_transfer.COLUMNS)} | {"variant": "affine"}
+    keys = itertools.product(PARAMS.tasks, reversed(shield_transfer.LATENTS))
+    rows = [of | {"task": task, "latents": latents} for task, latents in keys]
+    rows[1] |= {"as_trained": ""}
+    assert [*transfer_tables.transfer_attacks(rows)][2:4] == [
+        "| `df2k_x4` | affine | as drawn | not finite | 5 | 6 | 7 | 8 | 9 |",
+        "| `df2k_x4` | affine | within 3 sigma | 4 | 5 | 6 | 7 | 8 | 9 |",
+    ]
+    with pytest.raises(SteadyflowError, match="ve_lol affine: attacks with latents as drawn are not measured"):
+        [*transfer_tables.transfer_attacks(rows[:-1])]
+
+
 def write(folder, *rows):
     return write_csv(folder / "new.csv", tuple(rows[0]), rows)
 
 
 def test_rows_are_taken_in_once_and_rounded(tmp_path):
     assert add(write(tmp_path, row(lpips="0.1"), row(quantile="0.003", lpips="0.2")), tmp_path) == 2
-    assert add(write(tmp_path, row(quantile="0.003", lpips="0.123456789")), tmp_path) == 1
+    assert add(write(tmp_path, row(quantile="0.003", lpips="0.123456789", crops="1234567")), tmp_path) == 1
     assert add(write(tmp_path, long("10", end="well")), tmp_path) == 1
     found = read_csv(kept(tmp_path, shield))
     assert [(each["quantile"], each["lpips"]) for each in found] == [("0.003", "0.12346"), ("none", "0.1")]
+    assert found[0]["crops"] == "1234567"  # a count is what it is
     assert [each["steps"] for each in read_csv(kept(tmp_path, ablation))] == ["7000"]
 
 
