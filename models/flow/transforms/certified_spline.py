@@ -57,6 +57,7 @@ from models.flow.transforms.two_bin_spline import TwoBinSpline
 
 # Share of the box below which no bin shrinks: the rounding of its width stays far below its margin to lo and hi.
 _LEAST = 1e-3
+_FAR = 1.0  # a bound of the shift beyond which what _tanh is off by would show: of 1e6 it would be 0.3
 _GAP = 1e-4  # by which a maximum that is found by halving intervals may be too large
 
 
@@ -122,6 +123,8 @@ class CertifiedSpline(TwoBinSpline):
         return 0.5 * math.log(self.lipschitz)
 
     def _shift(self, t: Tensor) -> Tensor:
+        if self.shift > _FAR:
+            return self.shift * torch.tanh(t / self.shift)
         return _tanh(t, self.shift, self.shift)
 
     def _to_raw(

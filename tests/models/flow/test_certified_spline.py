@@ -148,6 +148,14 @@ def test_parameters_reach_nearly_all_of_the_rectangle():
         assert float(slope) == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize("shift", [0.25, 1.0, 2.0, 100.0, 1e6])
+def test_a_shift_is_exact_to_rounding_however_far_it_may_go(shift):
+    """As good as free, it must not move in steps: of 1e6 a share of 3e-7 would be 0.3."""
+    t = torch.linspace(-1.0, 1.0, 2001)
+    exact = shift * torch.tanh(t.double() / shift)
+    assert (CertifiedSpline(shift=shift)._shift(t) - exact).abs().max() < 1e-6
+
+
 def test_zero_parameters_are_the_identity():
     x = torch.linspace(-2.0, 2.0, 101).reshape(1, 1, 1, -1)
     y, log_slope = CertifiedSpline().forward(x, torch.zeros(1, 4, 1, 101))
