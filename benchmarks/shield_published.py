@@ -132,9 +132,9 @@ def main():
     rows = read_csv(table) if table.exists() else []
     for name in arguments.networks.split(","):
         found = measure(arguments.out, name, (NETWORKS | FULL)[name], arguments.quantile)
-        key = (name, str(arguments.quantile))
+        key = (name, f"{arguments.quantile:g}")
         rows = [
-            *(row for row in rows if (row["network"], str(row["quantile"])) != key),
+            *(row for row in rows if (row["network"], f"{float(row['quantile']):g}") != key),
             dict.fromkeys(COLUMNS) | {"network": name} | found,
         ]
         write_csv(table, COLUMNS, rows)

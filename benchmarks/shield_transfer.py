@@ -15,8 +15,8 @@ finite, for affine flows after a few steps. restarts: direct, from ``--starts`` 
 the logs) instead of the photograph, every other one at the ends of what an input may be; the best. more steps: direct,
 five times the steps, each a fifth as long.
 
-A row per model, with latents as drawn and within 3 standard deviations: the worse of two crops. They are kept in
-``--out``/transfer.csv; a value that is not finite is left empty.
+Two rows per model, with latents as drawn and within 3 standard deviations: the worse of two crops. They are written to
+``--out``/transfer.csv, in place of what stood there; a value that is not finite is left empty.
 """
 
 from __future__ import annotations

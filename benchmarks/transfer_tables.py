@@ -15,7 +15,8 @@ from pipeline.errors import SteadyflowError
 def transfer_attacks(rows: list[Row]) -> Iterator[str]:
     """Yield what every way of an attack found of the shielded variants that are measured; all tasks must be."""
     yield from header(("task", "variant", "latents", *WAYS))
-    measured = {(row["task"], row["variant"], row["latents"]): row for row in rows}
+    seed = str(PARAMS.seeds[0])
+    measured = {(row["task"], row["variant"], row["latents"]): row for row in rows if row["seed"] == seed}
     variants = [variant for variant in PARAMS.shields if any(key[1] == variant for key in measured)]
     for task, variant, latents in itertools.product(PARAMS.tasks, variants, LATENTS):
         if (task, variant, latents) not in measured:

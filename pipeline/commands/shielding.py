@@ -12,6 +12,7 @@ from pipeline.devices import choose_device
 from pipeline.errors import SteadyflowError
 from pipeline.files import writable_folder
 from pipeline.model_folder import CONFIG, LoadedFlow, load_flow, save_model
+from pipeline.pictures.eight_bit import BAD_ABOVE, BAD_BELOW
 from pipeline.shielding.calibration import LATENT, refuse_shielded, shield_flow, summary_line
 from pipeline.shielding.crops import calibration_crops
 from pipeline.shielding.usual import BUDGET
@@ -60,8 +61,8 @@ def certain_lines(flow: LoadedFlow) -> Iterator[str]:
     good = bound.good_draw()
     if good is not None and good >= LATENT * temperature:
         yield (
-            f"at temperature {temperature:g} no input makes a value of a draw bad, outside of [-0.5, 1.5]: proven, "
-            "but for one value in 250 million"
+            f"at temperature {temperature:g}, for any input chosen without knowing the latents, one value of draws in "
+            f"250 million is bad at most, outside of [{BAD_BELOW}, {BAD_ABOVE}]: proven"
         )
 
 

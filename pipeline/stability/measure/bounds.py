@@ -105,7 +105,7 @@ class OutputBound:
 
     def good_draw(self) -> float | None:
         """Return the largest k for which a value of a draw at temperature T is bad with probability 4 Phi(-k / T) at
-        most, for any condition; None if bad values are not ruled out at the latent 0.
+        most, for any condition that does not depend on the latent; None if bad values are not ruled out at latent 0.
         """
         return self._within(self._deviations())
 
