@@ -20,7 +20,9 @@ from typing import NamedTuple
 
 import ablation
 import ablation_tables
+import published_tables
 import shield
+import shield_published
 import shield_tables
 import shield_transfer
 import transfer_tables
@@ -33,7 +35,7 @@ from pipeline.files import read_csv, read_text, write_csv, write_text
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = ROOT / "benchmarks" / "measured"
 # Each has COLUMNS, of which KEY says what a row is of.
-BENCHMARKS = (shield, shield_transfer, ablation)
+BENCHMARKS = (shield, shield_published, shield_transfer, ablation)
 DIGITS = 5
 
 
@@ -53,6 +55,7 @@ TABLES = {
     "parts": Table("docs/shield.md", shield, shield_tables.parts),
     "long trainings, shielded": Table("docs/shield.md", shield, shield_tables.long_trainings),
     "transfer attacks": Table("docs/shield.md", shield_transfer, transfer_tables.transfer_attacks),
+    "published networks": Table("docs/shield.md", shield_published, published_tables.published),
     "without tails": Table("docs/shield.md", shield, shield_tables.without_tails),
     "other pictures": Table("docs/shield.md", shield, shield_tables.other_pictures),
     "three seeds, low light": Table("docs/training.md", shield, shield_tables.low_light),
