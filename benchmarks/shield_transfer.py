@@ -133,12 +133,25 @@ def by_every_way(
     }
 
 
+class _Through(torch.autograd.Function):
+    """What was clamped, with the gradient of what was given."""
+
+    @staticmethod
+    def forward(ctx: Any, given: Tensor, clamped: Tensor) -> Tensor:
+        return clamped.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient, None
+
+
 @contextlib.contextmanager
 def straight_through(network: RestorationFlow) -> Iterator[None]:
     """Let gradients pass the clamps of a shielded flow unchanged; what these give back stays as it is."""
 
     def pass_on(clamp: JointRange, given: tuple[Tensor], clamped: Tensor) -> Tensor:
-        return clamped.detach() + (given[0] - given[0].detach()).nan_to_num()
+        through: Tensor = _Through.apply(given[0], clamped)
+        return through
 
     with contextlib.ExitStack() as stack:
         for one in ranges_of(network).values():
