@@ -57,12 +57,13 @@ ATTACKED = ("free_drawn", "near_drawn", "near_3_sigma", "free_3_sigma")  # setti
 GOALS = ("largest", "bad_share")
 STRESS = ("bad_share_stress", "largest_stress", "bad_share_stress_before_tails", "largest_stress_before_tails")
 RATIO = "log10_bound_over_largest"  # least over all settings, 6 sigma among them
+CERTAIN = ("good_latent", "good_draw")  # standard deviations up to which no value is bad, or hardly any of a draw
 FIDELITY = ("lpips", "psnr", "ssim_colour")  # of draws, in low light of their mean
 KEY = ("task", "variant", "seed", "quantile", "calibrated_on", "pictures", "without", "attack")
 COLUMNS = (
     *(*KEY, "chosen", "crops", "minutes", "agreement", "held_out_agreement", *STRESS),
     *("bad_share_photographs", *FIDELITY, "lr_psnr_worst", "bits_per_dim"),
-    *("round_trip", "round_trip_bfloat16", "bound"),
+    *("round_trip", "round_trip_bfloat16", "bound", *CERTAIN),
     *(f"baseline_{name}" for name in FIDELITY),  # without a network
     *(f"{where}_{goal}" for where, goal in itertools.product(ATTACKED, GOALS)),
     RATIO,
@@ -204,6 +205,7 @@ def measured(flow: LoadedFlow, root: Path, chosen: Experiment, folder: Path, att
         "round_trip": found["reconstruction"]["image_max_abs"],
         "round_trip_bfloat16": round_trip_in_bfloat16(flow, audited),
         "bound": found["certified_bound"]["value"],
+        **{name: found["certified_bound"][name] for name in CERTAIN},
         **{f"{where}_{goal}": attacked.get(f"{goal}_{where}") for where in ATTACKED for goal in GOALS},
         RATIO: attacked.get(RATIO),
     }

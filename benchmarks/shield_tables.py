@@ -18,6 +18,7 @@ from table_cells import (
     Row,
     arrow,
     column,
+    floor,
     header,
     line,
     mean,
@@ -33,6 +34,7 @@ SEEDS = ("10", "11", "12")
 STRESS = ("bad_share_stress", "largest_stress")
 NOT_FINITE = math.inf  # of what an attack found
 NONE = math.inf  # of a bound
+NEVER = -math.inf  # of how far it is certain
 ROUND_TRIPS = ("round_trip", "round_trip_bfloat16")
 
 
@@ -51,24 +53,27 @@ def explosions(rows: list[Row]) -> Iterator[str]:
 
 
 def _explosions(of: list[Row]) -> tuple[str, ...]:
-    attacked = [row for row in of if row["attack"] == "yes"]
     bound = max(column(of, "bound", NONE))
     return (
         *(_before_tails(of, name, shown) for name, shown in zip(STRESS, (percent, size), strict=True)),
         percent(max(column(of, "bad_share_photographs"))),
         *(
-            shown(_worst(attacked, f"{latents}_{goal}"))
+            shown(_worst(of, f"{latents}_{goal}"))
             for latents in ("drawn", "3_sigma")
             for goal, shown in (("bad_share", percent), ("largest", size))
         ),
-        "none" if bound == NONE else size(bound),
-        "" if bound == NONE else f"{min(column(attacked, shield.RATIO)):.2f}",
+        _bound(bound),
+        "" if bound == NONE else f"{min(column(of, shield.RATIO)):.2f}",
     )
 
 
-def _worst(attacked: list[Row], goal: str) -> float:
+def _bound(value: float) -> str:
+    return "none" if value == NONE else size(value)
+
+
+def _worst(of: list[Row], goal: str) -> float:
     """Return the most that attacks found, on inputs near the photograph and on any."""
-    return max(value for where in ("near", "free") for value in column(attacked, f"{where}_{goal}", NOT_FINITE))
+    return max(value for where in ("near", "free") for value in column(of, f"{where}_{goal}", NOT_FINITE))
 
 
 def cost(rows: list[Row]) -> Iterator[str]:
@@ -122,6 +127,20 @@ def _by_task(rows: list[Row], what: str, cell: Callable[[list[Row]], str], basel
         cells = [_three(rows, task, *each) for each in shown]
         without = [f"{column(cells[0], baseline)[0]:.3f}"] if baseline else []
         yield line((f"`{task}`", *map(cell, cells), *without))
+
+
+def certain(rows: list[Row]) -> Iterator[str]:
+    """Yield up to how many standard deviations nothing is bad with a shield, of chosen latents and of draws: the least
+    of all seeds.
+    """
+
+    def shown(of: list[Row]) -> str:
+        least = [min(column(of, name, NEVER)) for name in shield.CERTAIN]
+        return "none" if NEVER in least else "; ".join(map(floor, least))
+
+    yield from header(("task", *LABELS.values()))
+    for task in PARAMS.tasks:
+        yield line((f"`{task}`", *(shown(_three(rows, task, variant, True)) for variant in LABELS)))
 
 
 def low_light(rows: list[Row]) -> Iterator[str]:
@@ -208,22 +227,31 @@ def without_tails(rows: list[Row]) -> Iterator[str]:
                 ((found,), (share,)) = (column([row], f"{name}_{goal}", NOT_FINITE) for goal in shield.GOALS)
                 cells.append(f"{size(found)}; {percent(share)} %")
             (bound,) = column([row], "bound", NONE)
-            yield line((f"`{row['task']}`", row["variant"], words, *cells, "none" if bound == NONE else size(bound)))
+            yield line((f"`{row['task']}`", row["variant"], words, *cells, _bound(bound)))
 
 
 def parts(rows: list[Row]) -> Iterator[str]:
-    """Yield what shields do without one of their parts, before the tails: bad values and agreement."""
+    """Yield what shields do without one of their parts: bad values before the tails, attacks, agreement."""
     yield from header(
-        ("task", "variant", "without", "bad on stress inputs, %", "largest finite there", "agreement, dB")
+        (
+            *("task", "variant", "without", "bad on stress inputs before tails, %", "largest finite there"),
+            *("input attacked: largest", "latents within 3 sigma too", "bound", "agreement, dB"),
+        )
     )
-    own = [*_own(rows, seed=SEEDS[0], attack="no")]  # of one training: those that were attacked are of another
+    own = [*_own(rows, seed=SEEDS[0], attack="yes")]
     for task, variant in dict.fromkeys((row["task"], row["variant"]) for row in own if row["without"] in RANGES):
         for part in (NOTHING, *RANGES, PICTURE):
             of = [row for row in own if (row["task"], row["variant"], row["without"]) == (task, variant, part)]
             for row in of[:1]:
                 (bad,), (largest,) = (column([row], f"{name}_before_tails", math.inf) for name in STRESS)
-                agreement = f"{column([row], 'held_out_agreement', math.nan)[0]:.1f}"
-                yield line((f"`{task}`", variant, part, percent(bad), size(largest), agreement))
+                (bound,), (agreement,) = (column([row], name, math.inf) for name in ("bound", "held_out_agreement"))
+                yield line(
+                    (
+                        *(f"`{task}`", variant, part, percent(bad), size(largest)),
+                        *(size(_worst([row], f"{latents}_largest")) for latents in ("drawn", "3_sigma")),
+                        *(_bound(bound), f"{agreement:.1f}"),
+                    )
+                )
 
 
 def other_pictures(rows: list[Row]) -> Iterator[str]:
@@ -263,12 +291,9 @@ def _also_before_tails(of: list[Row], name: str) -> tuple[str, ...]:
 
 
 def _three(rows: list[Row], task: str, variant: str, shielded: bool) -> list[Row]:
-    """Return a row of each seed, as trained or with the demo's shield; that with an attack if there are two.
-
-    SteadyflowError if one is missing.
-    """
-    of = [*_own(rows, task=task, variant=variant, without=NOTHING if shielded else "")]
-    found = {row["seed"]: row for row in sorted(of, key=lambda row: row["attack"] == "yes")}
+    """Return a row of each seed, as trained or with the demo's shield, attacked. SteadyflowError if one is missing."""
+    of = _own(rows, task=task, variant=variant, without=NOTHING if shielded else "", attack="yes")
+    found = {row["seed"]: row for row in of}
     if missing := set(SEEDS) - set(found):
         raise SteadyflowError(
             f"{task} {variant}{', shielded' if shielded else ''}: seeds {', '.join(sorted(missing))} are not measured"

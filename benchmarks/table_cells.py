@@ -43,6 +43,12 @@ def size(value: float) -> str:
     return f"{value:.3g}"
 
 
+def floor(value: float) -> str:
+    """Return a positive number, rounded down to two digits."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 1) if value > 0 else 1.0
+    return f"{float(f'{math.floor(value / step) * step:.2g}'):g}"
+
+
 def span(values: list[float], shown: Callable[[float], str]) -> str:
     """Return the least and the most."""
     least, most = shown(min(values)), shown(max(values))

@@ -88,6 +88,7 @@ class _Shield(_Strict):
     quantile: Annotated[float, pydantic.Field(ge=0.0, lt=0.5)]
     agreement: Annotated[float, pydantic.Field(allow_inf_nan=False)] | None  # dB
     bound: Annotated[float, pydantic.Field(ge=0.0, allow_inf_nan=False)] | None
+    good_draw: Annotated[float, pydantic.Field(ge=0.0, allow_inf_nan=False)] | None = None  # not in earlier ones
     crops: Annotated[int, pydantic.Field(ge=1)]
     crops_sha256: Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
 

@@ -11,12 +11,11 @@ from pipeline.console import say, warn
 from pipeline.devices import choose_device
 from pipeline.errors import SteadyflowError
 from pipeline.files import writable_folder
-from pipeline.model_folder import CONFIG, LoadedFlow, load_flow, save_model
+from pipeline.model_folder import CONFIG, load_flow, save_model
 from pipeline.pictures.eight_bit import BAD_ABOVE, BAD_BELOW
 from pipeline.shielding.calibration import LATENT, refuse_shielded, shield_flow, summary_line
 from pipeline.shielding.crops import calibration_crops
 from pipeline.shielding.usual import BUDGET
-from pipeline.stability.measure.bounds import restoration_bound
 
 
 def shield_model(
@@ -44,7 +43,7 @@ def shield_model(
     save_model(out, shielded.network, shielded.config)
     found: dict[str, Any] = shielded.config.shield or {}
     say(summary_line(shielded))
-    for line in certain_lines(shielded):
+    for line in certain_lines(found, shielded.config.temperature):
         say(line)
     if fault := _too_far(found, BUDGET if budget is None else budget):
         warn(f"{fault}; give more pictures like those that the model is for, or a smaller --quantile")
@@ -52,14 +51,12 @@ def shield_model(
     return found
 
 
-def certain_lines(flow: LoadedFlow) -> Iterator[str]:
-    """Yield what is proven of the output for every input, in lines for people."""
-    bound, temperature = restoration_bound(flow.network), flow.config.temperature
-    if bound is None:
+def certain_lines(found: dict[str, Any], temperature: float) -> Iterator[str]:
+    """Yield what is proven of the output for every input, as a configuration says of a shield, in lines for people."""
+    if found["bound"] is None:
         return
-    yield f"for latents within {LATENT:g} standard deviations no value of any output exceeds {bound.value(LATENT):.3g}"
-    good = bound.good_draw()
-    if good is not None and good >= LATENT * temperature:
+    yield f"for latents within {LATENT:g} standard deviations no value of any output exceeds {found['bound']:.3g}"
+    if found["good_draw"] is not None and found["good_draw"] >= LATENT * temperature:
         yield (
             f"at temperature {temperature:g}, for any input chosen without knowing the latents, one value of draws in "
             f"250 million is bad at most, outside of [{BAD_BELOW}, {BAD_ABOVE}]: proven"

@@ -96,6 +96,7 @@ def shield_flow(
         "quantile": share,
         "agreement": agreement,
         "bound": bound.value(LATENT) if bound else None,
+        "good_draw": bound.good_draw() if bound else None,
         "crops": len(pairs),
         "crops_sha256": _hash(crops),
     }

@@ -42,7 +42,7 @@ def shield_variant(root: Path, experiment: Experiment) -> LoadedFlow:
         config = dataclasses.replace(shielded.config, variant=str(experiment.variant), run_key=key)
         described = config.shield or {}
         run.params({"shield": {"of": experiment.trained, "run_key": flow.config.run_key, **shield.model_dump()}})
-        run.metrics({f"shield/{name}": described[name] for name in ("quantile", "agreement", "bound")})
+        run.metrics({f"shield/{name}": described[name] for name in ("quantile", "agreement", "bound", "good_draw")})
         folder = save_model(variant_folder(root, task, config.variant, seed) / "model", shielded.network, config)
         run.artifact(folder, "model")
     return dataclasses.replace(shielded, config=config)

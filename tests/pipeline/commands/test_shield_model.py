@@ -21,7 +21,7 @@ from pipeline.kinds import KINDS
 from pipeline.model_folder import build, load_flow, save_model, verify_model
 from pipeline.pictures.eight_bit import to_tensor
 from pipeline.shielding.calibration import decibels, draws_of, shield_flow
-from pipeline.stability.measure.bounds import OutputBound
+from pipeline.stability.measure.bounds import restoration_bound
 from pipeline.upstream import import_upstream
 
 SR = KINDS["super_resolution"]
@@ -81,18 +81,17 @@ def test_it_writes_a_model_folder_that_says_how_it_was_made(shielded, model, pho
     found = config.pop("shield")
     assert (found["quantile"], found["crops"]) == (0.01, 2) and len(found["crops_sha256"]) == 64
     assert 0 < found["bound"] < 100 and found["agreement"] > 10
+    assert found["good_draw"] == restoration_bound(load_flow(shielded).network).good_draw()
     assert config["caps"] == {"overshoot": 0.0} and before["shield"] is None
     same = {"weights_sha256", "caps", "shield"}
     assert {k: v for k, v in config.items() if k not in same} == {k: v for k, v in before.items() if k not in same}
 
 
-@pytest.mark.parametrize(("sigmas", "told"), [(None, False), (5.9, False), (6.0, True)])
-def test_what_is_proven_of_draws_is_said_where_it_is(shielded, sigmas, told, monkeypatch):
-    flow = load_flow(shielded)
-    good = None if sigmas is None else sigmas * flow.config.temperature
-    monkeypatch.setattr(OutputBound, "good_draw", lambda self: good)
-    bound, *proven = certain_lines(flow)
-    assert f"exceeds {flow.config.shield['bound']:.3g}" in bound and bool(proven) == told
+@pytest.mark.parametrize(("good", "told"), [(None, False), (2.9, False), (3.0, True)])
+def test_what_is_proven_of_draws_is_said_where_it_is(good, told):
+    bound, *proven = certain_lines({"bound": 1.234, "good_draw": good}, 0.5)
+    assert "exceeds 1.23" in bound and bool(proven) == told
+    assert not [*certain_lines({"bound": None, "good_draw": None}, 0.5)]
 
 
 def test_what_exploded_before_keeps_to_the_bound(shielded, model):
@@ -129,7 +128,7 @@ def test_a_shield_of_before_has_no_tails(model, photographs, tmp_path):
     flow = load_flow(model)
     crops = [("a", SR.sides_of(np.asarray(Image.open(photographs / "a.png")), "a"))]
     shielded = shield_flow(flow, crops, 10, 0.01)
-    told = {name: value for name, value in shielded.config.shield.items() if name != "tails"}
+    told = {name: value for name, value in shielded.config.shield.items() if name not in ("tails", "good_draw")}
     config = dataclasses.replace(shielded.config, shield=told)
     folder = save_model(tmp_path / "model", shielded.network, config)
     assert verify_model(folder) and load_flow(folder).network.tails is None
