@@ -23,12 +23,13 @@ import shutil
 from pathlib import Path
 
 import torch
+from kept_rows import KeptRows
 from round_trip import round_trip_in_bfloat16
 
 from pipeline.console import run_main, say
 from pipeline.errors import DivergenceError
 from pipeline.experiment import Experiment
-from pipeline.files import read_csv, read_json, write_csv
+from pipeline.files import read_csv, read_json
 from pipeline.inference.held_out import held_out_crops
 from pipeline.inference.restore import restore_crops
 from pipeline.layout import encoder_folder
@@ -78,16 +79,14 @@ def main():
     if unknown := set(arguments.survival.split(",")) - set(SURVIVAL):
         parser.error(f"--survival: {', '.join(sorted(unknown))} is none; allowed: {', '.join(SURVIVAL)}")
     torch.set_num_threads(arguments.threads)
-    root, table = _own_project(arguments.project, arguments.out), arguments.out / "ablation.csv"
-    rows = read_csv(table) if table.exists() else []
-    done = {tuple(row[name] for name in KEY) for row in rows}
+    rows = KeptRows(arguments.out / "ablation.csv", KEY, COLUMNS)
+    root = _own_project(arguments.project, arguments.out)
     params = load_params(root / "params.yaml")
     asked = (getattr(arguments, name) for name in ("tasks", "steps", "seeds", "variants", "rates", "survival"))
     for cell in itertools.product(*(names.split(",") for names in asked)):
-        if cell not in done:
-            rows.append(dict.fromkeys(COLUMNS) | dict(zip(KEY, cell, strict=True)) | measure(root, params, *cell))
-            write_csv(table, COLUMNS, rows)
-        _say(next(row for row in rows if tuple(row[name] for name in KEY) == cell))
+        if cell not in rows:
+            rows.keep(dict(zip(KEY, cell, strict=True)) | measure(root, params, *cell))
+        _say(rows[cell])
 
 
 def experiment_of(params, task: str, steps: str, seed: str, variant: str, rate: str, survival: str) -> Experiment:

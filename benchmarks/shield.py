@@ -29,6 +29,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from kept_rows import KeptRows
 from round_trip import round_trip_in_bfloat16
 from shield_parts import NOTHING, PARTS, parts_of, take_away
 
@@ -36,7 +37,7 @@ from pipeline.console import run_main, say
 from pipeline.errors import SteadyflowError
 from pipeline.experiment import Experiment
 from pipeline.feed.of_task import pairs_of
-from pipeline.files import read_csv, read_json, write_csv
+from pipeline.files import read_json
 from pipeline.inference.held_out import held_out_crops, spread
 from pipeline.inference.reference_pairs import named_pictures
 from pipeline.inference.restore import restore_crops
@@ -86,19 +87,13 @@ def main():
     if unknown := set(arguments.without.split(",")) - set(PARTS):
         parser.error(f"--without: a shield has no part {', '.join(sorted(unknown))}; allowed: {', '.join(PARTS)}")
     torch.set_num_threads(1)
-    table = arguments.out / "shield.csv"
-    rows = read_csv(table) if table.exists() else []
-    if rows and set(COLUMNS) - set(rows[0]):
-        parser.error(f"{table} is of another version of this command; give another --out")
-    done = {tuple(row[name] for name in KEY) for row in rows}
+    rows = KeptRows(arguments.out / "shield.csv", KEY, COLUMNS)
     params = load_params(arguments.root / "params.yaml")
     arguments.quantiles = arguments.quantiles or f"{TRAINED},{usual_quantile(params):g}"
     for cell in cells(arguments, params):
-        if cell not in done:
-            rows.append(dict.fromkeys(COLUMNS) | dict(zip(KEY, cell, strict=True)) | measure(arguments, params, *cell))
-            write_csv(table, COLUMNS, rows)
-            done.add(cell)
-        _say(next(row for row in rows if tuple(row[name] for name in KEY) == cell))
+        if cell not in rows:
+            rows.keep(dict(zip(KEY, cell, strict=True)) | measure(arguments, params, *cell))
+        _say(rows[cell])
 
 
 def cells(arguments, params) -> list[tuple[str, ...]]:

@@ -24,6 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from kept_rows import KeptRows
 from skimage import data
 from sklearn.datasets import load_sample_image
 
@@ -35,7 +36,6 @@ from models.restoration.super_resolution import SuperResolutionFlow
 from pipeline.commands.shielding import shield_model
 from pipeline.console import run_main, say
 from pipeline.feed.darkening import darken
-from pipeline.files import read_csv, write_csv
 from pipeline.inference.reference_pairs import reference_pairs
 from pipeline.inference.sampling import draw_images
 from pipeline.kinds import KINDS
@@ -128,16 +128,10 @@ def main():
         parser.error(f"--networks: {', '.join(sorted(unknown))}: none of {', '.join(NETWORKS | FULL)}")
     torch.set_num_threads(1)
     write_photographs(arguments.out)
-    table = arguments.out / "published.csv"
-    rows = read_csv(table) if table.exists() else []
+    rows = KeptRows(arguments.out / "published.csv", KEY, COLUMNS)
     for name in arguments.networks.split(","):
         found = measure(arguments.out, name, (NETWORKS | FULL)[name], arguments.quantile)
-        key = (name, f"{arguments.quantile:g}")
-        rows = [
-            *(row for row in rows if (row["network"], f"{float(row['quantile']):g}") != key),
-            dict.fromkeys(COLUMNS) | {"network": name} | found,
-        ]
-        write_csv(table, COLUMNS, rows)
+        rows.keep({"network": name} | found)
         words = (f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in found.items())
         say(f"{name}: {', '.join(words)}")
 

@@ -15,14 +15,16 @@ finite, for affine flows after a few steps. restarts: direct, from ``--starts`` 
 the logs) instead of the photograph, every other one at the ends of what an input may be; the best. more steps: direct,
 five times the steps, each a fifth as long.
 
-Two rows per model, with latents as drawn and within 3 standard deviations: the worse of two crops. They are written to
-``--out``/transfer.csv, in place of what stood there; a value that is not finite is left empty.
+Two rows per model, with latents as drawn and within 3 standard deviations: the worse of two crops. They are kept in
+``--out``/transfer.csv, so that a run that was stopped goes on after the last model; a value that is not finite is left
+empty.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +33,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+from kept_rows import KeptRows
 from shield import attack_on
 from torch import Tensor
 
@@ -41,11 +44,10 @@ from pipeline.commands.arguments import positive
 from pipeline.config import SHIELDED
 from pipeline.console import run_main, say
 from pipeline.experiment import Experiment
-from pipeline.files import write_csv
 from pipeline.inference.held_out import held_out_crops
 from pipeline.inference.sampling import latents
 from pipeline.layout import variant_folder
-from pipeline.model_folder import LoadedFlow, load_flow
+from pipeline.model_folder import load_flow
 from pipeline.params import load_params
 from pipeline.pictures.eight_bit import to_tensor
 from pipeline.seeds import generator
@@ -54,8 +56,9 @@ from pipeline.stability.measure.draw_attack import Goal, attack_draws, largest_m
 from pipeline.stability.subject import Subject, finite_or_none
 
 PICTURES = 2
+STEPS, STARTS = 40, 2
 WAYS = ("as trained", "direct", "straight through", "transferred", "restarts", "more steps")
-KEY = ("task", "variant", "seed", "latents")
+KEY = ("task", "variant", "seed", "steps", "starts", "latents")
 COLUMNS = (*KEY, *(way.replace(" ", "_") for way in WAYS))
 LATENTS = {"as drawn": None, "within 3 sigma": 3.0}
 FAR = Goal(1, lambda x: largest_magnitude(x - 0.5) + 0.5)
@@ -67,29 +70,29 @@ def main():
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tasks", default="", help="all of params.yaml")
     parser.add_argument("--variants", default="affine,bounded,rq_spline", help="%(default)s")
-    parser.add_argument("--steps", type=positive, default=40, help="%(default)s")
-    parser.add_argument("--starts", type=positive, default=2, help="%(default)s")
+    parser.add_argument("--steps", type=positive, default=STEPS, help="%(default)s")
+    parser.add_argument("--starts", type=positive, default=STARTS, help="%(default)s")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    params, rows = load_params(arguments.root / "params.yaml"), []
-    for task in arguments.tasks.split(",") if arguments.tasks else params.tasks:
-        for variant in arguments.variants.split(","):
+    params, rows = load_params(arguments.root / "params.yaml"), KeptRows(arguments.out / "transfer.csv", KEY, COLUMNS)
+    tasks = arguments.tasks.split(",") if arguments.tasks else params.tasks
+    for task, variant in itertools.product(tasks, arguments.variants.split(",")):
+        model = (task, variant, str(params.seeds[0]), str(arguments.steps), str(arguments.starts))
+        if any((*model, words) not in rows for words in LATENTS):
             chosen = Experiment.of(params, task, params.seeds[0], variant)
-            trained, shielded = (
-                load_flow(variant_folder(arguments.root, task, name, chosen.seed) / "model")
-                for name in (variant, variant + SHIELDED)
-            )
-            crops = held_out_crops(arguments.root, chosen, limit=chosen.settings.stability.pictures)
-            for found in attacked(trained, shielded, crops, chosen, arguments.steps, arguments.starts):
-                rows.append({"task": task, "variant": variant, "seed": chosen.seed} | found)
-                write_csv(arguments.out / "transfer.csv", COLUMNS, rows)
-                say(", ".join(f"{name} {rows[-1][name]}" for name in COLUMNS))
+            for words, found in attacked(arguments.root, chosen, arguments.steps, arguments.starts):
+                rows.keep(dict(zip(KEY, (*model, words), strict=True)) | found)
+        for words in LATENTS:
+            say(", ".join(f"{name} {value}" for name, value in rows[*model, words].items()))
 
 
-def attacked(
-    trained: LoadedFlow, shielded: LoadedFlow, crops, chosen: Experiment, steps: int, starts: int
-) -> Iterator[dict[str, Any]]:
-    """Yield per kind of latents what every way found; None where that is not finite."""
+def attacked(root: Path, chosen: Experiment, steps: int, starts: int) -> Iterator[tuple[str, dict[str, float | None]]]:
+    """Yield per kind of latents what every way found of a variant; None where that is not finite."""
+    trained, shielded = (
+        load_flow(variant_folder(root, chosen.task, name, chosen.seed) / "model")
+        for name in (str(chosen.variant), f"{chosen.variant}{SHIELDED}")
+    )
+    crops = held_out_crops(root, chosen, limit=chosen.settings.stability.pictures)
     kind, limits = trained.kind, chosen.settings.stability
     pictures = [(name, *kind.pair([to_tensor(side) for side in sides], trained.network.scale)) for name, sides in crops]
     subject = Subject(trained, pictures, [], 1, limits.temperature, chosen.seed)
@@ -105,7 +108,7 @@ def attacked(
             return attack_draws(network, FAR, start, z, inputs, free, times * steps, sources)
 
         found = by_every_way(trained.network, shielded.network, climb, seen, inputs, starts)
-        yield {"latents": words} | {way: finite_or_none(float(each.max())) for way, each in found.items()}
+        yield words, {way: finite_or_none(float(each.max())) for way, each in found.items()}
 
 
 def by_every_way(

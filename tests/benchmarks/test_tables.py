@@ -180,14 +180,15 @@ def test_every_published_network_has_a_row_and_one_that_is_missing_is_told():
 
 def test_a_row_of_attacks_has_what_each_way_found_and_no_task_may_be_missing():
     of = {name: str(place) for place, name in enumerate(shield_transfer.COLUMNS)}
-    of |= {"variant": "affine", "seed": "10"}
+    of |= {"variant": "affine", "seed": "10", "steps": "40", "starts": "2"}
     keys = itertools.product(PARAMS.tasks, reversed(shield_transfer.LATENTS))
     rows = [of | {"task": task, "latents": latents} for task, latents in keys]
     rows[1] |= {"as_trained": ""}
-    rows.insert(0, rows[1] | {"seed": "11", "as_trained": "9"})
+    others = ({"seed": "11"}, {"steps": "2"}, {"starts": "1"})
+    rows = [*(rows[1] | {"as_trained": "99"} | other for other in others), *rows]
     assert [*transfer_tables.transfer_attacks(rows)][2:4] == [
-        "| `df2k_x4` | affine | as drawn | not finite | 5 | 6 | 7 | 8 | 9 |",
-        "| `df2k_x4` | affine | within 3 sigma | 4 | 5 | 6 | 7 | 8 | 9 |",
+        "| `df2k_x4` | affine | as drawn | not finite | 7 | 8 | 9 | 10 | 11 |",
+        "| `df2k_x4` | affine | within 3 sigma | 6 | 7 | 8 | 9 | 10 | 11 |",
     ]
     with pytest.raises(SteadyflowError, match="ve_lol affine: attacks with latents as drawn are not measured"):
         [*transfer_tables.transfer_attacks(rows[:-1])]
