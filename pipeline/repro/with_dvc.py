@@ -101,16 +101,16 @@ class DvcRun:
 
         options, repo = self._options, self.repo
         whole = options["pipeline"] or options["all_pipelines"]
-        stages = []
-        if not options["all_pipelines"]:
-            targets = options["targets"] or ["dvc.yaml"]
+        named = {stage.addressing: stage for stage in repo.index.stages}
+        targets = [] if options["all_pipelines"] else options["targets"] or ["dvc.yaml"]
+        stages = [named[target] for target in targets if target in named]
+        if others := [target for target in targets if target not in named]:  # DVC reads dvc.lock anew for each: slow
             try:
-                stages = collect_stages(repo, targets, recursive=options["recursive"], glob=options["glob"])
+                stages += collect_stages(repo, others, recursive=options["recursive"], glob=options["glob"])
             except StageNotFound as error:
-                names = [stage.addressing for stage in repo.index.stages]
-                kinds = {name.partition("@")[0] for name in names}
+                kinds = {name.partition("@")[0] for name in named}
                 raise SteadyflowError(
-                    f"no stage is called {brief(error.name)}; {nearest(error.name, names, kinds)}; "
+                    f"no stage is called {brief(error.name)}; {nearest(error.name, list(named), kinds)}; "
                     "behind an @ stand task, variant and seed"
                 ) from None
         graph = get_active_graph(repo.index.graph)
@@ -122,7 +122,7 @@ class DvcRun:
         order = networkx.lexicographical_topological_sort(part, key=lambda stage: stage.addressing)
         self._stages = {stage.addressing: stage for stage in order}
         self.needs = {name: [one.addressing for one in part.predecessors(s)] for name, s in self._stages.items()}
-        self._order = [stage.addressing for stage in repo.index.stages]  # as in dvc.yaml
+        self._order = list(named)  # as in dvc.yaml
         self._upstream = {name: list(graph.successors(stage)) for name, stage in self._stages.items()}
         self._forced = set(self._stages) if options["force"] else set()
 

@@ -142,6 +142,19 @@ def test_targets_and_force_are_those_of_dvc(project):
     assert log(go.folder)[-2:] == ["begin d", "end d"]
 
 
+def test_stages_by_their_names_take_one_reading_of_dvc_lock_and_patterns_are_looked_up(project, monkeypatch):
+    import dvc.repo.reproduce as of_dvc
+
+    looked_up, look_up = [], of_dvc.collect_stages
+    monkeypatch.setattr(
+        of_dvc, "collect_stages", lambda repo, names, **how: (looked_up.extend(names), look_up(repo, names, **how))[1]
+    )
+    go = project(DIAMOND)
+    assert go(2, "a", "b") == 0 and looked_up == []
+    assert go(2, "--glob", "a", "[cd]") == 0 and looked_up == ["[cd]"]
+    assert log(go.folder)[-2:] == ["begin d", "end d"]
+
+
 def test_a_stage_that_there_is_not_is_named_with_the_nearest(project):
     go = project(DIAMOND)
     with pytest.raises(SteadyflowError, match=r"no stage is called 'aa'; did you mean 'a'\? allowed: a, b, c, d;"):
