@@ -16,10 +16,10 @@ class KeptRows:
     """A table's rows by what each is of: the texts of its columns ``key``."""
 
     def __init__(self, table: Path, key: Iterable[str], columns: Iterable[str]):
-        """SteadyflowError if there is a table already that lacks one of ``columns``."""
+        """SteadyflowError if there is a table already that has other columns."""
         self.table, self.key, self.columns = table, tuple(key), tuple(columns)
         before = read_csv(table) if table.exists() else []
-        if before and set(self.columns) - set(before[0]):
+        if before and set(self.columns) != set(before[0]):
             raise SteadyflowError(f"{table} is of another version of this command; give another --out")
         self.rows: dict[tuple[str, ...], Row] = {self.key_of(row): row for row in before}
 
@@ -31,11 +31,10 @@ class KeptRows:
 
     def key_of(self, row: Row) -> tuple[str, ...]:
         """Return what a row is of."""
-        return tuple(str(row[name]) for name in self.key)
+        return tuple("" if row[name] is None else str(row[name]) for name in self.key)
 
-    def keep(self, row: Row) -> Row:
-        """Write the table with one row more, in place of that of the same key; return the row, with every column."""
+    def keep(self, row: Row) -> None:
+        """Write the table with one row more, in place of that of the same key; columns that it lacks are empty."""
         whole = dict.fromkeys(self.columns) | row
         self.rows[self.key_of(whole)] = whole
         write_csv(self.table, self.columns, list(self.rows.values()))
-        return whole

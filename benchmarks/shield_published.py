@@ -130,6 +130,9 @@ def main():
     write_photographs(arguments.out)
     rows = KeptRows(arguments.out / "published.csv", KEY, COLUMNS)
     for name in arguments.networks.split(","):
+        if (name, str(arguments.quantile)) in rows:
+            say(f"{name}: measured before")
+            continue
         found = measure(arguments.out, name, (NETWORKS | FULL)[name], arguments.quantile)
         rows.keep({"network": name} | found)
         words = (f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in found.items())

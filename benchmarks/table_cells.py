@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator
@@ -44,9 +45,9 @@ def size(value: float) -> str:
 
 
 def floor(value: float) -> str:
-    """Return a positive number, rounded down to two digits."""
-    step = 10.0 ** (math.floor(math.log10(value)) - 1) if value > 0 else 1.0
-    return f"{float(f'{math.floor(value / step) * step:.2g}'):g}"
+    """Return a number, rounded down to two digits."""
+    with decimal.localcontext(prec=2, rounding=decimal.ROUND_FLOOR):
+        return f"{float(+decimal.Decimal(repr(value))):g}"
 
 
 def span(values: list[float], shown: Callable[[float], str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,12 +56,19 @@ def certain_lines(found: dict[str, Any], temperature: float) -> Iterator[str]:
     """Yield what is proven of the output for every input, as a configuration says of a shield, in lines for people."""
     if found["bound"] is None:
         return
-    yield f"for latents within {LATENT:g} standard deviations no value of any output exceeds {found['bound']:.3g}"
-    if found["good_draw"] is not None and found["good_draw"] >= LATENT * temperature:
+    limit = _rounded_up(found["bound"])
+    yield f"for latents within {LATENT:g} standard deviations no value of any output exceeds {limit}"
+    good = found.get("good_draw")  # not in earlier configurations
+    if good is not None and good >= LATENT * temperature:
         yield (
             f"at temperature {temperature:g}, for any input chosen without knowing the latents, one value of draws in "
             f"250 million is bad at most, outside of [{BAD_BELOW}, {BAD_ABOVE}]: proven"
         )
+
+
+def _rounded_up(value: float) -> str:
+    with decimal.localcontext(prec=3, rounding=decimal.ROUND_CEILING):
+        return f"{float(+decimal.Decimal(repr(value))):g}"
 
 
 def _too_far(found: dict[str, Any], wanted: float) -> str:

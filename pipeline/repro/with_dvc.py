@@ -103,8 +103,9 @@ class DvcRun:
         whole = options["pipeline"] or options["all_pipelines"]
         named = {stage.addressing: stage for stage in repo.index.stages}
         targets = [] if options["all_pipelines"] else options["targets"] or ["dvc.yaml"]
-        stages = [named[target] for target in targets if target in named]
-        if others := [target for target in targets if target not in named]:  # DVC reads dvc.lock anew for each: slow
+        known = {} if options["recursive"] else named  # there a target is a folder first
+        stages = [known[target] for target in targets if target in known]
+        if others := [target for target in targets if target not in known]:  # DVC reads dvc.lock anew for each: slow
             try:
                 stages += collect_stages(repo, others, recursive=options["recursive"], glob=options["glob"])
             except StageNotFound as error:

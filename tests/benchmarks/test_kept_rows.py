@@ -9,12 +9,8 @@ from pipeline.files import read_csv
 
 def test_a_run_goes_on_with_what_was_kept(tmp_path):
     rows = KeptRows(tmp_path / "out" / "rows.csv", ("seed", "task"), ("task", "seed", "found", "more"))
-    assert rows.keep({"task": "lol", "seed": 10, "found": 0.5}) == {
-        "task": "lol",
-        "seed": 10,
-        "found": 0.5,
-        "more": None,
-    }
+    rows.keep({"task": "lol", "seed": 10, "found": 0.5})
+    assert rows["10", "lol"] == {"task": "lol", "seed": 10, "found": 0.5, "more": None}
     rows.keep({"task": "lol", "seed": 11, "found": None, "more": 2})
     again = KeptRows(tmp_path / "out" / "rows.csv", ("seed", "task"), ("task", "seed", "found", "more"))
     assert ("10", "lol") in again and ("12", "lol") not in again
@@ -26,5 +22,6 @@ def test_a_run_goes_on_with_what_was_kept(tmp_path):
 def test_a_table_with_other_columns_is_refused(tmp_path):
     table = tmp_path / "rows.csv"
     KeptRows(table, ("seed",), ("seed", "found")).keep({"seed": 10})
-    with pytest.raises(SteadyflowError, match=r"rows\.csv is of another version .* another --out"):
-        KeptRows(table, ("seed",), ("seed", "lost"))
+    for columns in (("seed", "found", "lost"), ("seed",)):
+        with pytest.raises(SteadyflowError, match=r"rows\.csv is of another version .* another --out"):
+            KeptRows(table, ("seed",), columns)

@@ -78,19 +78,23 @@ def test_rows_without_an_attack_and_of_other_shields_are_not_the_demos():
     assert "9" not in "".join(shield_tables.lpips(rows))
 
 
-def test_what_is_certain_is_the_least_of_all_seeds_rounded_down():
+def test_what_is_certain_is_the_least_of_the_seeds_where_it_is_known_rounded_down():
     rows = every(good_draw="17.89", good_latent="2.29")
-    next(each for each in rows if each["quantile"] != "none")["good_draw"] = "16.1"  # df2k_x4 affine
-    of = [each for each in rows if each["task"] == "lol" and each["variant"] == "bounded" and each["seed"] == "11"]
-    for each in of:
-        each |= {"good_draw": "", "good_latent": ""}
+
+    def of(task, variant, seed):
+        return next(r for r in rows if (r["task"], r["variant"], r["seed"]) == (task, variant, seed) and r["without"])
+
+    of("df2k_x4", "affine", "12")["good_draw"] = "16.1"
+    of("lol", "affine", "10").update(good_draw="nan", good_latent="nan")
+    of("lol", "bounded", "11").update(good_draw="", good_latent="")
     assert cells_of(shield_tables.certain(rows), "`df2k_x4`")[1] == "2.2; 16"
     assert cells_of(shield_tables.certain(rows), "`lol`")[1:3] == ["2.2; 17", "none"]
+    assert set(cells_of(shield_tables.certain(every(good_latent="nan")), "`lol`")[1:]) == {"not measured"}
 
 
 def test_a_missing_seed_and_a_missing_number_are_told():
     without = [found for found in every() if not (found["seed"] == "11" and found["variant"] == "bounded")]
-    with pytest.raises(SteadyflowError, match="bounded: seeds 11 are not measured"):
+    with pytest.raises(SteadyflowError, match="bounded: seeds 11 are not measured with --attack"):
         list(shield_tables.lpips(without))
     for blank in ("", "nan"):
         with pytest.raises(SteadyflowError, match="a row has no lpips"):
@@ -119,7 +123,7 @@ def test_numbers_are_short():
     assert [percent(share) for share in (0.0, 1.0, 0.998, 0.0998, 0.0000123)] == ["0", "100", "100", "10", "0.0012"]
     assert [size(value) for value in (1.234, 1469.0, 123456.0)] == ["1.23", "1,469", "1.2e05"]
     assert size(float("inf")) == "not finite"
-    assert [floor(value) for value in (17.89, 123.4, 0.507, 0.0)] == ["17", "120", "0.5", "0"]
+    assert [floor(value) for value in (17.89, 123.4, 2.3, 0.507, 0.29, 0.0)] == ["17", "120", "2.3", "0.5", "0.29", "0"]
     assert span([0.5, 0.1], percent) == "10 .. 50" and span([0.5, 0.5], percent) == "50"
 
 
@@ -155,13 +159,13 @@ def test_shields_of_long_trainings_are_the_worst_of_their_seeds():
 
 
 def test_a_part_that_was_taken_away_stands_beside_the_whole_shield():
-    whole, less = (row(**(OWN | {"without": part})) for part in ("nothing", "values"))
-    less |= {"largest_stress_before_tails": "", "held_out_agreement": "60.25", "free_drawn_largest": "7", "bound": ""}
-    unattacked = row(**OWN, attack="no", bad_share_stress_before_tails="1")
-    lines = [*shield_tables.parts([unattacked, whole, less, row(), row(task="ve_lol", **OWN)])][2:]
+    whole, less = (row(**(OWN | {"without": part, "attack": "no"})) for part in ("nothing", "values"))
+    less |= {"largest_stress_before_tails": "", "held_out_agreement": "60.25"}
+    attacked = row(**OWN, bad_share_stress_before_tails="1")
+    lines = [*shield_tables.parts([attacked, whole, less, row(), row(task="ve_lol", **OWN)])][2:]
     assert lines == [
-        "| `lol` | affine | nothing | 50 | 0.5 | 0.5 | 0.5 | 0.5 | 0.5 |",
-        "| `lol` | affine | values | 50 | not finite | 7 | 0.5 | none | 60.2 |",
+        "| `lol` | affine | nothing | 50 | 0.5 | 0.5 |",
+        "| `lol` | affine | values | 50 | not finite | 60.2 |",
     ]
 
 

@@ -58,6 +58,7 @@ def test_a_shield_is_a_variant_of_its_own_without_a_training(trained, tmp_path):
     assert tracked.tags["steadyflow.run_key"] == own["run_key"] != inside["run_key"]
     assert tracked.params["shield.run_key"] == inside["run_key"]
     assert tracked.metrics["shield/quantile"] == QUANTILE
+    assert tracked.metrics.get("shield/good_draw") == own["shield"]["good_draw"]
     subprocess.run([sys.executable, "-m", "stages.report"], cwd=project, capture_output=True, check=True)
     with (project / "report" / "comparison.csv").open() as file:
         rows = {row["metric"]: row for row in csv.DictReader(file)}

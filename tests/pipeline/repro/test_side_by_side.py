@@ -142,7 +142,7 @@ def test_targets_and_force_are_those_of_dvc(project):
     assert log(go.folder)[-2:] == ["begin d", "end d"]
 
 
-def test_stages_by_their_names_take_one_reading_of_dvc_lock_and_patterns_are_looked_up(project, monkeypatch):
+def test_stages_are_not_looked_up_one_by_one_but_patterns_and_folders_are(project, monkeypatch):
     import dvc.repo.reproduce as of_dvc
 
     looked_up, look_up = [], of_dvc.collect_stages
@@ -153,6 +153,8 @@ def test_stages_by_their_names_take_one_reading_of_dvc_lock_and_patterns_are_loo
     assert go(2, "a", "b") == 0 and looked_up == []
     assert go(2, "--glob", "a", "[cd]") == 0 and looked_up == ["[cd]"]
     assert log(go.folder)[-2:] == ["begin d", "end d"]
+    (go.folder / "a").mkdir()
+    assert go(2, "--recursive", "a") == 0 and looked_up == ["[cd]", "a"]
 
 
 def test_a_stage_that_there_is_not_is_named_with_the_nearest(project):
