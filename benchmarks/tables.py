@@ -52,7 +52,7 @@ TABLES = {
     "three seeds, bad values": Table("README.md", shield, shield_tables.bad_values),
     "three seeds, explosions": Table("docs/shield.md", shield, shield_tables.explosions),
     "three seeds, cost": Table("docs/shield.md", shield, shield_tables.cost),
-    "three seeds, certain": Table("docs/shield.md", shield, shield_tables.certain),
+    "certain, two seeds": Table("docs/shield.md", shield, shield_tables.certain),
     "parts": Table("docs/shield.md", shield, shield_tables.parts),
     "long trainings, shielded": Table("docs/shield.md", shield, shield_tables.long_trainings),
     "transfer attacks": Table("docs/shield.md", shield_transfer, transfer_tables.transfer_attacks),
