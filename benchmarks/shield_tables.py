@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import shield
-from shield_parts import NOTHING, PICTURE, RANGES, TAILS
+from shield_parts import NOTHING, PICTURE, RANGES, ROOM, TAILS
 from table_cells import (
     BOUNDED,
     LABELS,
@@ -234,6 +234,38 @@ def without_tails(rows: list[Row]) -> Iterator[str]:
             yield line((f"`{row['task']}`", row["variant"], words, *cells, _bound(bound)))
 
 
+def without_room(rows: list[Row]) -> Iterator[str]:
+    """Yield what shields are that hold parameters to what was seen and no more, where both were measured: the worst of
+    all seeds.
+    """
+    yield from header(
+        (
+            *(
+                "task",
+                "variant",
+                "seeds",
+                "boxes of parameters",
+                "agreement, dB",
+                "bad on stress inputs, % before tails",
+            ),
+            *("latents within 3 sigma too: largest", "bound"),
+        )
+    )
+    found = [*_own(rows, without=ROOM, attack="yes")]
+    for task, variant in dict.fromkeys((row["task"], row["variant"]) for row in found):
+        for part, words in {ROOM: "to what was seen", NOTHING: "with room"}.items():
+            of = sorted(_own(rows, task=task, variant=variant, without=part, attack="yes"), key=lambda row: row["seed"])
+            yield line(
+                (
+                    *(f"`{task}`", variant, ", ".join(row["seed"] for row in of), words),
+                    ", ".join(f"{value:.1f}" for value in column(of, "held_out_agreement")),
+                    percent(max(column(of, f"{STRESS[0]}_before_tails"))),
+                    ", ".join(map(size, (_worst([row], "3_sigma_largest") for row in of))),
+                    size(max(column(of, "bound"))),
+                )
+            )
+
+
 def parts(rows: list[Row]) -> Iterator[str]:
     """Yield what shields do without one of their parts, before the tails: bad values and agreement."""
     yield from header(
@@ -241,7 +273,7 @@ def parts(rows: list[Row]) -> Iterator[str]:
     )
     own = [*_own(rows, seed=SEEDS[0], attack="no")]  # of one training: those that were attacked are of another
     for task, variant in dict.fromkeys((row["task"], row["variant"]) for row in own if row["without"] in RANGES):
-        for part in (NOTHING, *RANGES, PICTURE):
+        for part in (NOTHING, *RANGES, ROOM, PICTURE):
             of = [row for row in own if (row["task"], row["variant"], row["without"]) == (task, variant, part)]
             for row in of[:1]:
                 (bad,), (largest,) = (column([row], f"{name}_before_tails", math.inf) for name in STRESS)

@@ -54,6 +54,7 @@ TABLES = {
     "three seeds, cost": Table("docs/shield.md", shield, shield_tables.cost),
     "certain, two seeds": Table("docs/shield.md", shield, shield_tables.certain),
     "parts": Table("docs/shield.md", shield, shield_tables.parts),
+    "without room": Table("docs/shield.md", shield, shield_tables.without_room),
     "long trainings, shielded": Table("docs/shield.md", shield, shield_tables.long_trainings),
     "transfer attacks": Table("docs/shield.md", shield_transfer, transfer_tables.transfer_attacks),
     "published networks": Table("docs/shield.md", shield_published, published_tables.published),

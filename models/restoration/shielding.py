@@ -1,4 +1,6 @@
-"""The shield around a whole flow: every conditional map, Split's priors, the encoder's features, low light's input."""
+"""The shield around a whole flow: every conditional map, Split's priors, the encoder's features, low light's input, and
+the tails of the picture.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +24,24 @@ _COARSER = 2.0
 _MOST = 0.4
 
 
-class _Tightness(NamedTuple):
+class Tightness(NamedTuple):
     """How closely a shield holds to what photographs produced."""
 
     values: float  # times the quantile: the share of values that is clamped at each end at the finest level
     parameters: float  # times the quantile: of raw parameters and priors at each end, and beyond every ellipsoid
+    room: float  # of the box of raw parameters and priors, at each end: 0 is to what photographs produced
     reach: float  # of the ellipsoid of raw parameters and priors: 1 is to what photographs produced
+    slope: float  # of the picture's tails
 
 
-# Where the flow makes a whole picture, values are held most, and parameters to what was seen of each alone, and
-# together half as far again: dark pictures that calibrated nothing have combinations that no other has. Where it makes
-# what is added to an enlarged picture, a clamp of values costs the likelihood of photographs; they are held less,
-# parameters more.
-_OF_PICTURES = _Tightness(values=1.0, parameters=0.0, reach=1.5)
-_OF_RESIDUALS = _Tightness(values=0.3, parameters=0.05, reach=1.0)
+# Where the flow makes a whole picture, values are held most, and parameters to little more than what was seen of each
+# alone, and together half as far again: dark pictures that calibrated nothing have values and combinations that no
+# other has. Latents that somebody chooses reach farther by that, and the tails are flatter for it. Where it makes what
+# is added to an enlarged picture, a clamp of values costs the likelihood of photographs; they are held less, parameters
+# more.
+_OF_PICTURES = Tightness(values=1.0, parameters=0.0, room=0.1, reach=1.5, slope=0.08)
+_OF_RESIDUALS = Tightness(values=0.3, parameters=0.05, room=0.0, reach=1.0, slope=0.1)
+_SLACK = 0.1  # of the tails
 
 
 def add_shield(network: RestorationFlow, margin: float) -> None:
@@ -76,7 +82,7 @@ def fit_shield(network: RestorationFlow, pixels: Mapping[str, Tensor], quantile:
     Where the flow's output is added to an enlarged picture it is 0.3 of it, and a twentieth of it is the share of the
     parameters that is clamped; elsewhere all parameters that were seen are left as they are.
     """
-    tightness = _OF_RESIDUALS if getattr(network, "residual", False) else _OF_PICTURES
+    tightness = tightness_of(network)
     finest, share = quantile * tightness.values, quantile * tightness.parameters
     values = {
         f"{name}.transform.values": finest * _COARSER ** (module.place.level - 1 if module.place else 0)
@@ -89,7 +95,17 @@ def fit_shield(network: RestorationFlow, pixels: Mapping[str, Tensor], quantile:
         elif name.startswith("feature_ranges"):
             one.fit(pixels[name], 0.0, share)
         else:
-            one.fit(pixels[name], share, share, tightness.reach)
+            one.fit(pixels[name], share, share, tightness.reach, tightness.room)
+
+
+def usual_tails(network: RestorationFlow) -> dict[str, float]:
+    """Return slack and slope of the ``Tails`` that go with the shield of ``network``."""
+    return {"slack": _SLACK, "slope": tightness_of(network).slope}
+
+
+def tightness_of(network: RestorationFlow) -> Tightness:
+    """Return how closely the shield of ``network`` holds."""
+    return _OF_RESIDUALS if getattr(network, "residual", False) else _OF_PICTURES
 
 
 def _levels(network: RestorationFlow) -> int:

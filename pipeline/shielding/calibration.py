@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from models.restoration.shielding import add_shield, fit_shield, ranges_of
+from models.restoration.shielding import add_shield, fit_shield, ranges_of, usual_tails
 from models.restoration.tails import Tails
 from pipeline.console import progress
 from pipeline.errors import SteadyflowError
@@ -33,8 +33,6 @@ from pipeline.stability.measure.bounds import restoration_bound
 # from loose to tight: what a budget chooses from
 QUANTILES = (0.0, 0.0001, 0.0003, 0.001, 0.002, 0.003, 0.004, 0.006, 0.008, 0.011, 0.015, 0.02, 0.03, 0.04, 0.06)
 _MARGIN = 0.05  # of a range, over which a clamp bends
-# Of how far a value lies beyond [-0.1, 1.1] a tenth is left. A draw that is cut at [0, 1] does not change by that.
-_TAILS = {"slack": 0.1, "slope": 0.1}
 _KEPT = 8192  # values per channel and pass (there, and back at two temperatures) that quantiles are told from
 _HOTTEST = 0.9  # draws are seen up to this temperature at least: SRFlow's
 LATENT = 6.0  # standard deviations, of the certified bound
@@ -88,11 +86,12 @@ def shield_flow(
         for name in list(added):  # one by one, for the memory's sake
             pixels[name] = torch.cat([pixels[name], added.pop(name)], 1)
         fit_shield(shielded.network, pixels, share)
-    shielded.network.tails = Tails(**_TAILS)
+    tails = usual_tails(shielded.network)
+    shielded.network.tails = Tails(**tails)
     bound = restoration_bound(shielded.network)
     described = {
         "margin": _MARGIN,
-        "tails": dict(_TAILS),
+        "tails": tails,
         "quantile": share,
         "agreement": agreement,
         "bound": bound.value(LATENT) if bound else None,

@@ -83,11 +83,14 @@ def test_a_model_is_measured_before_and_after_and_once(tmp_path):
     assert said[1] == [line for line in said[0] if line.startswith(f"{TASK} affine, seed")]
     succeed(project, "shield", "affine_shielded")
     few = ("--variants", "affine", "--steps", "2", "--starts", "1")
-    said = [run("shield_transfer", "--root", str(project), "--out", str(tmp_path / "out"), *few) for _ in range(2)]
-    assert len(said[1].splitlines()) == 2 < len(said[0].splitlines())  # what was kept, and nothing of an attack
-    rows = read(tmp_path / "out" / "transfer.csv")
+    attack = ("shield_transfer", "--root", str(project), "--out", str(tmp_path / "out"), *few)
+    run(*attack)
+    kept = tmp_path / "out" / "transfer.csv"
+    rows = read(kept)
     assert [row["latents"] for row in rows] == ["as drawn", "within 3 sigma"]
     assert float(rows[0]["direct"]) < float(rows[1]["direct"])  # where latents climb too
+    kept.write_text(kept.read_text(encoding="utf-8").replace(rows[0]["direct"], "12.5"), encoding="utf-8")
+    assert "12.5" in run(*attack)  # what was kept, and nothing of an attack
 
 
 @pytest.mark.slow

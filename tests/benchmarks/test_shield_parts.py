@@ -1,12 +1,14 @@
 """Taking a part of a shield away leaves the others, and what the part clamped passes."""
 
+import re
+
 import pytest
 import torch
-from shield_parts import NOTHING, PARTS, PICTURE, parts_of, take_away
+from shield_parts import NOTHING, PARTS, PICTURE, RANGES, ROOM, parts_of, take_away
 
 from models.flow.transforms import Affine
 from models.restoration.low_light import LowLightFlow
-from models.restoration.shielding import add_shield, ranges_of
+from models.restoration.shielding import add_shield, fit_shield, ranges_of
 from models.restoration.super_resolution import SuperResolutionFlow
 from models.restoration.tails import Tails
 
@@ -52,7 +54,19 @@ def test_every_part_does_something_and_without_all_of_them_the_flow_is_as_traine
     torch.testing.assert_close(drawn(stripped, name), drawn(trained, name))
 
 
+def test_without_room_the_boxes_of_parameters_alone_end_where_what_was_seen_ends():
+    shielded = flow("low_light")
+    pixels = {name: torch.randn(one.entries, 50) for name, one in ranges_of(shielded).items()}
+    fit_shield(shielded, pixels, 0.0)
+    wide = {name: one.low.clone() for name, one in ranges_of(shielded).items()}
+    take_away(ROOM, shielded, shielded)
+    for name, one in ranges_of(shielded).items():
+        torch.testing.assert_close(one.low, pixels[name].min(1).values)
+        torch.testing.assert_close(one.high, pixels[name].max(1).values)
+        assert torch.equal(one.low, wide[name]) == (re.search(RANGES["parameters"], name) is None)
+
+
 def test_a_part_that_a_shield_does_not_have_is_not_taken_away():
-    assert set(PARTS) - set(parts_of("super_resolution", {"prior_mean": 1.0})) == {"input"}
-    assert set(PARTS) - set(parts_of("super_resolution", {"overshoot": 0.0})) == {"input", PICTURE}
+    assert set(PARTS) - set(parts_of("super_resolution", {"prior_mean": 1.0})) == {"input", ROOM}
+    assert set(PARTS) - set(parts_of("super_resolution", {"overshoot": 0.0})) == {"input", ROOM, PICTURE}
     assert set(PARTS) - set(parts_of("low_light", {})) == {PICTURE}

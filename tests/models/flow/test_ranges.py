@@ -78,6 +78,16 @@ def test_the_limits_of_the_box_hold_for_the_ellipsoid_too(quantile):
         assert (found >= low - 1e-5).all() and (found <= high + 1e-5).all()
 
 
+def test_room_moves_the_ends_of_the_box_and_not_the_ellipsoid():
+    one, other, seen = JointRange(2, margin=0.05), JointRange(2, margin=0.05), correlated()
+    one.fit(seen, 0.0)
+    other.fit(seen, 0.0, room=0.25)
+    further = 0.25 * (one.high - one.low)
+    torch.testing.assert_close(other.low, one.low - further)
+    torch.testing.assert_close(other.high, one.high + further)
+    torch.testing.assert_close(other.radius, one.radius)
+
+
 def test_neighbouring_groups_are_clamped_each_for_itself():
     one = JointRange(2, margin=0.05)
     one.fit(correlated(), 0.0)
