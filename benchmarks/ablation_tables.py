@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from table_cells import BOUNDED, OWN_TASK, PARAMS, Row, column, header, line, percent, round_trips, size, span
+from table_cells import BOUNDED, OWN_TASK, PARAMS, Row, column, header, line, percent, proven, round_trips, size, span
 
 
 def survival(rows: list[Row]) -> Iterator[str]:
@@ -52,7 +52,7 @@ def each_bound(rows: list[Row]) -> Iterator[str]:
                         *(span(column(well, name, math.inf), size) for name in ("largest_stress", *attacked)),
                         *(span(column(well, name), "{:.3f}".format) for name in ("bits_per_dim", "lpips")),
                         round_trips(well, ("reconstruction_float32", "reconstruction_bfloat16")),
-                        span(column(well, "certified_value", math.inf), size),
+                        span(column(well, "certified_value", math.inf), proven),
                     )
                 )
 
@@ -93,5 +93,5 @@ def _reached(well: list[Row]) -> list[str]:
     if not well:
         return [""] * (len(shown) + 1)
     bounded = all(row["certified_value"] for row in well)
-    bound = span(column(well, "certified_value"), size) if bounded else "none"
+    bound = span(column(well, "certified_value"), proven) if bounded else "none"
     return [*(span(column(well, name), cell) for name, cell in shown.items()), bound]

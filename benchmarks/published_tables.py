@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shield_published import NETWORKS, QUANTILE
-from table_cells import Row, arrow, column, header, line, percent, size
+from table_cells import Row, arrow, column, header, line, percent, proven, size
 
 from pipeline.errors import SteadyflowError
 
@@ -37,6 +37,6 @@ def _line(label: str, row: Row) -> str:
             ", ".join(size(number(f"{where}_largest")) for where in ("photographs", "stress")),
             "; ".join(size(number(f"{what}_largest")) for what in ("shielded", "no_tails")),
             f"{bad}; {percent(number('no_tails_bad'))}",
-            *(size(number("bound")), f"{number('held_out'):.1f}", f"{60 * number('minutes'):.0f}"),
+            *(proven(number("bound")), f"{number('held_out'):.1f}", f"{60 * number('minutes'):.0f}"),
         )
     )

@@ -18,17 +18,18 @@ from table_cells import (
     Row,
     arrow,
     column,
-    floor,
     header,
     line,
     mean,
     percent,
+    proven,
     round_trips,
     size,
     span,
 )
 
 from pipeline.errors import SteadyflowError
+from pipeline.rounding import rounded_down
 
 SEEDS = ("10", "11", "12")
 STRESS = ("bad_share_stress", "largest_stress")
@@ -63,13 +64,9 @@ def _explosions(of: list[Row]) -> tuple[str, ...]:
             for latents in ("drawn", "3_sigma")
             for goal, shown in (("bad_share", percent), ("largest", size))
         ),
-        _bound(bound),
+        proven(bound),
         "" if bound == NONE else f"{min(column(of, shield.RATIO)):.2f}",
     )
-
-
-def _bound(value: float) -> str:
-    return "none" if value == NONE else size(value)
 
 
 def _worst(of: list[Row], goal: str) -> float:
@@ -140,7 +137,7 @@ def certain(rows: list[Row]) -> Iterator[str]:
         if not of:
             return "not measured"
         least = [min(column(of, name, NEVER)) for name in shield.CERTAIN]
-        return "none" if NEVER in least else "; ".join(map(floor, least))
+        return "none" if NEVER in least else "; ".join(rounded_down(value, 2) for value in least)
 
     yield from header(("task", *(f"{variant}, shielded" for variant in PARAMS.shields)))
     for task in PARAMS.tasks:
@@ -184,7 +181,7 @@ def each_bound(rows: list[Row]) -> Iterator[str]:
                 *(span(column(of, f"free_{latent}_largest", NOT_FINITE), size) for latent in ("drawn", "3_sigma")),
                 *(mean(column(of, "bits_per_dim"), 2), mean(column(of, "lpips"), 3)),
                 round_trips(of, ROUND_TRIPS),
-                span(column(of, "bound", NONE), size),
+                span(column(of, "bound", NONE), proven),
             )
         )
 
@@ -207,7 +204,7 @@ def long_trainings(rows: list[Row]) -> Iterator[str]:
                     *(size(_worst(of, f"{latents}_largest")) for latents in ("drawn", "3_sigma")),
                     f"{min(column(of, 'held_out_agreement')):.1f}",
                     f"{max(column(of, 'bits_per_dim')):.2f}",
-                    *(span(column(of, "lpips"), "{:.3f}".format), size(max(column(of, "bound")))),
+                    *(span(column(of, "lpips"), "{:.3f}".format), proven(max(column(of, "bound")))),
                 )
             )
 
@@ -231,7 +228,7 @@ def without_tails(rows: list[Row]) -> Iterator[str]:
                 ((found,), (share,)) = (column([row], f"{name}_{goal}", NOT_FINITE) for goal in shield.GOALS)
                 cells.append(f"{size(found)}; {percent(share)} %")
             (bound,) = column([row], "bound", NONE)
-            yield line((f"`{row['task']}`", row["variant"], words, *cells, _bound(bound)))
+            yield line((f"`{row['task']}`", row["variant"], words, *cells, proven(bound)))
 
 
 def without_room(rows: list[Row]) -> Iterator[str]:
@@ -261,7 +258,7 @@ def without_room(rows: list[Row]) -> Iterator[str]:
                     ", ".join(f"{value:.1f}" for value in column(of, "held_out_agreement")),
                     percent(max(column(of, f"{STRESS[0]}_before_tails"))),
                     ", ".join(map(size, (_worst([row], "3_sigma_largest") for row in of))),
-                    size(max(column(of, "bound"))),
+                    proven(max(column(of, "bound"))),
                 )
             )
 
@@ -301,7 +298,7 @@ def other_pictures(rows: list[Row]) -> Iterator[str]:
                 (
                     *(f"`{task}`", variant, words, row["crops"]),
                     *(_before_tails([row], name, shown) for name, shown in zip(STRESS, (percent, size), strict=True)),
-                    *(size(float(row["bound"])), f"{float(row['held_out_agreement']):.1f}"),
+                    *(proven(float(row["bound"])), f"{float(row['held_out_agreement']):.1f}"),
                     f"{float(row['bits_per_dim']):.2f}",
                 )
             )

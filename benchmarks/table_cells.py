@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import decimal
 import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from pipeline.errors import SteadyflowError
 from pipeline.params import load_params
+from pipeline.rounding import rounded_up
 
 PARAMS = load_params(Path(__file__).parents[1] / "params.yaml")
 LABELS = {name: name for name in PARAMS.variants} | {"shift_alone": "certified_spline, free slopes"}  # in this order
@@ -44,10 +44,11 @@ def size(value: float) -> str:
     return f"{value:.3g}"
 
 
-def floor(value: float) -> str:
-    """Return a number, rounded down to two digits."""
-    with decimal.localcontext(prec=2, rounding=decimal.ROUND_FLOOR):
-        return f"{float(+decimal.Decimal(repr(value))):g}"
+def proven(bound: float) -> str:
+    """Return an upper bound; an infinite one is none."""
+    if bound == math.inf:
+        return "none"
+    return rounded_up(bound, 3 if bound < 1e3 else 2).replace("e+", "e")
 
 
 def span(values: list[float], shown: Callable[[float], str]) -> str:

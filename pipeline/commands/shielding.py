@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import decimal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from pipeline.errors import SteadyflowError
 from pipeline.files import writable_folder
 from pipeline.model_folder import CONFIG, load_flow, save_model
 from pipeline.pictures.eight_bit import BAD_ABOVE, BAD_BELOW
+from pipeline.rounding import rounded_up
 from pipeline.shielding.calibration import LATENT, refuse_shielded, shield_flow, summary_line
 from pipeline.shielding.crops import calibration_crops
 from pipeline.shielding.usual import BUDGET
@@ -56,7 +56,7 @@ def certain_lines(found: dict[str, Any], temperature: float) -> Iterator[str]:
     """Yield what is proven of the output for every input, as a configuration says of a shield, in lines for people."""
     if found["bound"] is None:
         return
-    limit = _rounded_up(found["bound"])
+    limit = rounded_up(found["bound"], 3)
     yield f"for latents within {LATENT:g} standard deviations no value of any output exceeds {limit}"
     good = found.get("good_draw")  # not in earlier configurations
     if good is not None and good >= LATENT * temperature:
@@ -64,11 +64,6 @@ def certain_lines(found: dict[str, Any], temperature: float) -> Iterator[str]:
             f"at temperature {temperature:g}, for any input chosen without knowing the latents, one value of draws in "
             f"250 million is bad at most, outside of [{BAD_BELOW}, {BAD_ABOVE}]: proven"
         )
-
-
-def _rounded_up(value: float) -> str:
-    with decimal.localcontext(prec=3, rounding=decimal.ROUND_CEILING):
-        return f"{float(+decimal.Decimal(repr(value))):g}"
 
 
 def _too_far(found: dict[str, Any], wanted: float) -> str:

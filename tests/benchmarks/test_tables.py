@@ -1,6 +1,7 @@
 """Tables of the docs are what was measured; seeds that are missing, cells without a number and second rows are told."""
 
 import itertools
+import math
 
 import ablation
 import ablation_tables
@@ -11,7 +12,7 @@ import shield_published
 import shield_tables
 import shield_transfer
 import transfer_tables
-from table_cells import LABELS, PARAMS, column, floor, percent, size, span
+from table_cells import LABELS, PARAMS, column, percent, proven, size, span
 from tables import BENCHMARKS, MEASURED, ROOT, TABLES, add, filled, kept
 
 from pipeline.errors import SteadyflowError
@@ -123,7 +124,7 @@ def test_numbers_are_short():
     assert [percent(share) for share in (0.0, 1.0, 0.998, 0.0998, 0.0000123)] == ["0", "100", "100", "10", "0.0012"]
     assert [size(value) for value in (1.234, 1469.0, 123456.0)] == ["1.23", "1,469", "1.2e05"]
     assert size(float("inf")) == "not finite"
-    assert [floor(value) for value in (17.89, 123.4, 2.3, 0.507, 0.29, 0.0)] == ["17", "120", "2.3", "0.5", "0.29", "0"]
+    assert [proven(value) for value in (1.341, 9.0, 5.81e6, math.inf)] == ["1.35", "9", "5.9e06", "none"]
     assert span([0.5, 0.1], percent) == "10 .. 50" and span([0.5, 0.5], percent) == "50"
 
 
