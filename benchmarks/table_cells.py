@@ -48,7 +48,7 @@ def proven(bound: float) -> str:
     """Return an upper bound; an infinite one is none."""
     if bound == math.inf:
         return "none"
-    return rounded_up(bound, 3 if bound < 1e3 else 2).replace("e+", "e")
+    return rounded_up(bound, 3) if bound < 1e3 else f"{float(rounded_up(bound, 2)):.1e}".replace("e+", "e")
 
 
 def span(values: list[float], shown: Callable[[float], str]) -> str:

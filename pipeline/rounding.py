@@ -17,4 +17,4 @@ def rounded_down(value: float, digits: int) -> str:
 
 def _rounded(value: float, digits: int, how: str) -> str:
     with decimal.localcontext(prec=digits, rounding=how):
-        return f"{float(+decimal.Decimal(repr(value))):g}"
+        return f"{float(+decimal.Decimal(repr(value))):.{max(digits, 6)}g}"

@@ -87,15 +87,11 @@ class Range(nn.Module):
         """
         self._fit_box(pixels, quantile)
 
-    def _fit_box(self, pixels: Tensor, quantile: float, room: float = 0.0) -> tuple[Tensor, Tensor]:
-        """Fit low and high, and move each outwards by ``room`` times their distance; return them, where ``pixels``
-        are.
-        """
+    def _fit_box(self, pixels: Tensor, quantile: float) -> tuple[Tensor, Tensor]:
+        """Fit low and high; return them, where ``pixels`` are."""
         last = pixels.shape[1] - 1
         first = min(round(quantile * last), last // 2)
         low, high = pixels.kthvalue(first + 1, 1).values, pixels.kthvalue(last - first + 1, 1).values
-        further = room * (high - low)
-        low, high = low - further, high + further
         self.low.copy_(low)
         self.high.copy_(high)
         return low, high
@@ -133,12 +129,13 @@ class JointRange(Range):
 
     @torch.no_grad()
     def fit(self, pixels: Tensor, quantile: float, beyond: float = 0.0, reach: float = 1.0, room: float = 0.0) -> None:
-        """Fit the box, ``room`` times its width wider at each end, and an ellipsoid of their covariance's shape:
-        ``reach`` times the least that holds ``pixels`` ``(D, n)`` in the box, all but a share of ``beyond``.
+        """Fit the box, and an ellipsoid of their covariance's shape: ``reach`` times the least that holds ``pixels``
+        ``(D, n)`` in the box, all but a share of ``beyond``. Then move each end of the box outwards by ``room`` times
+        its width.
 
         From few pixels a covariance tells little: its diagonal is strengthened by D / n, and by a thousandth at least.
         """
-        low, high = self._fit_box(pixels, quantile, room)
+        low, high = self._fit_box(pixels, quantile)
         pixels = _boxed(pixels, low[:, None], high[:, None], self.margin).double()
         centre = pixels.mean(1)
         around = pixels - centre[:, None]
@@ -152,6 +149,8 @@ class JointRange(Range):
         norms = (whitening @ around).norm(dim=0)
         least_radius = norms.kthvalue(count - round(beyond * (count - 1))).values
         self.radius.copy_((reach * least_radius).clamp(min=_LEAST_MARGIN))
+        self.low.copy_(low - room * (high - low))
+        self.high.copy_(high + room * (high - low))
 
     def forward(self, values: Tensor) -> Tensor:
         """Return ``values``, ``(B, G * D, h, w)``, clamped; unchanged while recording."""

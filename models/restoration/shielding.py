@@ -25,7 +25,7 @@ _MOST = 0.4
 
 
 class Tightness(NamedTuple):
-    """How closely a shield holds to what photographs produced."""
+    """How closely a shield holds to what photographs produced, and to the range of pictures."""
 
     values: float  # times the quantile: the share of values that is clamped at each end at the finest level
     parameters: float  # times the quantile: of raw parameters and priors at each end, and beyond every ellipsoid

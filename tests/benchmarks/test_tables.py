@@ -79,18 +79,27 @@ def test_rows_without_an_attack_and_of_other_shields_are_not_the_demos():
     assert "9" not in "".join(shield_tables.lpips(rows))
 
 
-def test_what_is_certain_is_the_least_of_the_seeds_where_it_is_known_rounded_down():
+def test_what_is_certain_is_the_least_of_the_seeds_rounded_down():
     rows = every(good_draw="17.89", good_latent="2.29")
 
     def of(task, variant, seed):
         return next(r for r in rows if (r["task"], r["variant"], r["seed"]) == (task, variant, seed) and r["without"])
 
     of("df2k_x4", "affine", "12")["good_draw"] = "16.1"
-    of("lol", "affine", "10").update(good_draw="nan", good_latent="nan")
     of("lol", "bounded", "11").update(good_draw="", good_latent="")
     assert cells_of(shield_tables.certain(rows), "`df2k_x4`")[1] == "2.2; 16"
     assert cells_of(shield_tables.certain(rows), "`lol`")[1:3] == ["2.2; 17", "none"]
-    assert set(cells_of(shield_tables.certain(every(good_latent="nan")), "`lol`")[1:]) == {"not measured"}
+
+
+def test_room_is_told_beside_none_of_it_seed_by_seed():
+    near = dict.fromkeys(("near_3_sigma_largest", "bad_share_stress_before_tails"), "0.25")
+    rows = every(bound="2.5", held_out_agreement="60")
+    for seed, agreement in (("12", "54.66"), ("11", "58.1")):
+        tight = row(**OWN | {"task": "lol", "variant": "rq_spline", "seed": seed, "without": "room", "attack": "yes"})
+        rows.append(tight | near | {"held_out_agreement": agreement, "free_3_sigma_largest": "1.5", "bound": "2.211"})
+    narrow, wide = (line.split(" | ") for line in [*shield_tables.without_room(rows)][2:])
+    assert narrow[2:] == ["11, 12", "to what was seen", "58.1, 54.7", "25", "1.5, 1.5", "2.22 |"]
+    assert wide[2:5] == ["11, 12", "with room", "60.0, 60.0"]
 
 
 def test_a_missing_seed_and_a_missing_number_are_told():
@@ -124,7 +133,13 @@ def test_numbers_are_short():
     assert [percent(share) for share in (0.0, 1.0, 0.998, 0.0998, 0.0000123)] == ["0", "100", "100", "10", "0.0012"]
     assert [size(value) for value in (1.234, 1469.0, 123456.0)] == ["1.23", "1,469", "1.2e05"]
     assert size(float("inf")) == "not finite"
-    assert [proven(value) for value in (1.341, 9.0, 5.81e6, math.inf)] == ["1.35", "9", "5.9e06", "none"]
+    assert [proven(value) for value in (1.341, 9.0, 2001.0, 5.81e6, math.inf)] == [
+        "1.35",
+        "9",
+        "2.1e03",
+        "5.9e06",
+        "none",
+    ]
     assert span([0.5, 0.1], percent) == "10 .. 50" and span([0.5, 0.5], percent) == "50"
 
 

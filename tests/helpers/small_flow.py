@@ -13,10 +13,11 @@ NETWORK = {"encoder": ENCODER, "levels": 2, "steps": 1, "hidden": 4, "noise_step
 AFFINE = {"name": "affine", "options": {"eps": 1e-4}}
 
 
-def small_flow(variant="affine", transform=AFFINE, caps=None):
-    """Return a super-resolution flow, 4x, with random weights."""
+def small_flow(variant="affine", transform=AFFINE, caps=None, network=None):
+    """Return a super-resolution flow, 4x, with random weights. ``network``: options beside NETWORK."""
+    options = NETWORK | (network or {})
     config = ModelConfig(
-        "super_resolution", "df2k_x4", variant, "demo", 4, NETWORK, transform, caps or {}, run_key=f"key {variant}"
+        "super_resolution", "df2k_x4", variant, "demo", 4, options, transform, caps or {}, run_key=f"key {variant}"
     )
     torch.manual_seed(0)
     network = build(config)

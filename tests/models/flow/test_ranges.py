@@ -78,10 +78,11 @@ def test_the_limits_of_the_box_hold_for_the_ellipsoid_too(quantile):
         assert (found >= low - 1e-5).all() and (found <= high + 1e-5).all()
 
 
-def test_room_moves_the_ends_of_the_box_and_not_the_ellipsoid():
+@pytest.mark.parametrize("quantile", [0.0, 0.05])
+def test_room_moves_the_ends_of_the_box_and_not_the_ellipsoid(quantile):
     one, other, seen = JointRange(2, margin=0.05), JointRange(2, margin=0.05), correlated()
-    one.fit(seen, 0.0)
-    other.fit(seen, 0.0, room=0.25)
+    one.fit(seen, quantile)
+    other.fit(seen, quantile, room=0.25)
     further = 0.25 * (one.high - one.low)
     torch.testing.assert_close(other.low, one.low - further)
     torch.testing.assert_close(other.high, one.high + further)

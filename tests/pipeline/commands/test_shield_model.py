@@ -136,6 +136,13 @@ def test_a_shield_of_before_has_no_tails(model, photographs, tmp_path):
     assert build(shielded.config).tails.slope == 0.1
 
 
+def test_a_flow_that_makes_whole_pictures_has_flatter_tails(photographs):
+    flow = small_flow(network={"residual": False})
+    crops = [("a", SR.sides_of(np.asarray(Image.open(photographs / "a.png")), "a"))]
+    shielded = shield_flow(flow, crops, 10, 0.01)
+    assert shielded.config.shield["tails"] == {"slack": 0.1, "slope": 0.08} and shielded.network.tails.slope == 0.08
+
+
 SLOPES, SLACKS = (0.0, 1e-40, 2.0, "0.1"), (-0.1, 1e9)
 
 
