@@ -259,7 +259,7 @@ def parts(rows: list[Row]) -> Iterator[str]:
     yield from header(
         ("task", "variant", "without", "bad on stress inputs, %", "largest finite there", "agreement, dB")
     )
-    own = [*_own(rows, seed=SEEDS[0], attack="no")]  # of one training: those that were attacked are of another
+    own = [*_own(rows, seed=SEEDS[0], attack="no")]
     for task, variant in dict.fromkeys((row["task"], row["variant"]) for row in own if row["without"] in RANGES):
         for part in (NOTHING, *RANGES, ROOM, PICTURE):
             of = [row for row in own if (row["task"], row["variant"], row["without"]) == (task, variant, part)]
