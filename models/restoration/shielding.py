@@ -80,7 +80,7 @@ def fit_shield(network: RestorationFlow, pixels: Mapping[str, Tensor], quantile:
 
     ``quantile``: what share of the values is clamped at each end at the finest level, 0 or more and less than a half.
     Where the flow's output is added to an enlarged picture it is 0.3 of it, and a twentieth of it is the share of the
-    parameters that is clamped; elsewhere all parameters that were seen are left as they are.
+    parameters that is clamped; elsewhere all parameters that were seen are left as they are, and some beyond them.
     """
     tightness = tightness_of(network)
     finest, share = quantile * tightness.values, quantile * tightness.parameters
