@@ -17,6 +17,7 @@ from pipeline.reporting.results import Rows, TaskResults, crops_and_photographs,
 from pipeline.reporting.rows import NOT_PRINTED, ComparisonRow, over_seeds
 from pipeline.reporting.verdicts import agreement
 from pipeline.reporting.wording import Wording, wording_of
+from pipeline.stability.evidence import BORDERLINE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from pipeline.stability.contract import Number
 
 REPORT_FILE = Path("report") / "report.html"
-_WORD, _LABEL = 8, 8  # characters of a cell's word that is not broken, and of the names of rows, in a narrow terminal
+_WORD, _LABEL = 8, 9  # characters of a cell's word that is not broken, and of the names of rows, in a narrow terminal
+_HYPHENATED = {BORDERLINE: "border-\nline"}  # words of cells that are longer than that
 _ENDLESS = 10_000  # characters, of a terminal into which every table fits
 _PICTURES, _STABILITY = "Restored pictures", "Stability audit"
 PAPER_COLUMNS = ("paper: affine", "paper: bounded", "paper: rq_spline")  # of comparison.csv
@@ -186,7 +188,7 @@ def _main_table(title: str, named: dict[str, ComparisonRow], baseline: str, narr
     widths: list[int | None] = [None] * len(heads)
     if narrow:
         heads = [re.sub("[_ ]", "\n", head) for head in heads]
-        rows = [[cells[0], *(re.sub("(?<=_)", "\n", cell) for cell in cells[1:])] for cells in rows]
+        rows = [[label, *map(_broken, cells)] for label, *cells in rows]
         widths = _narrow_widths(heads, rows)
     table = Table(title=Text(title, "bold"), title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
     for index, (head, width) in enumerate(zip(heads, widths, strict=True)):
@@ -195,6 +197,11 @@ def _main_table(title: str, named: dict[str, ComparisonRow], baseline: str, narr
         styled = (Text(cell, "bold" if name in row.best else "") for name, cell in zip(row.values, cells, strict=True))
         table.add_row(Text(label), *styled, Text(last))
     return table
+
+
+def _broken(cell: str) -> str:
+    """Return the text of a cell with line ends where a narrow column may break it."""
+    return re.sub("(?<=_)", "\n", _HYPHENATED.get(cell, cell))
 
 
 def _narrow_widths(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int | None]:

@@ -185,6 +185,16 @@ def test_the_terminal_tables_of_seven_variants_fit_80_columns_without_a_broken_w
     assert {"rq_", "spline", "affine", "bounded", "certified"} <= words
 
 
+def test_a_narrow_table_hyphenates_a_verdict_that_is_too_long(seven, monkeypatch):
+    for name in ("rq_spline", "certified_spline"):
+        path = seven[0] / "artifacts" / "df2k_x4" / "seed10" / name / "stability" / "summary.json"
+        summary = json.loads(path.read_text())
+        path.write_text(json.dumps(summary | {"verdict": {"level": "borderline", "blind_level": "borderline"}}))
+    _, rows = table_of(seven, 80, monkeypatch)
+    words = [word for line in rows for word in line.split()]
+    assert words.count("border-") == words.count("line") == 2 and "certified" in words
+
+
 def test_in_a_narrower_terminal_the_names_of_rows_stay(seven, monkeypatch):
     _, rows = table_of(seven, 60, monkeypatch)
     assert any(line.startswith("LPIPS ↓") for line in rows)
