@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 REPORT_FILE = Path("report") / "report.html"
 _WORD, _LABEL = 8, 9  # characters of a cell's word that is not broken, and of the names of rows, in a narrow terminal
-_HYPHENATED = {BORDERLINE: "border-\nline"}  # words of cells that are longer than that
+_HYPHENATED: dict[str, str] = {BORDERLINE: "border-\nline"}  # words of cells that are longer than that
 _ENDLESS = 10_000  # characters, of a terminal into which every table fits
 _PICTURES, _STABILITY = "Restored pictures", "Stability audit"
 PAPER_COLUMNS = ("paper: affine", "paper: bounded", "paper: rq_spline")  # of comparison.csv
